@@ -1,0 +1,143 @@
+"""What a person sees: the live funnel while a run works, and the printed one at its end. All on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from snipmill.pipeline.funnel import StageCount
+from snipmill.pipeline.run import Progress
+
+console = Console(stderr=True, highlight=False)
+_LOG_INTERVAL = 30.0
+
+
+def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
+    """The funnel as a table: in, kept, rejected by reason, tokens and seconds, a line for each stage."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (
+        ("stage", "left"),
+        ("in", "right"),
+        ("kept", "right"),
+        ("tokens", "right"),
+        ("seconds", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("rejected", overflow="fold")
+    for name, count in stages.items():
+        reasons = ", ".join(f"{reason} {number}" for reason, number in count["rejected"].items())
+        tokens = f"{count['completion_tokens']:,}" if count["completion_tokens"] else ""
+        seconds = f"{count['seconds']:,.1f}" if count["seconds"] else ""
+        table.add_row(name, f"{count['in']:,}", f"{count['kept']:,}", tokens, seconds, Text(reasons, style="dim"))
+    return table
+
+
+def _progress_line(progress: Progress) -> str:
+    """How far, how fast, how much is kept, when done."""
+    elapsed = time.monotonic() - progress.started
+    funnel = progress.funnel
+    written = sum(funnel[stage].completion_tokens for stage in ("concepts", "instructions", "responses"))
+    parts = [progress.phase, f"{elapsed:.0f} s"]
+    if progress.seeds:
+        parts.append(f"{progress.seeds_done} of {progress.seeds} seeds done")
+    if elapsed > 1 and written:
+        parts.append(f"{written / elapsed:.0f} tokens/s")
+    if funnel["responses"].came_in:
+        parts.append(f"{funnel['execute'].kept} of {funnel['responses'].came_in} responses passed")
+    if progress.seeds_done:
+        left = elapsed / progress.seeds_done * (progress.seeds - progress.seeds_done)
+        parts.append(f"about {_duration(left)} to go")
+    return " · ".join(parts)
+
+
+class _LiveRun:
+    """Redraws a run's progress whenever the terminal asks for it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __rich__(self) -> Group:
+        progress = self._progress
+        lines: list[Any] = [Text(_progress_line(progress), style="bold")]
+        if progress.model:
+            lines.append(Text(f"model {progress.model} · sandbox {progress.tier}", style="dim"))
+        lines.append(funnel_table(progress.funnel.to_json()))
+        return Group(*lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextlib.contextmanager
+def _told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
+    """Print a line at intervals while the block runs."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(_LOG_INTERVAL):
+            say(line())
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+
+
+@contextlib.contextmanager
+def live(progress: Progress) -> Iterator[None]:
+    """Show a run's progress while the block runs: redrawn on a terminal, a line now and then in a log."""
+    if not console.is_terminal:
+        with _told_now_and_then(lambda: _progress_line(progress)):
+            yield
+        return
+    with Live(_LiveRun(progress), console=console, refresh_per_second=4, transient=True):
+        yield
+
+
+@contextlib.contextmanager
+def live_count(name: str, count: StageCount) -> Iterator[None]:
+    """Show a single stage's progress while the block runs."""
+    started = time.monotonic()
+
+    def line() -> str:
+        elapsed = max(time.monotonic() - started, 0.001)
+        rate = f"{count.came_in / elapsed:.1f}/s"
+        return f"{name}: {count.came_in:,} done, {count.kept:,} kept, {rate}, {elapsed:.0f} s"
+
+    class Line:
+        def __rich__(self) -> Text:
+            return Text(line())
+
+    if not console.is_terminal:
+        with _told_now_and_then(line):
+            yield
+        return
+    with Live(Line(), console=console, refresh_per_second=4, transient=True):
+        yield
+
+
+def say(text: str) -> None:
+    """One line for the user, taken literally."""
+    console.print(escape(text), soft_wrap=True)
+
+
+def show_stage(name: str, count: StageCount) -> None:
+    """A single stage's funnel line, at its end."""
+    console.print(funnel_table({name: count.to_json()}))
+    if count.reused:
+        say(f"{count.reused:,} were there from an earlier run and were not done again.")

@@ -1,0 +1,127 @@
+"""`snipmill doctor`, `status` and `show`: what is there, how far a run is, where a row comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.markup import escape
+
+from snipmill import __version__
+from snipmill.cli import options
+from snipmill.cli.display import console, funnel_table
+from snipmill.cli.errors import guarded
+from snipmill.errors import SnipmillError, UsageError
+from snipmill.llm.client import Client, Server
+from snipmill.llm.embedded import engine_installed
+from snipmill.llm.weights import find_weights
+from snipmill.pipeline.lineage import Ancestor, trace
+from snipmill.pipeline.status import read_funnel
+from snipmill.sandbox.driver import try_tier
+from snipmill.sandbox.program import TIERS
+from snipmill.store.journal import is_in_use
+from snipmill.store.run_directory import RunDirectory
+
+_PANEL = "Look"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("doctor", rich_help_panel=_PANEL)(guarded(doctor))
+    app.command("status", rich_help_panel=_PANEL)(guarded(status))
+    app.command("show", rich_help_panel=_PANEL)(guarded(show))
+
+
+def doctor(base_url: options.BaseUrl = None) -> None:
+    """Say what is installed, which server answers with which model, and how well programs are isolated here."""
+    lines = [
+        ("snipmill", __version__),
+        ("python", f"{platform.python_version()} on {platform.platform()}"),
+        (
+            "packages",
+            ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "msgspec", "rich", "tree-sitter", "typer")),
+        ),
+        (
+            "embedded engine",
+            f"xllamacpp {version('xllamacpp')}" if engine_installed() else "not installed (extra local)",
+        ),
+    ]
+    try:
+        weights = find_weights()
+        lines.append(("embedded model", f"{weights.name}, from {weights.origin}"))
+    except SnipmillError as error:
+        lines.append(("embedded model", str(error)))
+    address = base_url or os.environ.get("OPENAI_BASE_URL")
+    healthy = True
+    if address:
+        try:
+            served = asyncio.run(_served(address))
+            lines.append(("server", f"{address} serves {', '.join(served) or 'no model'}"))
+        except SnipmillError as error:
+            healthy = False
+            lines.append(("server", str(error)))
+    else:
+        lines.append(("server", "none given (--base-url or OPENAI_BASE_URL): the embedded one is used"))
+    isolated = False
+    for tier in TIERS:
+        if tier == "none":
+            continue
+        refused = asyncio.run(try_tier(tier))
+        isolated = isolated or refused is None
+        lines.append((f"sandbox {tier}", "works" if refused is None else f"no: {refused}"))
+    for name, text in lines:
+        typer.echo(f"{name:16} {text}")
+    if not (healthy and isolated):
+        raise typer.Exit(1)
+
+
+async def _served(address: str) -> list[str]:
+    async with Client(Server(address, os.environ.get("OPENAI_API_KEY") or None)) as client:
+        return await client.models()
+
+
+def status(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None:
+    """Show a run's funnel so far, also while it runs."""
+    directory = RunDirectory(run)
+    manifest = directory.read_manifest()
+    state = str(manifest.get("status", "unknown"))
+    if state == "running" and not is_in_use(directory.journal("execute")):
+        state = "stopped; the command that began it continues it"
+    console.print(escape(f"{run}: {state}, model {manifest.get('model')}, sandbox {manifest.get('sandbox_tier')}"))
+    console.print(funnel_table(read_funnel(directory, manifest)))
+    if directory.dataset.exists():
+        console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
+    else:
+        console.print("The data set is not written yet.")
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    record_id: Annotated[str, typer.Argument(metavar="ID", help="The id of any record, or its beginning.")],
+) -> None:
+    """Show one record with all its ancestors, the exact prompts, and its verdict."""
+    ancestors = trace(RunDirectory(run), record_id)
+    if not ancestors:
+        raise UsageError(f"{run} has no record whose id begins with {record_id!r}. Ids stand in {run}/dataset.jsonl.")
+    for ancestor in ancestors:
+        _print_ancestor(ancestor)
+
+
+def _print_ancestor(ancestor: Ancestor) -> None:
+    out = sys.stdout
+    out.write(f"{'=' * 20} {ancestor.stage} {ancestor.record.get('id')} {'=' * 20}\n")
+    if ancestor.prompt is not None:
+        out.write(f"--- prompt ---\n{ancestor.prompt}\n--- answer ---\n")
+    for name in ancestor.shown:
+        value: Any = ancestor.record.get(name)
+        if value is None:
+            continue
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        out.write(f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n")
+    out.write("\n")

@@ -1,0 +1,119 @@
+"""The options that commands share: each is named, typed and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+_GENERATION, _SERVER, _EXECUTION = "Generation", "Server", "Execution"
+
+Out = Annotated[str, typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default=False)]
+RejectsFile = Annotated[
+    str | None, typer.Option("--rejects", help="File for what is dropped. [default: beside --out]", show_default=False)
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+Start = Annotated[int, typer.Option("--start", min=0, help="How many input records to pass over.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use at most so many input records.", show_default="all")
+]
+
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Address of an OpenAI-compatible server, with /v1. [default: OPENAI_BASE_URL, else the embedded model]",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Model to ask for; for the embedded server a GGUF file, a hub file owner/name/file.gguf, or a known name.",
+        rich_help_panel=_SERVER,
+        show_default="the one that is served",
+    ),
+]
+Prompting = Annotated[
+    Literal["completion", "chat"],
+    typer.Option("--prompting", help="completion for base models, chat for instruct models.", rich_help_panel=_SERVER),
+]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", min=1, help="Requests in flight at a time.", rich_help_panel=_SERVER)
+]
+Temperature = Annotated[
+    float, typer.Option("--temperature", min=0, max=5, help="Sampling temperature.", rich_help_panel=_GENERATION)
+]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", min=1, help="At most so many new tokens.", rich_help_panel=_GENERATION)
+]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        "--shots",
+        min=0,
+        help="Examples in each prompt. [default: 8, 8 and 1]",
+        rich_help_panel=_GENERATION,
+        show_default=False,
+    ),
+]
+Draws = Annotated[
+    int,
+    typer.Option(
+        "--draws",
+        min=0,
+        help="Different sets of examples in the whole run; 0: one per record.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+MatchExamples = Annotated[
+    bool,
+    typer.Option(
+        "--match-examples",
+        help="Show examples of the task's own category and difficulty first.",
+        rich_help_panel=_GENERATION,
+    ),
+]
+Samples = Annotated[
+    int, typer.Option("--samples", min=1, help="Responses drawn for each instruction.", rich_help_panel=_GENERATION)
+]
+Fewshot = Annotated[
+    str | None,
+    typer.Option(
+        "--fewshot",
+        help="Your own few-shot bank: a folder, or the original project's text file.",
+        rich_help_panel=_GENERATION,
+        show_default="our own",
+    ),
+]
+Categories = Annotated[
+    str, typer.Option("--categories", help="Task categories to draw from.", rich_help_panel=_GENERATION)
+]
+Difficulties = Annotated[
+    str, typer.Option("--difficulties", help="Difficulties to draw from.", rich_help_panel=_GENERATION)
+]
+
+SandboxTier = Annotated[
+    str,
+    typer.Option("--sandbox", help="auto, a tier's name, or none for no isolation at all.", rich_help_panel=_EXECUTION),
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Seconds that one program may take.", rich_help_panel=_EXECUTION)
+]
+Memory = Annotated[
+    int, typer.Option("--memory", min=64, help="MiB that one program may use.", rich_help_panel=_EXECUTION)
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, help="Programs at a time; 0: one per CPU.", rich_help_panel=_EXECUTION)
+]
+Interpreter = Annotated[
+    str | None,
+    typer.Option(
+        "--interpreter",
+        help="Python whose packages the programs see.",
+        rich_help_panel=_EXECUTION,
+        show_default="this one",
+    ),
+]

@@ -1,0 +1,162 @@
+"""`snipmill quickstart` and `snipmill run`: from code to a data set in one command."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+import typer
+
+from snipmill.cli import options
+from snipmill.cli.display import console, funnel_table, live, say
+from snipmill.cli.errors import guarded
+from snipmill.config import (
+    Config,
+    ExecuteTable,
+    GenerateTable,
+    ModelTable,
+    RunTable,
+    SeedsTable,
+    ShotsTable,
+    load_config,
+)
+from snipmill.pipeline.run import Progress, run
+from snipmill.records import Row
+from snipmill.store.run_directory import RunDirectory
+
+_MAIN = "From code to data set"
+
+# What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
+QUICK_SEEDS, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 6, 4, 640, 30
+QUICK_TEMPERATURE = 0.7
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("quickstart", rich_help_panel=_MAIN)(guarded(quickstart))
+    app.command("run", rich_help_panel=_MAIN)(guarded(run_config))
+
+
+def quickstart(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...", help="Folders, Python files, seeds as JSONL, or stdlib. [default: stdlib]"
+        ),
+    ] = None,
+    directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
+    seed: options.SeedOption = 0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many seeds to grow.")] = QUICK_SEEDS,
+    samples: options.Samples = QUICK_SAMPLES,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    prompting: options.Prompting = "completion",
+    temperature: options.Temperature = QUICK_TEMPERATURE,
+    concurrency: options.Concurrency = 4,
+    sandbox: options.SandboxTier = "auto",
+) -> None:
+    """Make a small verified data set in a few minutes, with a real model on this machine's CPU.
+
+    Seeds come from Python's standard library unless you name sources of your own. The same command again continues a
+    run that was stopped.
+    """
+    config = Config(
+        run=RunTable(dir=directory, seed=seed),
+        seeds=SeedsTable(sources=tuple(sources or ["stdlib"]), shuffle=True, limit=limit, max_lines=QUICK_LINES),
+        model=ModelTable(
+            base_url=base_url,
+            name=model,
+            prompting=prompting,
+            temperature=temperature,
+            max_tokens=QUICK_TOKENS,
+            concurrency=concurrency,
+        ),
+        generate=GenerateTable(
+            samples=samples,
+            shots=ShotsTable(instructions=6),
+            draws=1,
+            match_examples=True,
+            categories=("function",),
+            difficulties=("easy",),
+        ),
+        execute=ExecuteTable(sandbox=sandbox),
+    )
+    say(f"Growing {limit} seeds with {samples} samples each; everything goes to {directory}/.")
+    finished = _run(config)
+    _show_one_row(finished)
+    say("")
+    say("What next:")
+    say(f"  snipmill show {directory} ID          one row with its ancestors, prompts and verdict")
+    say(f"  snipmill status {directory}           the funnel again")
+    say("  snipmill quickstart YOUR/FOLDER --dir mine --limit 50    grow tasks from your own code")
+    say(
+        f"  snipmill run CONFIG.toml              the same with everything under your control; start from {directory}/config.toml"
+    )
+
+
+def run_config(
+    config: Annotated[str, typer.Argument(metavar="CONFIG.toml", help="The configuration; see docs/configuration.md.")],
+    directory: Annotated[
+        str | None, typer.Option("--dir", help="The run directory, instead of the configured one.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed, instead of the configured one.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="The number of seeds, instead of the configured one.")
+    ] = None,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+) -> None:
+    """Make a data set as a configuration file says, or continue making it."""
+    loaded = load_config(config)
+    replace = msgspec.structs.replace
+    if directory is not None:
+        loaded = replace(loaded, run=replace(loaded.run, dir=directory))
+    if seed is not None:
+        loaded = replace(loaded, run=replace(loaded.run, seed=seed))
+    if limit is not None:
+        loaded = replace(loaded, seeds=replace(loaded.seeds, limit=limit))
+    if base_url is not None:
+        loaded = replace(loaded, model=replace(loaded.model, base_url=base_url))
+    if model is not None:
+        loaded = replace(loaded, model=replace(loaded.model, name=model))
+    _run(loaded)
+
+
+def _run(config: Config) -> RunDirectory:
+    progress = Progress()
+    with live(progress):
+        directory = asyncio.run(run(config, progress))
+    say(f"Model: {progress.model}. Sandbox: {progress.tier}.")
+    console.print(funnel_table(progress.funnel.to_json()))
+    reused = sum(count.reused for count in progress.funnel.stages.values())
+    if reused:
+        say(f"{reused:,} completions and verdicts were there from an earlier run and were not paid again.")
+    rows = progress.funnel["select"].kept
+    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
+    if not rows:
+        say(
+            "No response passed its own tests. More samples or seeds (--samples, --limit), or a stronger model, will help."
+        )
+    return directory
+
+
+def _show_one_row(directory: RunDirectory) -> None:
+    try:
+        with directory.dataset.open("rb") as handle:
+            line = handle.readline()
+    except OSError:
+        return
+    if not line.strip():
+        return
+    row = msgspec.json.decode(line, type=Row)
+    console.rule(f"row {row.id}")
+    say(f"Instruction: {row.instruction}\n")
+    say(row.response)
+    if row.provenance is not None and row.verdict is not None:
+        origin = row.provenance
+        console.rule()
+        say(
+            f"Grown from {origin.source} {origin.revision or ''} {origin.path}:{origin.line_start} "
+            f"({origin.license or 'licence unknown'}); {row.verdict.checks_executed} checks passed in the sandbox."
+        )

@@ -1,0 +1,241 @@
+"""Each stage of the method alone, file to file."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from snipmill.cli import options
+from snipmill.cli.display import live_count, say, show_stage
+from snipmill.cli.errors import guarded
+from snipmill.config import (
+    CATEGORIES,
+    DIFFICULTIES,
+    Category,
+    Config,
+    Difficulty,
+    ExecuteTable,
+    GenerateTable,
+    ModelTable,
+    RunTable,
+    SeedsTable,
+    SelectTable,
+    ShotsTable,
+)
+from snipmill.errors import UsageError
+from snipmill.pipeline.funnel import StageCount
+from snipmill.pipeline.stage_files import execute_file, generate_file, sanitize_file, seeds_file, select_file
+from snipmill.prompts.concepts import STAGE as CONCEPTS
+from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.responses import STAGE as RESPONSES
+from snipmill.prompts.stage import Stage
+from snipmill.records import Concepts, Instruction, Seed
+
+_PANEL = "One stage alone, file to file"
+_Input = typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands in the order of the way of the data."""
+    for name, command in (
+        ("seeds", seeds),
+        ("concepts", concepts),
+        ("instructions", instructions),
+        ("responses", responses),
+        ("execute", execute),
+        ("sanitize", sanitize),
+        ("select", select),
+    ):
+        app.command(name, rich_help_panel=_PANEL)(guarded(command))
+
+
+def seeds(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Folders, Python files, seeds as JSONL, or stdlib.")
+    ],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    seed: options.SeedOption = 0,
+    start: options.Start = 0,
+    limit: options.Limit = None,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Draw seeds in a random order.")] = False,
+    max_lines: Annotated[int, typer.Option("--max-lines", min=1, help="Longer functions are dropped.")] = 150,
+) -> None:
+    """Mine seeds: documented functions from real code. Nothing is imported or run."""
+    table = SeedsTable(sources=tuple(sources), start=start, limit=limit, shuffle=shuffle, max_lines=max_lines)
+    count = StageCount()
+    with live_count("seeds", count):
+        seeds_file(Config(run=RunTable(seed=seed), seeds=table), out, rejects, count)
+    show_stage("seeds", count)
+
+
+def concepts(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    prompting: options.Prompting = "completion",
+    concurrency: options.Concurrency = 32,
+    temperature: options.Temperature = 0.7,
+    max_tokens: options.MaxTokens = 1536,
+    shots: options.Shots = None,
+    draws: options.Draws = 16,
+    fewshot: options.Fewshot = None,
+    seed: options.SeedOption = 0,
+    start: options.Start = 0,
+    limit: options.Limit = None,
+) -> None:
+    """S->C: ask a model which programming concepts each seed exercises."""
+    _generate(CONCEPTS, Seed, locals())
+
+
+def instructions(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    prompting: options.Prompting = "completion",
+    concurrency: options.Concurrency = 32,
+    temperature: options.Temperature = 0.7,
+    max_tokens: options.MaxTokens = 1536,
+    shots: options.Shots = None,
+    draws: options.Draws = 16,
+    match_examples: options.MatchExamples = False,
+    fewshot: options.Fewshot = None,
+    categories: options.Categories = "function,class,program",
+    difficulties: options.Difficulties = "easy,medium,hard",
+    seed: options.SeedOption = 0,
+    start: options.Start = 0,
+    limit: options.Limit = None,
+) -> None:
+    """C->I: ask a model to write a task from each record's concepts."""
+    _generate(INSTRUCTIONS, Concepts, locals())
+
+
+def responses(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    base_url: options.BaseUrl = None,
+    model: options.Model = None,
+    prompting: options.Prompting = "completion",
+    concurrency: options.Concurrency = 32,
+    temperature: options.Temperature = 0.7,
+    max_tokens: options.MaxTokens = 1536,
+    shots: options.Shots = None,
+    draws: options.Draws = 16,
+    match_examples: options.MatchExamples = False,
+    samples: options.Samples = 10,
+    fewshot: options.Fewshot = None,
+    seed: options.SeedOption = 0,
+    start: options.Start = 0,
+    limit: options.Limit = None,
+) -> None:
+    """I->R: ask a model for several responses to each instruction, with tests of its own."""
+    _generate(RESPONSES, Instruction, locals())
+
+
+def _generate(stage: Stage[Any, Any], kind: type[Any], given: dict[str, Any]) -> None:
+    shots = ShotsTable() if given["shots"] is None else ShotsTable(**{stage.name: given["shots"]})
+    config = Config(
+        run=RunTable(seed=given["seed"]),
+        seeds=SeedsTable(start=given["start"], limit=given["limit"]),
+        model=ModelTable(
+            base_url=given["base_url"],
+            name=given["model"],
+            prompting=given["prompting"],
+            concurrency=given["concurrency"],
+            temperature=given["temperature"],
+            max_tokens=given["max_tokens"],
+        ),
+        generate=GenerateTable(
+            samples=given.get("samples", 1),
+            fewshot=given["fewshot"],
+            shots=shots,
+            draws=given["draws"],
+            match_examples=given.get("match_examples", False),
+            categories=cast(tuple[Category, ...], _choices(given.get("categories"), CATEGORIES, "--categories")),
+            difficulties=cast(
+                tuple[Difficulty, ...], _choices(given.get("difficulties"), DIFFICULTIES, "--difficulties")
+            ),
+        ),
+    )
+    count = StageCount()
+    with live_count(stage.name, count):
+        asyncio.run(generate_file(stage, kind, given["source"], given["out"], given["rejects"], config, count, say))
+    show_stage(stage.name, count)
+
+
+def _choices(text: str | None, allowed: tuple[str, ...], option: str) -> tuple[str, ...]:
+    if text is None:
+        return allowed
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    for part in chosen:
+        if part not in allowed:
+            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
+    return chosen or allowed
+
+
+def execute(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    sandbox: options.SandboxTier = "auto",
+    timeout: options.Timeout = 10.0,
+    memory: options.Memory = 1024,
+    workers: options.Workers = 0,
+    interpreter: options.Interpreter = None,
+    start: options.Start = 0,
+    limit: options.Limit = None,
+) -> None:
+    """Run each response's implementation and tests in the sandbox; what passes is kept, with its evidence."""
+    config = Config(
+        seeds=SeedsTable(start=start, limit=limit),
+        execute=ExecuteTable(sandbox=sandbox, timeout=timeout, memory=memory, workers=workers, interpreter=interpreter),
+    )
+    count = StageCount()
+    with live_count("execute", count):
+        asyncio.run(execute_file(source, out, rejects, config, count, say))
+    show_stage("execute", count)
+
+
+def sanitize(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    style: Annotated[
+        Literal["raw", "plain", "smart"],
+        typer.Option("--style", help="raw keeps the section tags, plain drops them, smart varies what a row shows."),
+    ] = "raw",
+    rejects: options.RejectsFile = None,
+    seed: options.SeedOption = 0,
+) -> None:
+    """Check that responses are well-formed, and write them as rows in a style."""
+    config = Config(run=RunTable(seed=seed), select=SelectTable(style=style))
+    count = StageCount()
+    with live_count("sanitize", count):
+        sanitize_file(source, out, rejects, config, count)
+    show_stage("sanitize", count)
+
+
+def select(
+    source: Annotated[str, _Input],
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    keep: Annotated[
+        Literal["one", "all"], typer.Option("--keep", help="One row for each instruction, or all of them.")
+    ] = "one",
+    name_diversity: Annotated[
+        bool, typer.Option("--name-diversity", help="Drop rows whose function names an earlier row already has.")
+    ] = False,
+    seed: options.SeedOption = 0,
+) -> None:
+    """Choose the rows of a data set: one for each instruction, no two the same, in a seeded order."""
+    config = Config(run=RunTable(seed=seed), select=SelectTable(keep=keep, name_diversity=name_diversity))
+    count = StageCount()
+    with live_count("select", count):
+        select_file(source, out, rejects, config, count)
+    show_stage("select", count)

@@ -1,0 +1,166 @@
+"""The one configuration of a run: typed, frozen, read from TOML, checked when it is read.
+
+Each table of the file is a struct here; docs/configuration.md explains every key. Secrets are not part of it: the key of
+a server comes from OPENAI_API_KEY.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from snipmill.errors import UsageError
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Category = Literal["function", "class", "program"]
+Difficulty = Literal["easy", "medium", "hard"]
+Style = Literal["raw", "plain", "smart"]
+
+CATEGORIES: tuple[Category, ...] = ("function", "class", "program")
+DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration file."""
+
+
+class RunTable(Table, frozen=True, kw_only=True):
+    """What the whole run shares."""
+
+    dir: str = "snipmill-run"
+    seed: Natural = 0
+
+
+class SeedsTable(Table, frozen=True, kw_only=True):
+    """Where seeds come from."""
+
+    sources: tuple[str, ...] = ("stdlib",)
+    start: Natural = 0
+    limit: Positive | None = None
+    shuffle: bool = False
+    max_lines: Positive = 150
+
+
+class ModelTable(Table, frozen=True, kw_only=True):
+    """Who writes. Without `base_url` an embedded server is started and serves `name`."""
+
+    base_url: str | None = None
+    name: str | None = None
+    prompting: Literal["completion", "chat"] = "completion"
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.7
+    max_tokens: Positive = 1536
+    concurrency: Positive = 32
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    context: Positive = 6144
+
+
+class ShotsTable(Table, frozen=True, kw_only=True):
+    """How many examples each prompt shows."""
+
+    concepts: Natural = 8
+    instructions: Natural = 8
+    responses: Natural = 1
+
+
+class GenerateTable(Table, frozen=True, kw_only=True):
+    """How much is written, and what about."""
+
+    samples: Positive = 10
+    fewshot: str | None = None
+    shots: ShotsTable = ShotsTable()
+    draws: Natural = 16
+    match_examples: bool = False
+    categories: tuple[Category, ...] = CATEGORIES
+    difficulties: tuple[Difficulty, ...] = DIFFICULTIES
+
+
+class ExecuteTable(Table, frozen=True, kw_only=True):
+    """How programs run. `timeout` in seconds, `memory` in MiB; `workers` 0 means one per CPU."""
+
+    sandbox: str = "auto"
+    timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    memory: Positive = 1024
+    workers: Natural = 0
+    interpreter: str | None = None
+
+
+class SelectTable(Table, frozen=True, kw_only=True):
+    """Which rows stay, and how they look."""
+
+    style: Style = "smart"
+    keep: Literal["one", "all"] = "one"
+    name_diversity: bool = False
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """A run's whole configuration."""
+
+    run: RunTable = RunTable()
+    seeds: SeedsTable = SeedsTable()
+    model: ModelTable = ModelTable()
+    generate: GenerateTable = GenerateTable()
+    execute: ExecuteTable = ExecuteTable()
+    select: SelectTable = SelectTable()
+
+
+def load_config(path: str) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        UsageError: it is not there, no TOML, or says something that cannot be; the message names file and key.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"There is no configuration file {path}.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder; give the configuration file itself.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file {path} cannot be read: {error}.") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, name: str) -> Config:
+    """A configuration from TOML.
+
+    Raises:
+        UsageError: as `load_config`.
+    """
+    try:
+        config = msgspec.toml.decode(text, type=Config)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at ")
+        key = where.strip("`$.") or "the top level"
+        raise UsageError(f"{name}: {key}: {message}. docs/configuration.md lists all keys.") from None
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{name} is no TOML: {error}.") from None
+    if not config.generate.categories or not config.generate.difficulties:
+        raise UsageError(f"{name}: generate.categories and generate.difficulties need at least one value each.")
+    return config
+
+
+def render_config(config: Config) -> str:
+    """The configuration as TOML, every key resolved; `parse_config` reads it back unchanged."""
+    tables: dict[str, Any] = msgspec.to_builtins(config)
+    lines: list[str] = []
+    for name, table in tables.items():
+        _render_table(name, table, lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _render_table(name: str, table: dict[str, Any], lines: list[str]) -> None:
+    lines.append(f"\n[{name}]")
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    for key, value in table.items():
+        if key not in inner and value is not None:
+            lines.append(f"{key} = {_render_value(value)}")
+    for key, value in inner.items():
+        _render_table(f"{name}.{key}", value, lines)
+
+
+def _render_value(value: Any) -> str:
+    # JSON strings, numbers, booleans and lists of them are TOML as well.
+    return msgspec.json.encode(value).decode()

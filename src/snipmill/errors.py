@@ -1,0 +1,64 @@
+"""The exception tree. An exception stops a run; what is merely wrong with one record is a `Reject` (see `records`).
+
+    SnipmillError             exit code 1, never raised itself
+    ├── UsageError            2   a configuration, an option or an input file that cannot be used
+    ├── ServerError           3   the model server cannot go on
+    │   ├── ServerUnreachable
+    │   ├── AuthenticationFailed
+    │   └── ModelNotFound
+    ├── ModelUnavailable      3   no weights for the embedded server
+    ├── SandboxError          4   programs cannot be isolated here, or the sandbox itself broke
+    └── StoreError            5   the run directory or an output cannot be written
+
+Every message says what happened, where (file:line or record id) and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class SnipmillError(Exception):
+    """Base of all errors that the command line reports as one sentence."""
+
+    exit_code = 1
+
+
+class UsageError(SnipmillError):
+    """The user's configuration, options or input files cannot be used as they are."""
+
+    exit_code = 2
+
+
+class ServerError(SnipmillError):
+    """The model server cannot serve this run."""
+
+    exit_code = 3
+
+
+class ServerUnreachable(ServerError):
+    """Nothing answers at the address, or it stopped answering."""
+
+
+class AuthenticationFailed(ServerError):
+    """The server refused the key (HTTP 401 or 403)."""
+
+
+class ModelNotFound(ServerError):
+    """The server does not serve the model that was asked for."""
+
+
+class ModelUnavailable(SnipmillError):
+    """The embedded server has no engine or no weights to serve."""
+
+    exit_code = 3
+
+
+class SandboxError(SnipmillError):
+    """Programs cannot be isolated on this machine, or the sandbox itself failed repeatedly."""
+
+    exit_code = 4
+
+
+class StoreError(SnipmillError):
+    """A file of the run cannot be written or is held by another process."""
+
+    exit_code = 5

@@ -1,0 +1,72 @@
+"""Who owns a fault: the moment (try again), the request (one reject), or the run (stop with a sentence)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError
+from snipmill.records import Refusal
+
+_TRANSIENT = frozenset({408, 409, 425, 429})
+_TOO_LONG = ("context", "too long", "maximum", "exceed")
+
+
+class Transient(Exception):
+    """A fault of the moment; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, detail: str, wait: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.wait = wait
+
+
+def classify(status: int, body: bytes, headers: Any, address: str, model: str) -> Refusal:
+    """The owner of an HTTP error answer.
+
+    Returns:
+        a refusal, where the fault is this request's own.
+
+    Raises:
+        Transient: the same request may succeed later.
+        AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
+    """
+    message = error_message(body)
+    if status in _TRANSIENT or status >= 500:
+        raise Transient(f"HTTP {status}: {message}", _retry_after(headers))
+    if status in (401, 403):
+        raise AuthenticationFailed(
+            f"The server at {address} refused the key (HTTP {status}: {message}). Set OPENAI_API_KEY to a key that it takes."
+        )
+    if status == 404:
+        raise ModelNotFound(
+            f"The server at {address} has no model {model!r} or no such endpoint (HTTP 404: {message}). "
+            "`snipmill doctor --base-url URL` lists what it serves."
+        )
+    if status in (400, 413, 422):
+        lowered = message.lower()
+        reason = "prompt-too-long" if any(word in lowered for word in _TOO_LONG) else "refused-by-server"
+        return Refusal(reason=reason, detail=f"HTTP {status}: {message}")
+    raise ServerError(f"The server at {address} answered HTTP {status}: {message}.")
+
+
+def error_message(body: bytes) -> str:
+    """The sentence in an error answer, whatever its shape."""
+    try:
+        value = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body[:300].decode("utf-8", "replace").strip() or "no message"
+    if isinstance(value, dict):
+        error = value.get("error", value)
+        if isinstance(error, dict):
+            return str(error.get("message", error))[:500]
+        return str(error)[:500]
+    return str(value)[:500]
+
+
+def _retry_after(headers: Any) -> float | None:
+    try:
+        return min(max(float(headers.get("Retry-After")), 0.0), 600.0)
+    except (TypeError, ValueError):
+        return None

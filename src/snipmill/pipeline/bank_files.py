@@ -1,0 +1,39 @@
+"""Reads a few-shot bank from where it lies: the one that comes with snipmill, a folder like it, or an original file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from snipmill.errors import UsageError
+from snipmill.prompts.fewshot import Bank, parse_bank, parse_original_bank
+
+
+def load_bank(path: str | None) -> Bank:
+    """The few-shot bank at a path; None for our own.
+
+    Raises:
+        UsageError: it is not there, or not a bank.
+    """
+    if path is None:
+        folder = files("snipmill.prompts") / "bank"
+        return parse_bank(
+            {_stem(item.name): item.read_text("utf-8") for item in folder.iterdir() if _is_part(item.name)}
+        )
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return parse_bank({item.stem: item.read_text("utf-8") for item in place.iterdir() if _is_part(item.name)})
+        return parse_original_bank(place.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no few-shot bank {path}: give a folder of examples, or a text file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The few-shot bank {path} cannot be read: {error}.") from error
+
+
+def _is_part(name: str) -> bool:
+    return name.endswith(".md") and name.lower() != "readme.md"
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".md")

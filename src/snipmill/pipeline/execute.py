@@ -1,0 +1,67 @@
+"""The runner of executions: a response becomes an execution with its verdict, or a reject with it."""
+
+from __future__ import annotations
+
+import platform
+import time
+
+import msgspec
+
+from snipmill.pipeline.funnel import StageCount
+from snipmill.records import Execution, Reject, Response, content_hash
+from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.program import Limits, Program
+from snipmill.store.journal import Executed, Journal
+from snipmill.text.sections import Malformed
+from snipmill.verify.programs import build_program, judge
+
+STAGE = "execute"
+
+
+def program_id(program: Program, limits: Limits, tier: str, interpreter: str) -> str:
+    """What a verdict depends on: the program, its limits, the tier, and the Python that ran it."""
+    bounds = msgspec.json.encode(limits).decode()
+    version = platform.python_version()
+    return f"x-{content_hash(program.source, program.tests_line, bounds, tier, interpreter, version)}"
+
+
+async def execute(
+    record: Response,
+    sandbox: Sandbox,
+    limits: Limits,
+    interpreter: str,
+    journal: Journal[Executed],
+    count: StageCount,
+) -> Execution | Reject:
+    """Run a response's program, unless its verdict is already there."""
+    outcome = await _execute(record, sandbox, limits, interpreter, journal, count)
+    count.count(outcome.reason if isinstance(outcome, Reject) else None)
+    return outcome
+
+
+async def _execute(
+    record: Response,
+    sandbox: Sandbox,
+    limits: Limits,
+    interpreter: str,
+    journal: Journal[Executed],
+    count: StageCount,
+) -> Execution | Reject:
+    if record.language != "Python":
+        detail = f"{record.language} cannot be executed here."
+        return Reject(id=record.id, stage=STAGE, reason="unsupported", detail=detail)
+    program = build_program(record.response)
+    if isinstance(program, Malformed):
+        return Reject(id=record.id, stage=STAGE, reason=program.reason, detail=program.detail)
+    key = program_id(program, limits, sandbox.tier, interpreter)
+    entry = journal.get(key)
+    if entry is None:
+        started = time.monotonic()
+        verdict = await sandbox.run(program)
+        entry = Executed(id=key, outcome=verdict.status, verdict=verdict, seconds=round(time.monotonic() - started, 3))
+        if verdict.status != "sandbox-error":  # says nothing about the program: it is tried again next time
+            journal.append(entry)
+    else:
+        count.reused += 1
+    count.seconds += entry.verdict.wall_ms / 1000
+    return judge(record, entry.verdict)

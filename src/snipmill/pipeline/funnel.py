@@ -1,0 +1,69 @@
+"""Counts of what came in, what stayed, and what was dropped for which reason, with tokens and seconds, per stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from snipmill.records import Usage
+
+STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "sanitize", "select")
+
+
+@dataclass(slots=True)
+class StageCount:
+    """One stage's share of the funnel. Seconds add up over concurrent tasks."""
+
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    reused: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def came_in(self) -> int:
+        """How many records the stage has seen."""
+        return self.kept + self.rejected.total()
+
+    def count(self, reason: str | None) -> None:
+        """One record more: kept where there is no reason against it."""
+        if reason is None:
+            self.kept += 1
+        else:
+            self.rejected[reason] += 1
+
+    def spend(self, usage: Usage, seconds: float) -> None:
+        """Tokens and seconds of one request."""
+        self.prompt_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.seconds += seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest; reasons from the most to the least frequent."""
+        return {
+            "in": self.came_in,
+            "kept": self.kept,
+            "rejected": dict(sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))),
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+class Funnel:
+    """The counts of all stages, in the order of the way of the data."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, StageCount] = {name: StageCount() for name in STAGES}
+
+    def __getitem__(self, stage: str) -> StageCount:
+        return self.stages[stage]
+
+    def to_json(self) -> dict[str, Any]:
+        """Stages that saw anything."""
+        return {name: count.to_json() for name, count in self.stages.items() if count.came_in}

@@ -1,0 +1,85 @@
+"""Many tasks at once, bounded in number, with results in the order of the input: what makes outputs deterministic."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+async def map_in_order(items: Iterable[A], work: Callable[[A], Awaitable[B]], window: int) -> AsyncIterator[B]:
+    """Apply `work` to items, at most `window` of them at a time, and yield the results in order.
+
+    The first exception in any of them is raised at once and ends the others.
+    """
+    pending: deque[asyncio.Task[B]] = deque()
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def watch(task: asyncio.Task[B]) -> None:
+        if not task.cancelled() and task.exception() is not None and not failed.done():
+            failed.set_result(None)
+
+    async def first() -> B:
+        waited: set[asyncio.Future[Any]] = {pending[0], failed}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            for task in pending:
+                if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+        return await pending.popleft()
+
+    async def start(item: A) -> B:
+        return await work(item)
+
+    try:
+        for item in items:
+            task = asyncio.create_task(start(item))
+            task.add_done_callback(watch)
+            pending.append(task)
+            if len(pending) >= window:
+                yield await first()
+        while pending:
+            yield await first()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        failed.cancel()
+
+
+class Gate:
+    """Lets a fixed number of holders in at a time, and of those who wait the one with the lowest rank first."""
+
+    def __init__(self, width: int) -> None:
+        self._free = width
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = 0
+
+    async def enter(self, rank: int) -> None:
+        """Wait for a place."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrivals += 1
+        heapq.heappush(self._waiting, (rank, self._arrivals, place))
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next one, or back."""
+        while self._waiting:
+            _, _, place = heapq.heappop(self._waiting)
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1

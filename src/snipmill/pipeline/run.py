@@ -1,0 +1,243 @@
+"""A whole run: every seed grows into its concepts, instruction, responses and verdicts as soon as each part is there.
+
+No stage waits for another stage to finish; only `select` looks across instructions and waits for the end. Later stages
+go first at the server, so that what was begun is finished. The files are written in the order of the seeds, whatever
+the order in which things happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from snipmill import __version__
+from snipmill.config import Config, render_config
+from snipmill.llm.connect import Connection, connect
+from snipmill.pipeline import settings
+from snipmill.pipeline.execute import execute
+from snipmill.pipeline.funnel import Funnel
+from snipmill.pipeline.generate import Generation, generate
+from snipmill.pipeline.ordered import Gate, map_in_order
+from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.prompts.concepts import STAGE as CONCEPTS
+from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.responses import STAGE as RESPONSES
+from snipmill.prompts.stage import Stage
+from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed
+from snipmill.sandbox.driver import Sandbox
+from snipmill.select.choose import select
+from snipmill.select.sanitize import sanitize
+from snipmill.store.journal import Asked, Executed, Journal
+from snipmill.store.jsonl import Writer
+from snipmill.store.run_directory import RunDirectory
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+_RANK = {RESPONSES.name: 0, INSTRUCTIONS.name: 1, CONCEPTS.name: 2}
+
+
+@dataclass
+class Progress:
+    """What a run tells about itself while it works: the funnel, how many seeds there are, how many are done."""
+
+    funnel: Funnel = field(default_factory=Funnel)
+    seeds: int = 0
+    seeds_done: int = 0
+    phase: str = "starting"
+    model: str = ""
+    tier: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Grown:
+    """Everything that came of one seed, in order, by stage."""
+
+    kept: dict[str, list[Any]] = field(default_factory=dict)
+    rejected: dict[str, list[Reject]] = field(default_factory=dict)
+
+    def add(self, stage: str, outcome: Record) -> None:
+        """Take an outcome in."""
+        target: dict[str, Any] = self.rejected if isinstance(outcome, Reject) else self.kept
+        target.setdefault(stage, []).append(outcome)
+
+
+@dataclass
+class _Workshop:
+    """What is shared by all seeds of a run."""
+
+    config: Config
+    connection: Connection
+    generations: dict[str, Generation]
+    sandbox: Sandbox
+    journals: dict[str, Journal[Asked]]
+    executed: Journal[Executed]
+    progress: Progress
+    gate: Gate
+    lanes: dict[str, asyncio.Semaphore]
+
+    async def ask(self, stage: Stage[In, Out], record: In, sample: int) -> Out | Reject:
+        """One sample of a stage for a record."""
+        async with self.lanes[stage.name]:
+            await self.gate.enter(_RANK[stage.name])
+            try:
+                return await generate(
+                    stage,
+                    record,
+                    sample,
+                    self.generations[stage.name],
+                    self.connection.client,
+                    self.journals[stage.name],
+                    self.progress.funnel[stage.name],
+                )
+            finally:
+                self.gate.leave()
+
+    async def grow(self, seed: Seed) -> Grown:
+        """All that comes of a seed."""
+        grown = Grown()
+        grown.add("seeds", seed)
+        self.progress.funnel["seeds"].count(None)
+        concepts = await self.ask(CONCEPTS, seed, 0)
+        grown.add(CONCEPTS.name, concepts)
+        if isinstance(concepts, Concepts):
+            instruction = await self.ask(INSTRUCTIONS, concepts, 0)
+            grown.add(INSTRUCTIONS.name, instruction)
+            if isinstance(instruction, Instruction):
+                await self._answer(instruction, grown)
+        self.progress.seeds_done += 1
+        return grown
+
+    async def _answer(self, instruction: Instruction, grown: Grown) -> None:
+        samples = range(self.config.generate.samples)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._sample(instruction, sample)) for sample in samples]
+        for task in tasks:
+            for stage, outcome in task.result():
+                grown.add(stage, outcome)
+
+    async def _sample(self, instruction: Instruction, sample: int) -> list[tuple[str, Record]]:
+        response = await self.ask(RESPONSES, instruction, sample)
+        outcomes: list[tuple[str, Record]] = [(RESPONSES.name, response)]
+        if not isinstance(response, Response):
+            return outcomes
+        execution = await execute(
+            response,
+            self.sandbox,
+            settings.limits(self.config),
+            settings.interpreter(self.config),
+            self.executed,
+            self.progress.funnel["execute"],
+        )
+        outcomes.append(("execute", execution))
+        if isinstance(execution, Execution):
+            row = sanitize(execution, "raw", self.config.run.seed)
+            self.progress.funnel["sanitize"].count(row.reason if isinstance(row, Reject) else None)
+            outcomes.append(("sanitize", row))
+        return outcomes
+
+
+async def run(config: Config, progress: Progress) -> RunDirectory:
+    """Make a data set, or go on making it where an earlier run with this directory stopped.
+
+    Raises:
+        SnipmillError: something that no single record can be blamed for; all that was made is kept.
+    """
+    directory = RunDirectory(config.run.dir)
+    directory.create()
+    async with contextlib.AsyncExitStack() as stack:
+        # The journals are opened first: they keep a second process out.
+        journals = {stage: stack.enter_context(Journal(directory.journal(stage), Asked)) for stage in sorted(_RANK)}
+        executed = stack.enter_context(Journal(directory.journal("execute"), Executed))
+        directory.write_text("config.toml", render_config(config))
+        sandbox = await stack.enter_async_context(settings.open_sandbox(config))
+        progress.tier, progress.phase = sandbox.tier, "starting the model"
+        connection = await stack.enter_async_context(connect(config.model))
+        progress.model, progress.phase = connection.description, "mining seeds"
+        generations = settings.generations(config, connection.model)
+        gate, lanes = Gate(connection.concurrency), _lanes(connection)
+        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, gate, lanes)
+        manifest = _manifest(config, connection, generations, sandbox)
+        directory.write_manifest({**manifest, "status": "running"})
+        rows = await _grow_all(config, directory, workshop)
+        progress.phase = "selecting"
+        _finish(config, directory, rows, progress.funnel)
+        seconds = round(time.monotonic() - progress.started, 1)
+        done = {"status": "done", "seconds": seconds, "retries": connection.client.retries}
+        directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
+    progress.phase = "done"
+    return directory
+
+
+def _lanes(connection: Connection) -> dict[str, asyncio.Semaphore]:
+    """How many requests of each stage may be under way."""
+    narrow = connection.concurrency if connection.shares_prefixes else 1
+    return {
+        CONCEPTS.name: asyncio.Semaphore(narrow),
+        INSTRUCTIONS.name: asyncio.Semaphore(narrow),
+        RESPONSES.name: asyncio.Semaphore(connection.concurrency),
+    }
+
+
+def _manifest(
+    config: Config, connection: Connection, generations: dict[str, Generation], sandbox: Sandbox
+) -> dict[str, Any]:
+    some = next(iter(generations.values()))
+    return {
+        "snipmill": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": connection.model,
+        "served": connection.description,
+        "prompting": config.model.prompting,
+        "fewshot_hash": some.bank.hash,
+        "sandbox_tier": sandbox.tier,
+        "seed": config.run.seed,
+    }
+
+
+async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop) -> list[Row]:
+    progress = workshop.progress
+    with contextlib.ExitStack() as stack:
+        kept: dict[str, Writer[Any]] = {}
+        rejects: dict[str, Writer[Reject]] = {}
+        for stage in ("seeds", *_RANK, "execute", "sanitize"):
+            kept[stage] = stack.enter_context(Writer(directory.kept(stage)))
+            rejects[stage] = stack.enter_context(Writer(directory.rejects(stage)))
+
+        def drop_seed(reject: Reject) -> None:
+            rejects["seeds"].write(reject)
+            progress.funnel["seeds"].count(reject.reason)
+
+        seeds = list(iterate_seeds(config.seeds, config.run.seed, drop_seed))
+        progress.seeds, progress.phase = len(seeds), "writing"
+        window = 2 * workshop.connection.concurrency
+        rows: list[Row] = []
+        async for grown in map_in_order(seeds, workshop.grow, window):
+            for stage, records in grown.kept.items():
+                for record in records:
+                    kept[stage].write(record)
+            for stage, dropped in grown.rejected.items():
+                for reject in dropped:
+                    rejects[stage].write(reject)
+            rows.extend(grown.kept.get("sanitize", []))
+        return rows
+
+
+def _finish(config: Config, directory: RunDirectory, rows: list[Row], funnel: Funnel) -> None:
+    """Select among all rows and write the data set in the configured style."""
+    table, seed = config.select, config.run.seed
+    with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
+        for row in select(rows, seed=seed, keep=table.keep, name_diversity=table.name_diversity):
+            outcome = sanitize(row, table.style, seed) if isinstance(row, Row) else row
+            funnel["select"].count(outcome.reason if isinstance(outcome, Reject) else None)
+            if isinstance(outcome, Reject):
+                rejects.write(outcome)
+            else:
+                dataset.write(outcome)

@@ -1,0 +1,59 @@
+"""From the one configuration to what each stage needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from snipmill.config import Config
+from snipmill.pipeline.bank_files import load_bank
+from snipmill.pipeline.generate import Generation
+from snipmill.prompts.concepts import STAGE as CONCEPTS
+from snipmill.prompts.fewshot import Bank
+from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.responses import STAGE as RESPONSES
+from snipmill.prompts.stage import Draws
+from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.program import Limits
+
+
+def generations(config: Config, model: str, bank: Bank | None = None) -> dict[str, Generation]:
+    """By stage name, everything that decides what is asked."""
+    bank = bank or load_bank(config.generate.fewshot)
+    shots = config.generate.shots
+    counts = {CONCEPTS.name: shots.concepts, INSTRUCTIONS.name: shots.instructions, RESPONSES.name: shots.responses}
+    draws = Draws(config.run.seed, config.generate.categories, config.generate.difficulties)
+    return {
+        name: Generation(
+            bank=bank,
+            model=model,
+            prompting=config.model.prompting,
+            temperature=config.model.temperature,
+            max_tokens=config.model.max_tokens,
+            shots=count,
+            fewshot_draws=config.generate.draws,
+            match_examples=config.generate.match_examples,
+            draws=draws,
+        )
+        for name, count in counts.items()
+    }
+
+
+def limits(config: Config) -> Limits:
+    """What one program may use."""
+    return Limits(timeout=config.execute.timeout, memory=config.execute.memory << 20)
+
+
+def interpreter(config: Config) -> str:
+    """The Python that programs run in."""
+    return config.execute.interpreter or sys.executable
+
+
+def open_sandbox(config: Config) -> Sandbox:
+    """The sandbox, not yet entered."""
+    return Sandbox(
+        tier=config.execute.sandbox,
+        limits=limits(config),
+        workers=config.execute.workers or os.cpu_count() or 1,
+        interpreter=interpreter(config),
+    )

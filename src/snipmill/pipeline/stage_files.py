@@ -1,0 +1,158 @@
+"""One stage alone, file to file: the same work as in a whole run, with the same result for the same seed.
+
+Outputs are in input order. Beside an output file G lie G.rejects.jsonl and, where something was paid for,
+G.journal.jsonl, from which the same command continues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from snipmill.config import Config
+from snipmill.llm.connect import connect
+from snipmill.pipeline import settings
+from snipmill.pipeline.execute import execute
+from snipmill.pipeline.funnel import StageCount
+from snipmill.pipeline.generate import generate
+from snipmill.pipeline.ordered import map_in_order
+from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.prompts.stage import Stage
+from snipmill.records import Execution, Record, Reject, Response, Row
+from snipmill.select.choose import select
+from snipmill.select.sanitize import sanitize
+from snipmill.store.journal import Asked, Executed, Journal
+from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.run_directory import journal_path, rejects_path
+
+In = TypeVar("In", bound=Record)
+Out = TypeVar("Out", bound=Record)
+Announce = Callable[[str], None]
+
+
+class Output:
+    """An output file with its rejects beside it; counts what goes where. Use as a context manager."""
+
+    def __init__(self, out: str, rejects: str | None, count: StageCount) -> None:
+        self._out = out
+        self._rejects = rejects if rejects is not None else (None if out == "-" else str(rejects_path(out)))
+        self._count = count
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Output:
+        self._kept: Writer[Record] = self._stack.enter_context(Writer(self._out))
+        self._dropped: Writer[Reject] | None = None
+        if self._rejects is not None:
+            self._dropped = self._stack.enter_context(Writer(self._rejects))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, outcome: Record, *, counted: bool = False) -> None:
+        """A record to the output, a reject beside it."""
+        if not counted:
+            self._count.count(outcome.reason if isinstance(outcome, Reject) else None)
+        if not isinstance(outcome, Reject):
+            self._kept.write(outcome)
+        elif self._dropped is not None:
+            self._dropped.write(outcome)
+
+
+def _journal_file(out: str) -> Path | None:
+    return None if out == "-" else journal_path(out)
+
+
+def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
+    """The records of an input; lines that are none, and repeated records, go to the rejects."""
+    seen: set[str] = set()
+    for record in records:
+        if isinstance(record, Reject):
+            output.write(record)
+        elif record.id in seen:
+            detail = "A record with this id was already read."
+            output.write(Reject(id=record.id, stage="read", reason="duplicate-record", detail=detail))
+        else:
+            seen.add(record.id)
+            yield record
+
+
+def seeds_file(config: Config, out: str, rejects: str | None, count: StageCount) -> None:
+    """Mine or read seeds and write them down."""
+    with Output(out, rejects, count) as output:
+        for seed in iterate_seeds(config.seeds, config.run.seed, output.write):
+            output.write(seed)
+
+
+async def generate_file(
+    stage: Stage[In, Out],
+    kind: type[In],
+    source: str,
+    out: str,
+    rejects: str | None,
+    config: Config,
+    count: StageCount,
+    announce: Announce,
+) -> None:
+    """Run a generation stage over a file. For I->R each record has `samples` samples, else one.
+
+    Raises:
+        SnipmillError: the file, the server or the output cannot be used.
+    """
+    table = config.seeds
+    records = read_records(source, kind, stage.name, table.start, table.limit)
+    samples = config.generate.samples if stage.mode == "I->R" else 1
+    with Output(out, rejects, count) as output, Journal(_journal_file(out), Asked) as journal:
+        async with connect(config.model) as connection:
+            announce(connection.description)
+            generation = settings.generations(config, connection.model)[stage.name]
+            gate = asyncio.Semaphore(connection.concurrency)
+
+            async def work(task: tuple[In, int]) -> Out | Reject:
+                async with gate:
+                    return await generate(stage, *task, generation, connection.client, journal, count)
+
+            tasks = ((record, sample) for record in _records(records, output) for sample in range(samples))
+            async for outcome in map_in_order(tasks, work, 4 * connection.concurrency):
+                output.write(outcome, counted=True)
+
+
+async def execute_file(
+    source: str, out: str, rejects: str | None, config: Config, count: StageCount, announce: Announce
+) -> None:
+    """Run the programs of a file of responses.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    table = config.seeds
+    records = read_records(source, Response, "execute", table.start, table.limit)
+    limits, interpreter = settings.limits(config), settings.interpreter(config)
+    with Output(out, rejects, count) as output, Journal(_journal_file(out), Executed) as journal:
+        async with settings.open_sandbox(config) as sandbox:
+            announce(f"sandbox tier {sandbox.tier}")
+
+            async def work(record: Response) -> Execution | Reject:
+                return await execute(record, sandbox, limits, interpreter, journal, count)
+
+            async for outcome in map_in_order(_records(records, output), work, 64):
+                output.write(outcome, counted=True)
+
+
+def sanitize_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
+    """Check the responses of a file and write them as rows in a style."""
+    with Output(out, rejects, count) as output:
+        for row in _records(read_records(source, Row, "sanitize"), output):
+            output.write(sanitize(row, config.select.style, config.run.seed))
+
+
+def select_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
+    """Choose among the rows of a file."""
+    table = config.select
+    with Output(out, rejects, count) as output:
+        rows = list(_records(read_records(source, Row, "select"), output))
+        for row in select(rows, seed=config.run.seed, keep=table.keep, name_diversity=table.name_diversity):
+            output.write(row)

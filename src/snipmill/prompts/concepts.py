@@ -1,0 +1,49 @@
+"""S->C: from a seed to the programming concepts that it exercises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snipmill.prompts.fewshot import Example
+from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
+from snipmill.prompts.stage import Draws, Stage
+from snipmill.records import Concepts, Seed, derive_parents
+from snipmill.text.sections import Malformed
+
+MAX_CONCEPTS = 12
+MAX_CONCEPT_LENGTH = 80
+
+
+def _question(snippet: str) -> str:
+    return f"### Snippet\n{snippet}\n\n### Concepts"
+
+
+def build(seed: Seed, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:
+    """The prompt that asks for a seed's concepts as a comma-separated line."""
+    shown = tuple((_question(example.snippet), ", ".join(example.concepts)) for example in examples)
+    return Prompt(system, shown, _question(seed.seed))
+
+
+def parse(seed: Seed, record_id: str, _sample: int, completion: str, _draws: Draws) -> Concepts | Malformed:
+    """The concepts in a completion: its first line, split at commas, without repetitions."""
+    line = next((line.strip() for line in completion.splitlines() if line.strip()), "")
+    concepts = list(dict.fromkeys(part.strip(" .\t") for part in line.split(",")))
+    concepts = [concept for concept in concepts if concept][:MAX_CONCEPTS]
+    if not concepts:
+        return Malformed("no-concepts", "The completion names no concepts.")
+    longest = max(concepts, key=len)
+    if len(longest) > MAX_CONCEPT_LENGTH:
+        return Malformed("not-a-concept-list", f"{longest[:40]!r}... is too long for a concept.")
+    return Concepts(
+        id=record_id,
+        seed=seed.seed,
+        concepts=concepts,
+        language=seed.language,
+        provenance=seed.provenance,
+        parents=derive_parents({}, "seed", seed.id),
+    )
+
+
+STAGE: Stage[Seed, Concepts] = Stage(
+    name="concepts", mode="S->C", build=build, parse=parse, stop=(EXAMPLE_HEADING, "\n###", "\n\n")
+)

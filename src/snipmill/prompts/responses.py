@@ -1,0 +1,57 @@
+"""I->R: from an instruction to a four-section response with its own tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snipmill.prompts.fewshot import Example
+from snipmill.prompts.prompt import Prompt
+from snipmill.prompts.stage import Draws, Stage
+from snipmill.records import Instruction, Response, derive_parents
+from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
+
+
+def _question(instruction: str) -> str:
+    return f"### Instruction\n{instruction}\n\n### Response"
+
+
+def build(record: Instruction, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:
+    """The prompt that asks for a response. Examples without one cannot be shown here."""
+    shown = tuple(
+        (_question(example.instruction), example.response) for example in examples if example.response is not None
+    )
+    return Prompt(system, shown, _question(record.instruction))
+
+
+def parse(record: Instruction, record_id: str, sample: int, completion: str, _draws: Draws) -> Response | Malformed:
+    """The response in a completion, cut after its tests; it must have the four sections."""
+    cut = cut_after_tests(completion + "\n")
+    response = cut.strip() if cut is not None else completion.strip()
+    sections = parse_sections(response)
+    if isinstance(sections, Malformed):
+        return sections
+    return Response(
+        id=record_id,
+        seed=record.seed,
+        concepts=record.concepts,
+        instruction=record.instruction,
+        response=response,
+        sample=sample,
+        category=record.category,
+        difficulty=record.difficulty,
+        language=record.language,
+        provenance=record.provenance,
+        parents=derive_parents(record.parents, "instruction", record.id),
+        usage=record.usage,
+    )
+
+
+STAGE: Stage[Instruction, Response] = Stage(
+    name="responses",
+    mode="I->R",
+    build=build,
+    parse=parse,
+    cut=cut_after_tests,
+    hopeless=is_hopeless,
+    kind_of_task=lambda record, _draws: (record.category, record.difficulty),
+)

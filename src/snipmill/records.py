@@ -1,0 +1,229 @@
+"""Frozen records of the pipeline, their content-hash ids, and rejects.
+
+A record repeats the published columns of what it was made from (`seed`, `concepts`, `instruction`), so that each
+stage's file can be read, filtered and continued by hand. It does not cover how records are read or written (`store`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+DATA_VERSION = 1
+
+
+def content_hash(*parts: str | int | float | bool | None) -> str:
+    """20 hex digits (80 bits) of BLAKE2b over the parts, in which neighbours cannot run into each other."""
+    digest = hashlib.blake2b(digest_size=10)
+    for part in parts:
+        raw = f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What all records share: an id that hashes what the record was made from."""
+
+    id: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a seed came from.
+
+    `path` is relative to `source`; lines count from 1, both ends included; `license` is an SPDX expression.
+    """
+
+    source: str
+    revision: str | None = None
+    path: str | None = None
+    line_start: int | None = None
+    line_end: int | None = None
+    license: str | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one completion, as the server counted them."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Seed(Record, frozen=True, kw_only=True):
+    """One source function with a docstring."""
+
+    seed: str
+    language: str = "Python"
+    provenance: Provenance | None = None
+
+
+class Concepts(Record, frozen=True, kw_only=True):
+    """S->C: the programming concepts that a model named in a seed."""
+
+    seed: str
+    concepts: list[str]
+    language: str = "Python"
+    provenance: Provenance | None = None
+    parents: dict[str, str] = {}
+    usage: dict[str, Usage] = {}
+
+
+Category = Literal["function", "class", "program"]
+Difficulty = Literal["easy", "medium", "hard"]
+
+
+class Instruction(Record, frozen=True, kw_only=True):
+    """C->I: a task that a model wrote from concepts and drawn properties."""
+
+    seed: str
+    concepts: list[str]
+    instruction: str
+    category: str = "function"
+    difficulty: str = "medium"
+    language: str = "Python"
+    provenance: Provenance | None = None
+    parents: dict[str, str] = {}
+    usage: dict[str, Usage] = {}
+
+
+class Response(Record, frozen=True, kw_only=True):
+    """I->R: sample number `sample` (from 0) of a model's answers to an instruction."""
+
+    seed: str
+    concepts: list[str]
+    instruction: str
+    response: str
+    sample: int = 0
+    category: str = "function"
+    difficulty: str = "medium"
+    language: str = "Python"
+    provenance: Provenance | None = None
+    parents: dict[str, str] = {}
+    usage: dict[str, Usage] = {}
+
+
+VerdictStatus = Literal[
+    "passed",
+    "failed",
+    "timeout",
+    "memory",
+    "output-limit",
+    "killed",
+    "vacuous",
+    "syntax-error",
+    "unsupported",
+    "sandbox-error",
+]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one execution, with its evidence.
+
+    Times are milliseconds, memory is bytes at its peak, `line` counts from 1 within the program; `output_head` and
+    `output_tail` hold the first and last of what it wrote to stdout and stderr.
+    """
+
+    status: VerdictStatus
+    tier: str = ""
+    checks_executed: int = 0
+    checks_failed: int = 0
+    detail: str = ""
+    exception: str | None = None
+    line: int | None = None
+    failed_check: str | None = None
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory: int = 0
+    output_head: str = ""
+    output_tail: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row keeps of its verdict: what does not differ from one execution of the same program to the next.
+
+    Times, memory and output stay in the run's journal, so that a row has the same bytes however often it is made.
+    """
+
+    status: VerdictStatus
+    tier: str = ""
+    checks_executed: int = 0
+
+
+class Execution(Record, frozen=True, kw_only=True):
+    """A response with the verdict on its program."""
+
+    seed: str
+    concepts: list[str]
+    instruction: str
+    response: str
+    verdict: Verdict
+    sample: int = 0
+    category: str = "function"
+    difficulty: str = "medium"
+    language: str = "Python"
+    provenance: Provenance | None = None
+    parents: dict[str, str] = {}
+    usage: dict[str, Usage] = {}
+
+
+class Row(Record, frozen=True, kw_only=True):
+    """A finished line of the data set."""
+
+    seed: str
+    concepts: list[str]
+    instruction: str
+    response: str
+    verdict: Evidence | None = None
+    style: str = ""
+    sample: int = 0
+    category: str = "function"
+    difficulty: str = "medium"
+    language: str = "Python"
+    provenance: Provenance | None = None
+    parents: dict[str, str] = {}
+    usage: dict[str, Usage] = {}
+
+
+class Reject(Record, frozen=True, kw_only=True):
+    """A dropped record: which (`id`), where (`stage`), a stable `reason` code, and a sentence for a person.
+
+    A program that did not pass keeps its verdict here.
+    """
+
+    stage: str
+    reason: str
+    detail: str = ""
+    verdict: Verdict | None = None
+
+
+def derive_parents(parents: Mapping[str, str], stage: str, record_id: str) -> dict[str, str]:
+    """The ancestors of a child of record `record_id`, which `stage` made."""
+    return {**parents, stage: record_id}
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server answered to one request.
+
+    `finish_reason` is the server's own (`stop`, `length`, ...), `cut` where the stream was stopped because the text was
+    complete, or `hopeless` where it was stopped because no continuation could be parsed any more.
+    """
+
+    text: str
+    finish_reason: str
+    usage: Usage = Usage()
+
+    @property
+    def stopped_by_itself(self) -> bool:
+        """Whether more tokens could not have changed the text."""
+        return self.finish_reason in ("stop", "eos_token", "eos", "stop_sequence", "cut")
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request has no completion: a stable reason code and a sentence."""
+
+    reason: str
+    detail: str

@@ -1,0 +1,1 @@
+"""Isolated execution of untrusted Python programs: the tiers, the fork server, the verdict protocol."""

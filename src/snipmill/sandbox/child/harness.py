@@ -1,0 +1,365 @@
+"""Runs one program as `__main__` in this process and says what its checks did.
+
+A program passes when its module ran to its end, its non-daemon threads ended, nothing died with an exception, at least
+one check was executed, and no check failed, whether or not the program swallowed the failure. Does not cover isolation,
+deadlines and output: the fork server does these from outside.
+"""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import operator
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Callable
+from typing import Any
+
+from snipmill.sandbox.child.instrument import Instrumented, compile_program
+
+FILENAME = "program.py"
+_VALUE_LIMIT = 300
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "is": operator.is_,
+    "is not": operator.is_not,
+    "in": lambda left, right: left in right,
+    "not in": lambda left, right: left not in right,
+}
+
+
+class Failure(Exception):
+    """The program did not hold; carries the report's fields."""
+
+    def __init__(self, status: str, detail: str, **fields: Any) -> None:
+        super().__init__(detail)
+        self.report: dict[str, Any] = {"status": status, "detail": detail, **fields}
+
+
+def show(value: object) -> str:
+    """A short `repr` that never fails, whatever the value's own methods do."""
+    try:
+        text = repr(value)
+    except BaseException as error:  # the program's own __repr__ may raise anything
+        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+    return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 3] + "..."
+
+
+class Checks:
+    """What became of each check while the program runs."""
+
+    def __init__(self) -> None:
+        self.instrumented: Instrumented | None = None
+        self.executed = 0
+        self.failed = 0
+        self.first_failure: tuple[int, str] | None = None
+        self.open: dict[int, int] = {}
+        self.begun: set[str] = set()
+        self.died: list[str] = []
+
+    def hooks(self) -> dict[str, Any]:
+        """The functions that the instrumented program calls."""
+        return {
+            "enter": self.enter,
+            "compare": self.compare,
+            "truth": self.truth,
+            "fail": self.fail,
+            "ok": self.ok,
+            "begin": self.begun.add,
+        }
+
+    def enter(self, site: int) -> int:
+        """A check begins; it stays open until it has a result."""
+        self.open[site] = self.open.get(site, 0) + 1
+        return site
+
+    def ok(self, site: int) -> None:
+        """A check held."""
+        self.open[site] -= 1
+        self.executed += 1
+
+    def _record_failure(self, site: int, evidence: str) -> None:
+        self.failed += 1
+        if self.first_failure is None:
+            self.first_failure = (site, evidence)
+
+    def fail(self, site: int) -> None:
+        """A guarded check raised; called while the exception is handled."""
+        error = sys.exc_info()[1]
+        if isinstance(error, AssertionError):
+            self.open[site] -= 1
+            self.executed += 1
+            self._record_failure(site, show(error))
+
+    def compare(self, site: int, symbol: str, left: Any, right: Any) -> Any:
+        """The two sides of a comparison were computed."""
+        result = _OPERATORS[symbol](left, right)
+        if not result:
+            self.ok(site)
+            self._record_failure(site, f"left is {show(left)}, right is {show(right)}")
+        elif symbol in ("==", "in") and (equals_anything(left) or equals_anything(right)):
+            self.ok(site)
+            self._record_failure(site, "one side is equal to everything, so the comparison proves nothing")
+        else:
+            self.ok(site)
+        return result
+
+    def truth(self, site: int, value: Any) -> Any:
+        """The condition of an assertion was computed."""
+        holds = bool(value)
+        self.ok(site)
+        if not holds:
+            self._record_failure(site, f"the condition is {show(value)}")
+        return holds
+
+    def unfinished(self) -> tuple[int, int] | None:
+        """A check that raised in the middle, swallowed where no specific exception was expected: (site, times)."""
+        assert self.instrumented is not None
+        for site, count in self.open.items():
+            if count > 0 and not self.instrumented.sites[site].may_raise:
+                return site, count
+        return None
+
+
+def equals_anything(value: object, depth: int = 2) -> bool:
+    """Whether a value of the program's own type (or one inside a small container) claims equality with a fresh object."""
+    kind = type(value)
+    if kind.__module__ == "__main__" and kind.__eq__ is not object.__eq__:
+        try:
+            return bool(value == object())
+        except BaseException:  # the program's own __eq__ may raise anything; then it is at least not always true
+            return False
+    if depth > 0 and kind in (list, tuple, set, frozenset, dict):
+        items: Any = value.values() if isinstance(value, dict) else value
+        return len(items) <= 100 and any(equals_anything(item, depth - 1) for item in items)
+    return False
+
+
+def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
+    """Run a program and return its report: status, detail and evidence, as plain JSON values."""
+    checks = Checks()
+    try:
+        _run(source, tests_line, checks)
+        report: dict[str, Any] = {"status": "passed", "detail": ""}
+    except Failure as failure:
+        report = failure.report
+    report["checks_executed"] = checks.executed
+    report["checks_failed"] = checks.failed
+    if checks.first_failure is not None and checks.instrumented is not None:
+        site, evidence = checks.first_failure
+        where = checks.instrumented.sites[site]
+        report["failed_check"] = f"{where.text}\n{evidence}"
+        report["line"] = where.line
+    return report
+
+
+def _run(source: str, tests_line: int | None, checks: Checks) -> None:
+    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    try:
+        checks.instrumented = compile_program(source, FILENAME, tests_line, checks.hooks())
+    except SyntaxError as error:
+        raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
+    _prepare(source)
+    module = types.ModuleType("__main__")
+    module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
+    sys.modules["__main__"] = module
+    _watch_threads(checks)
+    _guard("the module", lambda: exec(checks.instrumented.code, module.__dict__), source)  # type: ignore[union-attr]
+    _run_found_tests(module, checks, source)
+    _end_threads()
+    _judge(checks)
+
+
+def _watch_threads(checks: Checks) -> None:
+    """Exceptions that die in a thread or in an event loop's task are remembered."""
+
+    def thread_died(args: Any) -> None:
+        if args.exc_type is not SystemExit:
+            checks.died.append(f"a thread died with {args.exc_type.__name__}: {args.exc_value}")
+
+    def task_died(_loop: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        checks.died.append(f"an asyncio task died with {show(error)}" if error else str(context.get("message")))
+
+    threading.excepthook = thread_died
+    asyncio_events = sys.modules.get("asyncio.base_events")
+    if asyncio_events is not None:
+        asyncio_events.BaseEventLoop.default_exception_handler = task_died
+
+
+def _guard(what: str, action: Callable[[], Any], source: str) -> None:
+    """Run a part of the program; whatever leaves it is a failure, except a clean exit in the last statement."""
+    try:
+        action()
+    except Failure:
+        raise
+    except SystemExit as error:
+        if error.code not in (None, 0) or not _in_last_statement(error, source):
+            raise Failure(
+                "failed", f"{what} ended early with exit code {error.code!r}", exception="SystemExit"
+            ) from None
+    except MemoryError as error:
+        raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=_line(error)) from None
+    except ModuleNotFoundError as error:
+        detail = f"the module {error.name!r} is not installed in the sandbox's interpreter"
+        raise Failure("unsupported", detail, exception="ModuleNotFoundError", line=_line(error)) from None
+    except BaseException as error:  # anything a program can raise is its own failure
+        kind = type(error).__name__
+        detail = f"{what} raised {kind}: {_message(error)}"
+        raise Failure("failed", detail, exception=kind, line=_line(error)) from None
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:500]
+    except BaseException:  # the program's own __str__ may raise anything
+        return "<no message>"
+
+
+def _line(error: BaseException) -> int | None:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    return lines[-1] if lines else None
+
+
+def _in_last_statement(error: BaseException, source: str) -> bool:
+    """Whether the module's own frame stood in its last top-level statement, as in `sys.exit(main())` at the end."""
+    import ast
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    if not frames or frames[0].lineno is None:
+        return False
+    return frames[0].lineno >= ast.parse(source).body[-1].lineno
+
+
+def _run_found_tests(module: types.ModuleType, checks: Checks, source: str) -> None:
+    """Call what a test runner would find and the program did not run itself."""
+    assert checks.instrumented is not None
+    for name in checks.instrumented.test_functions:
+        function = module.__dict__.get(name)
+        if name not in checks.begun and isinstance(function, types.FunctionType) and not _required(function):
+            _guard(name, lambda function=function: _call(function), source)  # type: ignore[misc]
+    for name, value in list(module.__dict__.items()):
+        if isinstance(value, type) and value.__module__ == "__main__" and name not in checks.begun:
+            if _is_test_case(value):
+                _run_test_case(value)
+            elif name.startswith("Test"):
+                _run_test_class(value, source)
+    _collect_doctests(checks)
+
+
+def _required(function: types.FunctionType) -> int:
+    code = function.__code__
+    return code.co_argcount - len(function.__defaults__ or ())
+
+
+def _call(function: Callable[[], Any]) -> None:
+    result = function()
+    if isinstance(result, types.CoroutineType):
+        import asyncio
+
+        asyncio.run(result)
+
+
+def _is_test_case(kind: type) -> bool:
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and issubclass(kind, unittest.TestCase)
+
+
+def _run_test_case(kind: type) -> None:
+    import io
+    import unittest
+
+    suite = unittest.defaultTestLoader.loadTestsFromTestCase(kind)
+    result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)
+    _judge_test_result(result)
+
+
+def _judge_test_result(result: Any) -> None:
+    for kind, problems in (("failed", result.failures), ("raised an exception", result.errors)):
+        if problems:
+            test, text = problems[0]
+            last = text.strip().splitlines()[-1] if text.strip() else ""
+            raise Failure("failed", f"{test} {kind}: {last}"[:800], exception=last.partition(":")[0][:80] or None)
+    if result.unexpectedSuccesses:
+        raise Failure("failed", f"{result.unexpectedSuccesses[0]} was expected to fail and did not")
+
+
+def _run_test_class(kind: type, source: str) -> None:
+    """A plain class of test methods, as pytest collects it."""
+    methods = [name for name in dir(kind) if name.startswith("test") and callable(getattr(kind, name))]
+    for name in methods:
+
+        def one(name: str = name) -> None:
+            instance = kind()
+            for setup in ("setup_method", "setUp", "setup"):
+                if hasattr(instance, setup):
+                    getattr(instance, setup)()
+                    break
+            _call(getattr(instance, name))
+
+        _guard(f"{kind.__name__}.{name}", one, source)
+
+
+def _collect_doctests(checks: Checks) -> None:
+    """Examples that the program ran with `doctest.testmod` count as checks."""
+    doctest = sys.modules.get("doctest")
+    runner = getattr(doctest, "master", None)
+    if runner is None:
+        return
+    checks.executed += runner.tries
+    if runner.failures:
+        checks.failed += runner.failures
+        raise Failure("failed", f"{runner.failures} of {runner.tries} doctest examples failed")
+
+
+def _end_threads() -> None:
+    """Wait for the program's non-daemon threads, as the interpreter does at its end."""
+    main = threading.main_thread()
+    for thread in threading.enumerate():
+        if thread is not main and not thread.daemon:
+            thread.join()
+
+
+def _judge(checks: Checks) -> None:
+    assert checks.instrumented is not None
+    if checks.died:
+        raise Failure("failed", checks.died[0][:800])
+    if checks.failed:
+        raise Failure("failed", f"{checks.failed} of {checks.executed} checks failed, and the program went on")
+    unfinished = checks.unfinished()
+    if unfinished is not None:
+        where = checks.instrumented.sites[unfinished[0]]
+        raise Failure("failed", "a check raised an exception that the program swallowed", line=where.line)
+    if checks.executed == 0:
+        raise Failure("vacuous", "the program ended without executing a single check")
+
+
+def _prepare(source: str) -> None:
+    """Import and adapt what the program is about to use, before it runs."""
+    if "asyncio" in source:
+        import asyncio.base_events  # noqa: F401
+    if "unittest" in source:
+        _adapt_unittest()
+
+
+def _adapt_unittest() -> None:
+    """`unittest.main()` runs the tests of the program without ending the process, and its result is judged."""
+    import unittest
+
+    class Program(unittest.TestProgram):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs["exit"] = False
+            kwargs["argv"] = ["program"]
+            super().__init__(*args, **kwargs)
+            _judge_test_result(self.result)
+
+    unittest.main = Program

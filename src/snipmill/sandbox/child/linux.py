@@ -1,0 +1,188 @@
+"""The Linux system calls that isolation is made of, through ctypes: namespaces, mounts, capabilities, Landlock.
+
+Each function raises OSError with the call's name, so that a probe can say which step a machine refuses. Does not
+decide anything: see `isolation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+from collections.abc import Sequence
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+
+# Numbers that are the same on all architectures with the generic table, x86-64 included.
+_SYS_MOUNT_SETATTR = 442
+_SYS_LANDLOCK = (444, 445, 446)
+_SYS_PIDFD_SEND_SIGNAL = 424
+_SYS_BY_MACHINE = {
+    "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "capset": 91, "seccomp": 277},
+}
+MACHINE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+
+
+def _check(name: str, result: int) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{name}: {os.strerror(error)}")
+    return result
+
+
+def _syscall(name: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    converted = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
+    return _check(name, _libc.syscall(ctypes.c_long(number), *converted))
+
+
+def syscall_number(name: str) -> int:
+    """The number of a system call on this machine; OSError where the machine is not known."""
+    try:
+        return _SYS_BY_MACHINE[MACHINE][name]
+    except KeyError:
+        raise OSError(f"{name}: no system call table for {MACHINE}") from None
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces."""
+    _check("unshare", _libc.unshare(flags))
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Enter the namespace behind a descriptor."""
+    _check("setns", _libc.setns(descriptor, kind))
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    """Mount something."""
+
+    def encode(text: str | None) -> bytes | None:
+        return None if text is None else os.fsencode(text)
+
+    result = _libc.mount(encode(source), encode(target), encode(kind), ctypes.c_ulong(flags), encode(data))
+    _check(f"mount {target}", result)
+
+
+def unmount(target: str) -> None:
+    """Detach a mount, however busy it is."""
+    _check(f"umount {target}", _libc.umount2(os.fsencode(target), MNT_DETACH))
+
+
+def make_read_only(target: str, *, recursive: bool) -> None:
+    """Make a mount (and all below it) read-only, without set-user-id programs and devices (Linux 5.12)."""
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd. MOUNT_ATTR_RDONLY | NOSUID | NODEV.
+    attributes = struct.pack("QQQQ", 1 | 2 | 4, 0, 0, 0)
+    flags, at_fdcwd = 0x8000 if recursive else 0, -100
+    _syscall("mount_setattr", _SYS_MOUNT_SETATTR, at_fdcwd, os.fsencode(target), flags, attributes, len(attributes))
+
+
+def pivot_root(new_root: str) -> None:
+    """Make a mount the root of this mount namespace and let go of the old one."""
+    os.chdir(new_root)
+    _syscall("pivot_root", syscall_number("pivot_root"), b".", b".")
+    unmount(".")
+    os.chdir("/")
+
+
+def prctl(option: int, value: int = 0) -> None:
+    """Set an attribute of this process."""
+    _check("prctl", _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def drop_capabilities() -> None:
+    """Give up every capability for good."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    header = struct.pack("Ii", 0x20080522, 0)
+    _syscall("capset", syscall_number("capset"), header, bytes(24))
+
+
+def bring_loopback_up() -> None:
+    """Let programs in this network namespace talk to themselves."""
+    import fcntl
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        request = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
+        fcntl.ioctl(handle, 0x8914, request)  # SIOCSIFFLAGS
+
+
+# Landlock (kernel documentation, userspace-api/landlock.rst) ------------------------------------------------------------
+
+_FS_READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read file, read directory
+_FS_BITS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+_NET_TCP = 0b11  # bind and connect, from ABI 4
+_SCOPES = 0b11  # abstract sockets and signals, from ABI 6
+
+
+def landlock_abi() -> int:
+    """The kernel's Landlock version, 0 where it has none."""
+    try:
+        return _syscall("landlock", _SYS_LANDLOCK[0], None, 0, 1)
+    except OSError:
+        return 0
+
+
+def landlock_ruleset(readable: Sequence[str], writable: Sequence[str], block_tcp: bool) -> int:
+    """A descriptor of the rules: read and execute here, everything there, nothing elsewhere."""
+    abi = landlock_abi()
+    if abi == 0:
+        raise OSError("landlock: not supported by this kernel")
+    all_fs = (1 << _FS_BITS_BY_ABI.get(abi, 16)) - 1
+    net = _NET_TCP if abi >= 4 and block_tcp else 0
+    attributes = struct.pack("QQQ", all_fs, net, _SCOPES if abi >= 6 else 0)[
+        : 24 if abi >= 6 else 16 if abi >= 4 else 8
+    ]
+    ruleset = _syscall("landlock_create_ruleset", _SYS_LANDLOCK[0], attributes, len(attributes), 0)
+    for paths, access in ((readable, _FS_READ), (writable, all_fs)):
+        for path in paths:
+            _landlock_allow(ruleset, path, access)
+    return ruleset
+
+
+def _landlock_allow(ruleset: int, path: str, access: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if not os.path.isdir(path):
+            access &= 1 << 0 | 1 << 1 | 1 << 2 | (1 << 14 if landlock_abi() >= 3 else 0)
+        _syscall("landlock_add_rule", _SYS_LANDLOCK[1], ruleset, 1, struct.pack("=Qi", access, handle), 0)
+    finally:
+        os.close(handle)
+
+
+def landlock_restrict(ruleset: int) -> None:
+    """Put this process and all its children under the rules, for good."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _syscall("landlock_restrict_self", _SYS_LANDLOCK[2], ruleset, 0)
+
+
+def kill_pidfd(pidfd: int, signal: int) -> None:
+    """Signal the process behind a pidfd; nothing happens if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        _syscall("pidfd_send_signal", _SYS_PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)

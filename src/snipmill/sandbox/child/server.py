@@ -1,0 +1,272 @@
+"""The fork server of a slot: jobs come in over a socket, each is run in a fork of its own, verdicts go out.
+
+The server is the supervisor of its one running program: it owns the deadline, drains the output with a cap, kills the
+program's init, which takes everything in its pid namespace with it, and reaps it. The driver outside supervises the
+server in turn. Messages are JSON behind a 4-byte length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from snipmill.sandbox.child import isolation, linux
+from snipmill.sandbox.child.harness import run_program
+from snipmill.sandbox.child.isolation import Limits, StepFailed, Walls
+
+_REPORT_LIMIT = 1 << 20
+_KEEP = 2000  # characters of the output's head and tail
+
+
+def receive(channel: socket.socket) -> Any:
+    """The next message, or None at the end of the stream."""
+    header = _receive_exactly(channel, 4)
+    if header is None:
+        return None
+    body = _receive_exactly(channel, struct.unpack("!I", header)[0])
+    return None if body is None else json.loads(body)
+
+
+def _receive_exactly(channel: socket.socket, size: int) -> bytes | None:
+    parts: list[bytes] = []
+    while size > 0:
+        part = channel.recv(min(size, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    """Send one message."""
+    body = json.dumps(message).encode("ascii")
+    channel.sendall(struct.pack("!I", len(body)) + body)
+
+
+def serve(channel: socket.socket, settings: dict[str, Any]) -> None:
+    """Set the walls up, say so, and run jobs until the channel closes."""
+    limits = Limits(**settings["limits"])
+    try:
+        walls = _set_up(settings["tier"], settings["readable"], settings["work"], limits)
+    except StepFailed as failed:
+        send(channel, {"error": str(failed)})
+        return
+    for name in settings["preload"]:
+        __import__(name)
+    gc.collect()
+    gc.freeze()
+    send(channel, {"ready": walls.tier, "landlock": walls.landlock is not None, "proc": walls.own_proc})
+    server = _Server(channel, walls, limits)
+    while (job := receive(channel)) is not None:
+        send(channel, server.run(job))
+
+
+def _set_up(tier: str, readable: Sequence[str], work: str, limits: Limits) -> Walls:
+    if tier == "namespaces":
+        return isolation.enter_namespaces(readable, limits)
+    if tier in ("uid", "landlock"):
+        return isolation.enter_without_namespaces(tier, readable, work)
+    return Walls(tier="none", work=work)
+
+
+class _Server:
+    """The state that lives between jobs: the walls, and the descriptor of the server's own pid namespace."""
+
+    def __init__(self, channel: socket.socket, walls: Walls, limits: Limits) -> None:
+        self._channel = channel
+        self._walls = walls
+        self._limits = limits
+        self._nested = walls.tier == "namespaces"
+        # Each program gets a pid namespace below the server's own; this is the way back up before the next one.
+        self._own_namespace = os.pidfd_open(os.getpid()) if self._nested else -1
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run one program and return its verdict's fields."""
+        work = self._walls.work if self._walls.private_box else tempfile.mkdtemp(dir=self._walls.work)
+        if self._walls.uid is not None:
+            os.chown(work, self._walls.uid, self._walls.uid)
+        report_read, report_write = os.pipe()
+        output_read, output_write = os.pipe()
+        started = time.monotonic()
+        if self._nested:
+            linux.setns(self._own_namespace, linux.CLONE_NEWPID)
+            linux.unshare(linux.CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._become_program(job, work, report_write, output_write)
+            finally:
+                os._exit(70)
+        os.close(report_write)
+        os.close(output_write)
+        supervision = _Supervision(pid, report_read, output_read, self._limits, started)
+        try:
+            return supervision.watch() | {"tier": self._walls.tier}
+        finally:
+            os.close(report_read)
+            os.close(output_read)
+            if self._walls.private_box:
+                isolation.clean_box(self._walls, self._limits)
+            else:
+                if self._walls.uid is not None:
+                    isolation.kill_user(self._walls.uid)
+                isolation.remove_tree(work)
+
+    def _become_program(self, job: dict[str, Any], work: str, report: int, output: int) -> None:
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        keep = {0, 1, 2, report, self._walls.landlock}
+        if self._nested and self._walls.own_proc and "proc" in job["source"]:
+            linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+        isolation.confine_program(self._walls, self._limits)
+        for descriptor in range(3, 64):
+            if descriptor not in keep:
+                try:
+                    os.close(descriptor)
+                except OSError:
+                    continue
+        if self._walls.landlock is not None:
+            os.close(self._walls.landlock)
+        os.chdir(work)
+        temporary = isolation.TEMPORARY if self._walls.private_box else work
+        os.environ.update(HOME=temporary, TMPDIR=temporary)
+        for number in (signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
+        hide_ourselves(work)
+        original = os.getpid()
+        result = run_program(job["source"], job["tests_line"])
+        if os.getpid() != original:  # a fork that the program made ran on to here: it has no say
+            os._exit(0)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
+        body = json.dumps(result).encode("ascii")[:_REPORT_LIMIT]
+        while body:
+            body = body[os.write(report, body) :]
+        os._exit(0)
+
+
+def hide_ourselves(work: str) -> None:
+    """No module, path or argument of ours is left for a program to stumble over."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "snipmill"]:
+        del sys.modules[name]
+    sys.path.insert(0, work)
+    sys.argv[:] = ["program.py"]
+
+
+class _Supervision:
+    """Watches one program from outside until it is gone."""
+
+    def __init__(self, pid: int, report: int, output: int, limits: Limits, started: float) -> None:
+        self._pid = pid
+        self._report = report
+        self._output = output
+        self._limits = limits
+        self._started = started
+        self._report_body = b""
+        self._head = b""
+        self._tail = b""
+        self._written = 0
+        self._stopped_for = ""
+
+    def watch(self) -> dict[str, Any]:
+        """Wait for the program's end or end it, and say what came of it."""
+        pidfd = os.pidfd_open(self._pid)
+        try:
+            self._loop(pidfd)
+        finally:
+            linux.kill_pidfd(pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # where no pid namespace does it
+                os.killpg(self._pid, signal.SIGKILL)
+            _, status, usage = os.wait4(self._pid, 0)
+            os.close(pidfd)
+        verdict = self._verdict(os.waitstatus_to_exitcode(status))
+        verdict["wall_ms"] = round((time.monotonic() - self._started) * 1000, 3)
+        verdict["cpu_ms"] = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
+        verdict["peak_memory"] = usage.ru_maxrss * 1024
+        verdict["output_head"] = self._head.decode("utf-8", "replace")
+        verdict["output_tail"] = self._tail.decode("utf-8", "replace")
+        return verdict
+
+    def _loop(self, pidfd: int) -> None:
+        deadline = self._started + self._limits.timeout
+        poll = select.poll()
+        for descriptor in (self._report, self._output, pidfd):
+            poll.register(descriptor, select.POLLIN)
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                self._stopped_for = "timeout"
+                return
+            for descriptor, _ in poll.poll(remaining * 1000 + 1):
+                if descriptor == pidfd:
+                    self._drain()
+                    return
+                if not self._read(descriptor):
+                    poll.unregister(descriptor)
+            if self._written > self._limits.output:
+                self._stopped_for = "output-limit"
+                return
+
+    def _drain(self) -> None:
+        """The program and all its children are gone: what they wrote is in the pipes, and then these end."""
+        for descriptor in (self._report, self._output):
+            os.set_blocking(descriptor, False)
+            try:
+                while self._read(descriptor):
+                    pass
+            except BlockingIOError:
+                continue
+
+    def _read(self, descriptor: int) -> bool:
+        chunk = os.read(descriptor, 65536)
+        if descriptor == self._report:
+            if len(self._report_body) <= _REPORT_LIMIT:
+                self._report_body += chunk
+        else:
+            self._written += len(chunk)
+            if len(self._head) < _KEEP:
+                self._head += chunk[: _KEEP - len(self._head)]
+            self._tail = (self._tail + chunk)[-_KEEP:] if self._written > _KEEP else b""
+        return bool(chunk)
+
+    def _verdict(self, exit_code: int) -> dict[str, Any]:
+        if self._stopped_for == "timeout":
+            return {"status": "timeout", "detail": f"not finished after {self._limits.timeout:g} s"}
+        if self._stopped_for:
+            return {"status": "output-limit", "detail": f"wrote more than {self._limits.output} bytes"}
+        try:
+            report = json.loads(self._report_body)
+        except ValueError:
+            report = None
+        if isinstance(report, dict) and exit_code == 0:
+            return report
+        if exit_code < 0:
+            number = -exit_code
+            if number == signal.SIGXCPU:
+                return {"status": "timeout", "detail": "used up its CPU time"}
+            return {"status": "killed", "detail": f"ended by signal {number} ({signal.Signals(number).name})"}
+        return {"status": "failed", "detail": f"ended before its checks were judged, with exit code {exit_code}"}
+
+
+def main() -> None:
+    """Entry point: `server.py DESCRIPTOR SETTINGS`."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    serve(channel, json.loads(sys.argv[2]))

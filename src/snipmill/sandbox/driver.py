@@ -1,0 +1,160 @@
+"""The driver: many programs over a few slots, on one event loop, with no threads, pools or shared queues of its own.
+
+A slot that is lost is replaced and its job tried once more; a second loss is a `sandbox-error`, never a verdict on the
+code, and stops the run when it repeats. The total time is bounded: each program takes at most twice its timeout plus
+the driver's grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+from snipmill.errors import SandboxError
+from snipmill.records import Verdict
+from snipmill.sandbox.program import TIERS, Limits, Program
+from snipmill.sandbox.slot import Slot, SlotLost, open_slot
+
+# Imports what no fork server has loaded: Python's own files must be readable behind the walls.
+_PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
+_MOST_ERRORS = 3
+COMMON_MODULES = (
+    "collections",
+    "dataclasses",
+    "datetime",
+    "functools",
+    "heapq",
+    "inspect",
+    "itertools",
+    "math",
+    "random",
+    "re",
+    "string",
+    "traceback",
+    "typing",
+)
+
+
+class Sandbox:
+    """Runs programs; use as `async with Sandbox(...) as sandbox: verdict = await sandbox.run(program)`.
+
+    Args:
+        tier: `auto` for the strongest tier that this machine allows, or a tier's name. `none` is no isolation at all.
+        limits: what one program may use.
+        workers: how many programs run at the same time; None for one per CPU.
+        interpreter: the Python whose packages the programs see.
+    """
+
+    def __init__(
+        self,
+        *,
+        tier: str = "auto",
+        limits: Limits | None = None,
+        workers: int | None = None,
+        interpreter: str = sys.executable,
+        preload: Sequence[str] = COMMON_MODULES,
+    ) -> None:
+        self.tier = tier
+        self._limits = limits or Limits()
+        self._workers = workers or os.cpu_count() or 1
+        self._interpreter = interpreter
+        self._preload = tuple(preload)
+        self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
+        self._slots: set[Slot] = set()
+        self._errors_in_a_row = 0
+
+    async def __aenter__(self) -> Sandbox:
+        self.tier = await choose_tier(self.tier, self._limits, self._interpreter)
+        for _ in range(self._workers):
+            self._free.put_nowait(None)  # slots start when they are first needed
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for slot in self._slots:
+            slot.close()
+        self._slots.clear()
+
+    async def run(self, program: Program) -> Verdict:
+        """The verdict on one program; waits for a free slot.
+
+        Raises:
+            SandboxError: the sandbox itself failed several times in a row.
+        """
+        slot = await self._free.get()
+        try:
+            for attempt in (1, 2):
+                if slot is None:
+                    slot = await open_slot(self.tier, self._limits, self._interpreter, self._preload)
+                    self._slots.add(slot)
+                try:
+                    verdict = await slot.run(program)
+                except SlotLost as lost:
+                    self._discard(slot)
+                    slot = None
+                    if attempt == 2:
+                        return self._sandbox_error(str(lost))
+                except BaseException:
+                    # Cancelled with a program still running: the slot would answer out of turn.
+                    self._discard(slot)
+                    slot = None
+                    raise
+                else:
+                    self._errors_in_a_row = 0
+                    return verdict
+            raise AssertionError("unreachable")
+        finally:
+            self._free.put_nowait(slot)
+
+    def _discard(self, slot: Slot) -> None:
+        self._slots.discard(slot)
+        slot.close()
+
+    def _sandbox_error(self, detail: str) -> Verdict:
+        self._errors_in_a_row += 1
+        if self._errors_in_a_row >= _MOST_ERRORS:
+            raise SandboxError(
+                f"The sandbox (tier {self.tier}) failed {_MOST_ERRORS} times in a row: {detail}. "
+                "See `snipmill doctor`; what was done so far is kept."
+            )
+        return Verdict(status="sandbox-error", tier=self.tier, detail=detail)
+
+
+async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:
+    """Set a tier up completely and run one program in it; None if that works, else what was refused."""
+    try:
+        slot = await open_slot(tier, limits or Limits(), interpreter)
+    except SandboxError as error:
+        return str(error)
+    try:
+        verdict = await slot.run(_PROBE)
+    except SlotLost as lost:
+        return f"the probe program was lost: {lost}"
+    finally:
+        slot.close()
+    return None if verdict.status == "passed" else f"the probe program came out as {verdict.status}: {verdict.detail}"
+
+
+async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str:
+    """The strongest tier that works here, or the wanted one if it does.
+
+    Raises:
+        SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
+    """
+    if wanted not in ("auto", *TIERS):
+        raise SandboxError(f"There is no sandbox tier {wanted!r}; choose auto, {', '.join(TIERS)}.")
+    candidates = [tier for tier in TIERS if tier != "none"] if wanted == "auto" else [wanted]
+    refusals: list[str] = []
+    for tier in candidates:
+        refused = await try_tier(tier, limits, interpreter)
+        if refused is None:
+            return tier
+        refusals.append(f"{tier}: {refused}")
+    raise SandboxError(
+        f"Model-written code cannot be isolated here ({'; '.join(refusals)}). Allow unprivileged user namespaces on this "
+        "machine, or accept the risk in so many words with --sandbox none."
+    )

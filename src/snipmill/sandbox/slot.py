@@ -1,0 +1,143 @@
+"""One slot: a fork server in its own process, as the driver sees it. Jobs go in, verdicts come out, or the slot is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snipmill.errors import SandboxError
+from snipmill.records import Verdict
+from snipmill.sandbox.interpreter import readable_paths
+from snipmill.sandbox.program import Limits, Program
+
+_CHILD = Path(__file__).parent / "child"
+_START_TIMEOUT = 60.0
+DRIVER_GRACE = 5.0
+# Nothing of the user's environment reaches a program: no keys, no home.
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+class SlotLost(Exception):
+    """The slot died or did not answer in time; its job may be tried on another one."""
+
+
+class Slot:
+    """A running fork server. Create with `open_slot`, end with `close`."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], channel: socket.socket, limits: Limits, work: str | None
+    ) -> None:
+        self._process = process
+        self._channel = channel
+        self._limits = limits
+        self._work = work
+        self.tier = ""
+        self.landlock = False
+
+    async def run(self, program: Program) -> Verdict:
+        """Run one program.
+
+        Raises:
+            SlotLost: no verdict came within the program's own deadline and a grace.
+        """
+        job = {"source": program.source, "tests_line": program.tests_line}
+        try:
+            async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
+                await self._send(job)
+                return msgspec.convert(await self._receive(), Verdict)
+        except (TimeoutError, OSError, ValueError) as error:
+            raise SlotLost(str(error) or type(error).__name__) from error
+
+    async def _send(self, message: Any) -> None:
+        # ASCII with escapes: a lone surrogate in a program's text must not break the pipe.
+        body = json.dumps(message).encode("ascii")
+        await asyncio.get_running_loop().sock_sendall(self._channel, struct.pack("!I", len(body)) + body)
+
+    async def _receive(self) -> Any:
+        (size,) = struct.unpack("!I", await self._exactly(4))
+        return json.loads(await self._exactly(size))
+
+    async def _exactly(self, size: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        parts: list[bytes] = []
+        while size > 0:
+            part = await loop.sock_recv(self._channel, min(size, 1 << 20))
+            if not part:
+                raise ConnectionError("the fork server ended")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    async def wait_ready(self) -> None:
+        """Wait until the walls stand.
+
+        Raises:
+            SandboxError: a step of the set-up was refused, or the fork server did not start.
+        """
+        try:
+            async with asyncio.timeout(_START_TIMEOUT):
+                answer = await self._receive()
+        except (TimeoutError, OSError, ValueError) as error:
+            raise SandboxError(f"the fork server did not start: {error or type(error).__name__}") from error
+        if "error" in answer:
+            raise SandboxError(answer["error"])
+        self.tier, self.landlock = answer["ready"], answer["landlock"]
+
+    def close(self) -> None:
+        """End the slot and everything in it, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+        self._channel.close()
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
+
+
+async def open_slot(tier: str, limits: Limits, interpreter: str = sys.executable, preload: Sequence[str] = ()) -> Slot:
+    """Start a fork server behind the walls of a tier.
+
+    Raises:
+        SandboxError: the tier cannot be had on this machine; the message names the refused step.
+    """
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    work = tempfile.mkdtemp(prefix="snipmill-work-") if tier != "namespaces" else None
+    settings = {
+        "tier": tier,
+        "readable": readable_paths(interpreter),
+        "work": work or "",
+        "limits": msgspec.to_builtins(limits),
+        "preload": list(preload),
+    }
+    command = [interpreter, "-I", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno()), json.dumps(settings)]
+    # Started by this very thread: the child asks the kernel to die with the thread that made it.
+    process = subprocess.Popen(  # noqa: ASYNC220
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+        env=_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+    theirs.close()
+    slot = Slot(process, ours, limits, work)
+    try:
+        await slot.wait_ready()
+    except BaseException:
+        slot.close()
+        raise
+    return slot

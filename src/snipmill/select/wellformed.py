@@ -1,0 +1,37 @@
+"""The rules that a response must meet before it can become a row.
+
+Source: the sanitising step of StarCoder2-Instruct; words are matched as words, so that "Mastodon" is no to-do.
+"""
+
+from __future__ import annotations
+
+import re
+
+from snipmill.text.code import has_assert, has_top_level_statement
+from snipmill.text.sections import Malformed, Sections, parse_sections
+
+_INCOMPLETE = re.compile(
+    r"\b(?:todo|fixme|notimplemented|notimplementederror|write your code here|your code here|your code goes here)\b",
+    re.IGNORECASE,
+)
+
+
+def check_response(response: str, *, incomplete: bool) -> Sections | Malformed:
+    """The sections of a well-formed response, or the rule that it breaks.
+
+    Args:
+        response: the four-section text.
+        incomplete: whether placeholders such as "your code here" are refused.
+    """
+    sections = parse_sections(response)
+    if isinstance(sections, Malformed):
+        return sections
+    if not has_assert(sections.tests):
+        return Malformed("tests-without-assert", "The tests hold no assert statement.")
+    if not has_top_level_statement(sections.tests):
+        return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
+    if incomplete:
+        match = _INCOMPLETE.search(sections.code) or _INCOMPLETE.search(sections.tests)
+        if match:
+            return Malformed("incomplete", f"The code says {match.group()!r}.")
+    return sections

@@ -1,0 +1,1 @@
+"""Files: JSON lines in and out, journals, and the run directory."""

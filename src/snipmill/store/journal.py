@@ -1,0 +1,166 @@
+"""Append-only journals of what was paid for: completions and verdicts. The journal is the truth; all else is derived.
+
+One line per task, written with a single call, so that a killed process loses at most what was in flight. A torn last
+line is cut when the journal is opened again. Only the places of lines are held in memory, not the lines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import msgspec
+
+from snipmill.errors import StoreError
+from snipmill.records import Completion, Refusal, Verdict
+from snipmill.store.jsonl import encode_line
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request and what came of it. `outcome` is `kept` or the reject's reason; `seconds` is what it took."""
+
+    id: str
+    outcome: str
+    max_tokens: int
+    completion: Completion | None = None
+    refusal: Refusal | None = None
+    seconds: float = 0.0
+
+
+class Executed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution and its verdict."""
+
+    id: str
+    outcome: str
+    verdict: Verdict
+    seconds: float = 0.0
+
+
+E = TypeVar("E", Asked, Executed)
+
+
+class Journal(Generic[E]):
+    """A journal of one stage; use as a context manager. With no path it is kept nowhere, for output to a pipe."""
+
+    def __init__(self, path: Path | None, kind: type[E]) -> None:
+        self._path = path
+        self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(kind)
+        self._encoder = msgspec.json.Encoder()
+        self._offsets: dict[str, int] = {}
+        self._descriptor = -1
+        self._end = 0
+
+    def __enter__(self) -> Journal[E]:
+        if self._path is None:
+            return self
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(f"The journal {self._path} cannot be opened: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._descriptor)
+            raise StoreError(
+                f"Another snipmill works on {self._path} at this moment. Wait for it, or stop it, or choose another output."
+            ) from None
+        self._read_index()
+        return self
+
+    def _read_index(self) -> None:
+        assert self._path is not None
+        for entry, offset, end in _entries(self._path, self._decoder):
+            self._offsets[entry.id] = offset
+            self._end = end
+        os.ftruncate(self._descriptor, self._end)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def get(self, record_id: str) -> E | None:
+        """The newest entry of a record."""
+        offset = self._offsets.get(record_id)
+        if offset is None:
+            return None
+        parts: list[bytes] = []
+        while True:
+            part = os.pread(self._descriptor, 1 << 16, offset)
+            head, newline, _ = part.partition(b"\n")
+            parts.append(head)
+            if newline or not part:
+                entry: E = self._decoder.decode(b"".join(parts))
+                return entry
+            offset += len(part)
+
+    def append(self, entry: E) -> None:
+        """Write an entry down, so that it survives whatever comes next.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written.
+        """
+        if self._path is None:
+            return
+        line = encode_line(self._encoder, entry)
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            raise StoreError(
+                f"{self._path} cannot be written: {error.strerror}. What was written so far is kept."
+            ) from error
+        if written < len(line):
+            os.ftruncate(self._descriptor, self._end)
+            raise StoreError(f"{self._path} cannot be written: the disk is full. What was written so far is kept.")
+        self._offsets[entry.id] = self._end
+        self._end += len(line)
+
+
+def _entries(path: Path, decoder: msgspec.json.Decoder[E]) -> Iterator[tuple[E, int, int]]:
+    """Each whole entry with the offsets of its line; a torn last line ends the journal.
+
+    Raises:
+        StoreError: a line in the middle is damaged.
+    """
+    offset = 0
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                entry = decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise StoreError(
+                    f"{path}:{number} is damaged: {error}. Restore the file, or delete this line; its task is then done again."
+                ) from error
+            yield entry, offset, offset + len(line)
+            offset += len(line)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process is writing a journal at this moment."""
+    if not path.exists():
+        return False
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def read_journal(path: Path, kind: type[E]) -> Iterator[E]:
+    """The entries of a journal that another process may be writing; only the newest entry of a record counts."""
+    if path.exists():
+        for entry, _, _ in _entries(path, msgspec.json.Decoder(kind)):
+            yield entry

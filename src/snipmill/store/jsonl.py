@@ -1,0 +1,211 @@
+"""Records as JSON lines: reading that survives every bad line, writing that never leaves a half-written file behind.
+
+A line that cannot be read is a reject that names file and line. Rows of the original project are read as well: a record
+without an id gets one, and a `parsing_result` list becomes one record for each sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Generic, TypeVar
+
+import msgspec
+
+from snipmill.errors import StoreError, UsageError
+from snipmill.records import Record, Reject, Seed, content_hash
+
+R = TypeVar("R", bound=Record)
+_MAX_LINE = 64 << 20
+_PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "Execution": "r", "Row": "r"}
+
+
+def read_records(
+    path: str, kind: type[R], stage: str, start: int = 0, limit: int | None = None
+) -> Iterator[R | Reject]:
+    """The records of a file, or of standard input where the path is `-`.
+
+    Args:
+        path: a file of JSON lines.
+        kind: what its lines hold.
+        stage: the stage that reads, for rejects.
+        start: how many records are passed over.
+        limit: at most as many records; None for all.
+
+    Raises:
+        UsageError: there is no such file, it is a folder, or it is empty.
+    """
+    with _open(path) as handle:
+        shown = "standard input" if path == "-" else path
+        count = seen_lines = 0
+        for number, line in enumerate(_lines(handle), start=1):
+            if not line.strip():
+                continue
+            seen_lines += 1
+            for record in _parse_line(line, kind, f"{shown}:{number}", stage):
+                if isinstance(record, Reject):
+                    yield record
+                    continue
+                count += 1
+                if count > start:
+                    yield record
+                if limit is not None and count >= start + limit:
+                    return
+        if not seen_lines:
+            raise UsageError(f"{shown} is empty; it should hold one JSON record per line.")
+
+
+def _open(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    if path == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder; a file with one JSON record per line is needed.")
+    try:
+        return Path(path).open("rb")
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _lines(handle: BinaryIO) -> Iterator[bytes]:
+    """Lines ended by a newline alone; an absurdly long one is cut so that it cannot fill the memory."""
+    while line := handle.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE and not line.endswith(b"\n"):
+            while (rest := handle.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
+                pass
+        yield line
+
+
+def _parse_line(line: bytes, kind: type[R], where: str, stage: str) -> Iterator[R | Reject]:
+    try:
+        yield msgspec.json.decode(line, type=kind)
+        return
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # not quite our own record: look closer
+    try:
+        value = json.loads(line)  # reads what other writers produce: lone surrogates, NaN
+    except (ValueError, RecursionError) as error:
+        yield _bad(where, stage, "not-json", f"is no JSON: {error}.")
+        return
+    if not isinstance(value, dict):
+        yield _bad(where, stage, "not-an-object", f"holds {type(value).__name__}, not an object.")
+        return
+    for candidate in _samples(value):
+        try:
+            yield msgspec.convert(_completed(candidate, kind), kind)
+        except msgspec.ValidationError as error:
+            reason = "missing-field" if "missing required field" in str(error) else "wrong-type"
+            yield _bad(where, stage, reason, f"is no {kind.__name__} record: {error}.")
+
+
+def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
+    return Reject(id=where, stage=stage, reason=reason, detail=f"{where} {detail}")
+
+
+def _samples(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One object per sample of a `parsing_result` list, each with the fields of the whole."""
+    samples = value.get("parsing_result")
+    if not isinstance(samples, list):
+        yield value
+        return
+    common = {key: item for key, item in value.items() if key not in ("parsing_result", "id")}
+    for number, sample in enumerate(samples):
+        if isinstance(sample, dict):
+            yield {**common, **sample, "sample": number}
+        else:
+            yield {**common, "response": sample, "sample": number}
+
+
+def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
+    """Fill in what foreign rows lack: an id from the content, and empty texts for stages that were left out."""
+    value = {key: item for key, item in value.items() if item is not None}
+    if kind is not Seed and issubclass(kind, Record):
+        value.setdefault("seed", "")
+    if kind.__name__ in ("Instruction", "Response", "Execution", "Row"):
+        value.setdefault("concepts", [])
+    if not isinstance(value.get("id"), str):
+        texts = [value.get(key) for key in ("language", "seed", "instruction", "response", "sample")]
+        if kind is Seed:
+            texts = [value.get("language", "Python"), value.get("seed")]
+        parts = [text for text in texts if isinstance(text, str | int)]
+        value["id"] = f"{_PREFIX.get(kind.__name__, 'x')}-{content_hash(*parts)}"
+    return value
+
+
+class Writer(Generic[R]):
+    """Writes one file of records: complete under its own name only once it is closed without an error.
+
+    With `-` as path it writes to standard output. Use as a context manager.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = None if str(path) == "-" else Path(path)
+        self._encoder = msgspec.json.Encoder()
+        self.count = 0
+        if self._path is None:
+            self._handle: BinaryIO = sys.stdout.buffer
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_dir():
+                raise StoreError(f"{self._path} is a folder; give the name of a file to write.")
+            descriptor, self._partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+            os.fchmod(descriptor, 0o644)
+            self._handle = os.fdopen(descriptor, "wb")
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}.") from error
+
+    def write(self, record: R) -> None:
+        """Append a record.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written.
+        """
+        try:
+            self._handle.write(encode_line(self._encoder, record))
+        except OSError as error:
+            raise StoreError(f"{self._path or 'standard output'} cannot be written: {error.strerror}.") from error
+        self.count += 1
+
+    def __enter__(self) -> Writer[R]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._path is None:
+            self._handle.flush()
+            return
+        try:
+            self._handle.close()
+            if kind is None:
+                Path(self._partial).replace(self._path)
+            else:
+                Path(self._partial).unlink(missing_ok=True)
+        except OSError as failure:
+            raise StoreError(f"{self._path} cannot be written: {failure.strerror}.") from failure
+
+
+def encode_line(encoder: msgspec.json.Encoder, record: Any) -> bytes:
+    """One JSON line. Lone surrogates, which UTF-8 cannot carry, become replacement characters."""
+    try:
+        return encoder.encode(record) + b"\n"
+    except UnicodeEncodeError:
+        return encoder.encode(_replace_surrogates(msgspec.to_builtins(record))) + b"\n"
+
+
+def _replace_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in value]
+    return value

@@ -1,0 +1,97 @@
+"""The layout of a run directory, and its manifest. One directory holds everything that a run made.
+
+config.toml                      the configuration, every key resolved
+manifest.json                    versions, model, hashes, funnel
+journal/STAGE.jsonl              what was paid for, append-only: the truth
+STAGE.jsonl                      what each stage made, in order: derived
+STAGE.jsonl.rejects.jsonl        what it dropped, and why: derived
+dataset.jsonl                    the rows
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snipmill.errors import StoreError, UsageError
+
+MANIFEST, CONFIG, DATASET = "manifest.json", "config.toml", "dataset.jsonl"
+JOURNALED = ("concepts", "instructions", "responses", "execute")
+
+
+def rejects_path(out: str | Path) -> Path:
+    """Where the rejects of an output file lie: beside it."""
+    return Path(f"{out}.rejects.jsonl")
+
+
+def journal_path(out: str | Path) -> Path:
+    """Where the journal of a single stage's output file lies: beside it."""
+    return Path(f"{out}.journal.jsonl")
+
+
+class RunDirectory:
+    """The paths of a run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def dataset(self) -> Path:
+        """The finished rows."""
+        return self.path / DATASET
+
+    def journal(self, stage: str) -> Path:
+        """The journal of a stage."""
+        return self.path / "journal" / f"{stage}.jsonl"
+
+    def kept(self, stage: str) -> Path:
+        """What a stage made."""
+        return self.path / f"{stage}.jsonl"
+
+    def rejects(self, stage: str) -> Path:
+        """What a stage dropped."""
+        return rejects_path(self.kept(stage))
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises:
+            StoreError: it cannot be made, or holds something else.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"The run directory {self.path} cannot be made: {error.strerror}.") from error
+        names = {entry.name for entry in self.path.iterdir()}
+        if names and not names & {MANIFEST, CONFIG, "journal"}:
+            raise StoreError(f"{self.path} holds other files and no run. Choose an empty or a new directory.")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a small file in one step."""
+        target = self.path / name
+        partial = target.with_name(f".{name}.partial")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written: {error.strerror}.") from error
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace the manifest."""
+        self.write_text(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
+
+    def read_manifest(self) -> dict[str, Any]:
+        """The manifest.
+
+        Raises:
+            UsageError: there is no run here.
+        """
+        try:
+            manifest = msgspec.json.decode((self.path / MANIFEST).read_bytes(), type=dict[str, Any])
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} is no run directory: it has no {MANIFEST}.") from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise UsageError(f"{self.path / MANIFEST} cannot be read: {error}.") from error
+        return manifest

@@ -1,0 +1,1 @@
+"""Pure text and code analysis: no files, no network, no processes, no clocks."""

@@ -1,0 +1,1 @@
+"""What an execution proves about a response."""

@@ -1,0 +1,56 @@
+"""End to end with the real embedded model, on real functions of the standard library: a few only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snipmill.errors import ModelUnavailable
+from snipmill.llm.weights import find_weights
+from tests.conftest import Snipmill, read_lines
+
+pytestmark = pytest.mark.model
+
+
+def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -> None:
+    done = snipmill("quickstart", "--dir", "q", "--limit", 2, "--samples", 2, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    for seed in read_lines(tmp_path / "q" / "seeds.jsonl"):
+        assert seed["provenance"]["license"] == "PSF-2.0"  # type: ignore[index]
+    concepts = read_lines(tmp_path / "q" / "concepts.jsonl")
+    assert concepts and all(record["concepts"] for record in concepts)
+    instructions = read_lines(tmp_path / "q" / "instructions.jsonl")
+    assert instructions and all(len(str(record["instruction"])) > 20 for record in instructions)
+    responses = read_lines(tmp_path / "q" / "responses.jsonl")
+    dropped = read_lines(tmp_path / "q" / "responses.jsonl.rejects.jsonl")
+    assert len(responses) + len(dropped) == 2 * len(instructions)
+    for row in read_lines(tmp_path / "q" / "dataset.jsonl"):
+        assert row["verdict"]["checks_executed"] >= 1  # type: ignore[index]
+    journal = (tmp_path / "q" / "journal" / "responses.jsonl").read_text()
+    again = snipmill("quickstart", "--dir", "q", "--limit", 2, "--samples", 2, "--seed", 1)
+    assert again.returncode == 0
+    assert (tmp_path / "q" / "journal" / "responses.jsonl").read_text() == journal
+
+
+def test_weights_that_are_not_the_publisher_s_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from snipmill.llm import weights
+
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_weights().path.is_relative_to(tmp_path)
+    wrong = weights.Packaged(
+        name="wrong",
+        packages=weights.QWEN_05B.packages[:1],
+        pattern=weights.QWEN_05B.pattern,
+        size=1,
+        sha256="0" * 64,
+        license="x",
+    )
+    monkeypatch.setitem(weights.KNOWN, "wrong", wrong)
+    with pytest.raises(ModelUnavailable, match="SHA-256"):
+        find_weights("wrong")
+    with pytest.raises(ModelUnavailable, match="no model file"):
+        find_weights(str(tmp_path / "x.gguf"))
+    with pytest.raises(ModelUnavailable, match="no model 'y'"):
+        find_weights("y")

@@ -1,0 +1,96 @@
+"""The corpora over every tier that this machine offers, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox.conformance import conform
+from tests.sandbox.honest import HONEST
+from tests.sandbox.hostile import HOSTILE
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_corpora_are_large_enough() -> None:
+    assert len(HOSTILE) >= 60
+    assert len(HONEST) >= 30
+
+
+def test_tier_namespaces_conforms() -> None:
+    assert asyncio.run(conform("namespaces")) == {}
+
+
+NO_SHARED_MEMORY = "named semaphores would be shared with the host"
+NO_NETWORK = "there is no private network to talk to oneself on"
+NO_PROCESSES = "new processes are denied, so that one kill is complete"
+DENY_NAMESPACES = """
+import ctypes, struct
+from snipmill.sandbox.child import linux, seccomp
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, seccomp._UNSHARE[linux.MACHINE]), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+program = b"".join(struct.pack("HBBI", *line) for line in code)
+buffer = ctypes.create_string_buffer(program, len(program))
+linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer)))
+"""
+CONFORM = """
+import asyncio, json
+from snipmill.sandbox.driver import choose_tier
+from tests.sandbox.conformance import conform
+tier = asyncio.run(choose_tier("auto"))
+assert tier == {tier!r}, tier
+print(json.dumps(asyncio.run(conform(tier, skip_honest={skipped!r}))))
+"""
+
+
+def opened(code: str, uid: int) -> subprocess.CompletedProcess[str]:
+    """Run Python code as a user, in a mount namespace that opens the closed folders which Python itself lies in."""
+    closed = str(Path("~root").expanduser())
+    shown = sorted({path for path in (sys.base_prefix, sys.prefix, str(ROOT)) if Path(path).is_relative_to(closed)})
+    script = ["set -e", "mount -t tmpfs keep /mnt"]
+    for number, path in enumerate(shown):
+        script += [f"mkdir /mnt/{number}", f"mount --rbind {shlex.quote(path)} /mnt/{number}"]
+    if shown:
+        script.append(f"mount -t tmpfs -o mode=755 home {shlex.quote(closed)}")
+    for number, path in enumerate(shown):
+        script += [f"mkdir -p {shlex.quote(path)}", f"mount --rbind /mnt/{number} {shlex.quote(path)}"]
+    command = shlex.join([sys.executable, "-c", code])
+    user = f"setpriv --reuid={uid} --regid={uid} --clear-groups " if uid else ""
+    script.append(f"exec {user}{command}")
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-c", "\n".join(script)], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which becomes any user")
+
+
+@as_root
+def test_tier_namespaces_conforms_for_an_ordinary_user() -> None:
+    done = opened(CONFORM.format(tier="namespaces", skipped={}), uid=65534)
+    assert done.stdout.strip() == "{}", done.stdout + done.stderr
+
+
+@as_root
+def test_root_without_namespaces_gets_a_user_for_each_slot() -> None:
+    skipped = {"multiprocessing_lock": NO_SHARED_MEMORY, "localhost_server": NO_NETWORK}
+    done = opened(DENY_NAMESPACES + CONFORM.format(tier="uid", skipped=skipped), uid=0)
+    assert done.stdout.strip() == "{}", done.stdout + done.stderr
+
+
+@as_root
+def test_an_ordinary_user_without_namespaces_gets_landlock() -> None:
+    skipped = {
+        "multiprocessing_lock": NO_SHARED_MEMORY,
+        "localhost_server": NO_NETWORK,
+        "subprocess_of_python": NO_PROCESSES,
+        "fork_and_wait": NO_PROCESSES,
+    }
+    done = opened(DENY_NAMESPACES + CONFORM.format(tier="landlock", skipped=skipped), uid=65534)
+    assert done.stdout.strip() == "{}", done.stdout + done.stderr

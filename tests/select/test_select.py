@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from snipmill.config import Style
+from snipmill.records import Reject, Row
+from snipmill.select.choose import select
+from snipmill.select.sanitize import sanitize
+from snipmill.text.code import syntax_error
+from snipmill.text.fences import python_fences
+from tests.conftest import RESPONSE
+
+
+def row(name: str, **changes: object) -> Row:
+    fields = {"id": name, "seed": "", "concepts": [], "instruction": f"Do {name}.", "response": RESPONSE + f"\n{name}"}
+    return Row(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def kept(rows: list[Row], **options: object) -> list[str]:
+    return [out.id for out in select(rows, seed=3, **options) if isinstance(out, Row)]  # type: ignore[arg-type]
+
+
+ROWS = [row(f"r-{n}", response=f"answer {n}") for n in range(40)]
+
+
+def test_the_order_of_the_input_changes_nothing() -> None:
+    rows = [*ROWS, *(row(f"x-{n}", instruction=f"Do r-{n}.", response=f"other {n}") for n in range(20))]
+    expected = kept(rows)
+    for attempt in range(5):
+        shuffled = rows[:]
+        random.Random(attempt).shuffle(shuffled)
+        assert kept(shuffled) == expected
+    assert len(expected) == 40
+    assert kept(rows, keep="all") != kept(rows)
+
+
+def test_duplicates_up_to_white_space_are_dropped() -> None:
+    rows = [row("a", instruction="Do  it.", response="x y"), row("b", instruction="Do it.", response="z")]
+    (outcome,) = [out for out in select(rows, seed=1) if isinstance(out, Reject)]
+    assert outcome.reason in ("duplicate-instruction", "not-chosen")
+    rows = [row("a", response="x y"), row("b", response="x  y\n")]
+    assert [out.reason for out in select(rows, seed=1) if isinstance(out, Reject)] == ["duplicate-response"]
+
+
+def test_names_are_a_key_set_of_their_own() -> None:
+    def code(name: str, body: str) -> str:
+        return f"```python\ndef {name}():\n    {body}\n```"
+
+    rows = [
+        row("a", response=code("f", "return 1")),
+        row("b", response=code("f", "return 2")),
+        row("c", response="no code"),
+        row("d", response="no code either"),
+    ]
+    assert len(kept(rows)) == 4
+    dropped = [out.reason for out in select(rows, seed=1, name_diversity=True) if isinstance(out, Reject)]
+    assert dropped == ["duplicate-names"]
+
+
+def test_one_row_for_each_instruction_unless_all_are_wanted() -> None:
+    rows = [
+        row(f"s-{n}", instruction="Same.", response=f"answer {n}", parents={"instruction": "i-1"}) for n in range(5)
+    ]
+    assert len(kept(rows)) == 1
+    assert len(kept(rows, keep="all")) == 5
+
+
+@pytest.mark.parametrize("style", ["raw", "plain", "smart"])
+def test_sanitising_its_own_output_changes_nothing(style: Style) -> None:
+    for n in range(30):
+        once = sanitize(row(f"r-{n}", response=RESPONSE), style, 1)
+        assert isinstance(once, Row)
+        assert sanitize(once, style, 1) == once
+        assert once.style == style
+        assert all(syntax_error(fence.code) is None for fence in python_fences(once.response))
+
+
+def test_smart_varies_by_row_and_by_nothing_else() -> None:
+    commented = RESPONSE.replace("    return", "    # twice\n    return")
+    outs = [sanitize(row(f"r-{n}", response=commented), "smart", 1) for n in range(200)]
+    rows = [out for out in outs if isinstance(out, Row)]
+    assert len(rows) == 200
+    shares = [
+        sum("Twice is a product." in out.response for out in rows),
+        sum("It multiplies." in out.response for out in rows),
+        sum("Your code should pass the following assertion:" in out.instruction for out in rows),
+    ]
+    assert all(70 < share < 130 for share in shares), shares
+    assert not any("assert" in out.response or "# twice" in out.response for out in rows)
+    alone = sanitize(row("r-7", response=commented), "smart", 1)
+    assert alone == rows[7]
+
+
+def test_tests_stay_where_the_instruction_speaks_of_them() -> None:
+    out = sanitize(row("a", instruction="Write it, with unit tests.", response=RESPONSE), "smart", 1)
+    assert isinstance(out, Row) and "assert double" in out.response
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("assert double(2) == 4", "print(double(2))"), "tests-without-assert"),
+        (("assert double(2) == 4", "def test():\n    assert double(2) == 4"), "tests-not-called"),
+        (("return 2 * x", "return 2 * x  # TODO"), "incomplete"),
+        (("return 2 * x", "raise NotImplementedError"), "incomplete"),
+    ],
+)
+def test_each_rule_has_a_reason(change: tuple[str, str], reason: str) -> None:
+    out = sanitize(row("a", response=RESPONSE.replace(*change)), "smart", 1)
+    assert isinstance(out, Reject) and out.reason == reason
+
+
+def test_words_are_matched_as_words() -> None:
+    out = sanitize(row("a", response=RESPONSE.replace("double", "mastodon_todos")), "smart", 1)
+    assert isinstance(out, Row)

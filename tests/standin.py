@@ -1,0 +1,154 @@
+"""A deterministic OpenAI-compatible server on loopback: real HTTP, answers that depend on nothing but the request.
+
+It runs in a thread with an event loop of its own. `faults` lets a test say what goes wrong with a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+GOOD = """[Reasoning]
+Adding {n} is one step.
+
+[Implementation]
+```python
+def add_{n}(x):
+    # one step
+    return x + {n}
+```
+
+[Explanation]
+It adds {n}.
+
+[Tests]
+```python
+assert add_{n}(0) == {n}
+assert add_{n}(1) == {m}
+```
+And then the model goes on and on, as weak ones do.
+"""
+WRONG = GOOD.replace("== {m}", "== 0")
+NO_TESTS = GOOD.split("[Tests]")[0]
+VARIANTS = (GOOD, WRONG, NO_TESTS, GOOD.replace("add_", "plus_"))
+
+Fault = Callable[[dict[str, Any], int], web.StreamResponse | None]
+
+
+def answer_to(body: dict[str, Any]) -> str:
+    """What the model says: a function of the prompt and the sampling seed."""
+    prompt = body.get("prompt")
+    if prompt is None:
+        prompt = body["messages"][-1]["content"]
+    digest = int(hashlib.sha256(f"{prompt}{body['seed']}".encode()).hexdigest(), 16)
+    if prompt.rstrip().endswith("### Concepts"):
+        return f"adding numbers, functions, case {digest % 1000}\n"
+    if prompt.rstrip().endswith("### Instruction"):
+        return f"Write a function that adds the number {digest % 50} to its argument, variant {digest % 997}."
+    n = digest % 50
+    return VARIANTS[digest // 50 % len(VARIANTS)].format(n=n, m=n + 1)
+
+
+class StandIn:
+    """Use as a context manager; `url` is what `--base-url` takes."""
+
+    def __init__(self, model: str = "stand-in", fault: Fault | None = None, key: str | None = None) -> None:
+        self.model = model
+        self.fault = fault
+        self.key = key
+        self.requests: list[dict[str, Any]] = []
+        self.delay = 0.0
+        self.tokens_sent = 0
+        self._seen: dict[str, int] = {}
+
+    def __enter__(self) -> StandIn:
+        self._loop = asyncio.new_event_loop()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
+        self._thread.start()
+        assert ready.wait(10)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _serve(self, ready: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+
+        async def start() -> None:
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, "127.0.0.1", 0)
+            await site.start()
+            self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+
+        self._loop.run_until_complete(start())
+        ready.set()
+        self._loop.run_forever()
+
+    def _refuse(self, request: web.Request) -> web.Response | None:
+        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": {"message": "no such key"}}, status=401)
+        return None
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        return self._refuse(request) or web.json_response({"data": [{"id": self.model}]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        refused = self._refuse(request)
+        if refused is not None:
+            return refused
+        raw = await request.text()
+        body = json.loads(raw)
+        self.requests.append(body)
+        attempt = self._seen[raw] = self._seen.get(raw, 0) + 1
+        if self.fault is not None and (faulty := self.fault(body, attempt)) is not None:
+            return faulty
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        chat = "messages" in body
+        text = answer_to(body)
+        words = [text[i : i + 4] for i in range(0, len(text), 4)]
+        finish = "stop"
+        if len(words) > body["max_tokens"]:
+            words, finish = words[: body["max_tokens"]], "length"
+        if not body.get("stream"):
+            choice = {"message": {"content": "".join(words)}} if chat else {"text": "".join(words)}
+            usage = {"prompt_tokens": 7, "completion_tokens": len(words), "prompt_tokens_details": {"cached_tokens": 5}}
+            return web.json_response({"choices": [{**choice, "finish_reason": finish}], "usage": usage})
+        return await self._stream(request, words, chat, finish)
+
+    async def _stream(self, request: web.Request, words: list[str], chat: bool, finish: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for word in words:
+                piece = {"delta": {"content": word}} if chat else {"text": word}
+                await response.write(_event({"choices": [{**piece, "finish_reason": None}]}))
+                self.tokens_sent += 1
+                await asyncio.sleep(0)
+            last: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
+            await response.write(_event({"choices": [{**last, "finish_reason": finish}]}))
+            await response.write(
+                _event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(words)}})
+            )
+            await response.write(b"data: [DONE]\n\n")
+        except ConnectionResetError:
+            pass
+        return response
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(value)}\n\n".encode()

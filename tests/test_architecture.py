@@ -1,0 +1,92 @@
+"""The rules of the house that can be read from imports and file sizes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import snipmill
+
+ROOT = Path(snipmill.__file__).parent
+BASE = {"records", "errors", "config", "randomness"}
+MAY_IMPORT = {
+    "text": BASE,
+    "seeds": BASE | {"text"},
+    "prompts": BASE | {"text"},
+    "llm": BASE,
+    "sandbox": BASE,
+    "verify": BASE | {"text", "sandbox"},
+    "select": BASE | {"text"},
+    "store": BASE,
+    "pipeline": BASE | {"text", "seeds", "prompts", "llm", "sandbox", "verify", "select", "store", "publish"},
+    "publish": BASE | {"store"},
+}
+NO_IO = ("text", "prompts", "select")
+IO_MODULES = {
+    "os",
+    "io",
+    "pathlib",
+    "socket",
+    "subprocess",
+    "asyncio",
+    "time",
+    "tempfile",
+    "shutil",
+    "aiohttp",
+    "threading",
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_import_only_what_stands_above_them(path: Path) -> None:
+    own = room(path)
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("snipmill.")}
+    if own in BASE:
+        assert used <= BASE - {own}
+    elif own in MAY_IMPORT:
+        assert used - {own} <= MAY_IMPORT[own], f"{own} may not import {sorted(used - {own} - MAY_IMPORT[own])}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) in NO_IO], ids=lambda path: path.name)
+def test_pure_rooms_do_no_io(path: Path) -> None:
+    assert not {name.partition(".")[0] for name in imports(path)} & IO_MODULES
+
+
+def test_only_their_rooms_know_http_and_processes() -> None:
+    for path in FILES:
+        top = {name.partition(".")[0] for name in imports(path)}
+        if "aiohttp" in top:
+            assert room(path) == "llm", path
+        if "subprocess" in top:
+            assert room(path) in {"sandbox", "llm"}, path
+
+
+def test_the_sandbox_child_needs_nothing_but_the_standard_library() -> None:
+    for path in (ROOT / "sandbox" / "child").glob("*.py"):
+        for name in imports(path):
+            assert name.partition(".")[0] != "msgspec"
+            if name.startswith("snipmill."):
+                assert name.startswith("snipmill.sandbox.child"), f"{path.name} imports {name}"
+
+
+def test_no_file_is_a_drawer_for_everything() -> None:
+    for path in FILES:
+        assert path.name not in {"utils.py", "helpers.py", "common.py", "misc.py"}
+        assert len(path.read_text().splitlines()) <= 400, f"{path} is too long to be one concept"

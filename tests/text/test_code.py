@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import ast
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snipmill.text import code as module
+from snipmill.text.code import (
+    assert_statements,
+    function_names,
+    has_assert,
+    has_top_level_statement,
+    strip_comments,
+    syntax_error,
+)
+
+
+def test_hash_signs_in_strings_are_no_comments() -> None:
+    assert strip_comments('x = "# no"  # yes\n# gone\ny = 1\n') == 'x = "# no"\ny = 1\n'
+    assert strip_comments("s = '''\n# stays\n'''\n") == "s = '''\n# stays\n'''\n"
+
+
+@given(st.lists(st.sampled_from(inspect.getsource(module).splitlines()), max_size=30), st.sampled_from(["\n", "\r\n"]))
+def test_stripping_comments_never_changes_a_program(lines: list[str], end: str) -> None:
+    code = end.join([*lines, "# last", ""])
+    if syntax_error(code) is not None:
+        return
+    stripped = strip_comments(code)
+    assert ast.dump(ast.parse(stripped)) == ast.dump(ast.parse(code))
+    assert strip_comments(stripped) == stripped
+
+
+def test_names_statements_and_asserts() -> None:
+    code = "def a():\n    def b(): pass\nclass C:\n    async def d(self): pass\n@dec\ndef e(): pass\n"
+    assert function_names(code) == ["a", "b", "d", "e"]
+    assert not has_top_level_statement("import x\n" + code)
+    assert has_top_level_statement(code + "a()\n")
+    assert not has_assert("x = 'assert 1'")
+    assert assert_statements("assert 1\nif x:\n    assert 2\nassert (\n    3\n)\n") == [
+        "assert 1",
+        "assert (\n    3\n)",
+    ]
+
+
+@pytest.mark.parametrize("code", ["x = (", "def f(:\n", "x = 1\n  y = 2", "\0", "(" * 5000])
+def test_bad_code_is_said_to_be_bad(code: str) -> None:
+    assert syntax_error(code)
