@@ -15,6 +15,7 @@ from snipmill.errors import UsageError
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Category = Literal["function", "class", "program"]
 Difficulty = Literal["easy", "medium", "hard"]
 Style = Literal["raw", "plain", "smart"]
@@ -85,14 +86,19 @@ class ExecuteTable(Table, frozen=True, kw_only=True):
     memory: Positive = 1024
     workers: Natural = 0
     interpreter: str | None = None
+    allow_fork: bool = False
 
 
 class SelectTable(Table, frozen=True, kw_only=True):
-    """Which rows stay, and how they look."""
+    """Which rows stay, and how they look. `near_...` are Jaccard similarities from which rows are too alike; 0 is off."""
 
     style: Style = "smart"
     keep: Literal["one", "all"] = "one"
     name_diversity: bool = False
+    near_instructions: Share = 0.7
+    near_code: Share = 0.7
+    decontaminate: bool = True
+    benchmarks: tuple[str, ...] = ()
 
 
 class Config(Table, frozen=True, kw_only=True):

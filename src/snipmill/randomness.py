@@ -25,6 +25,11 @@ def generator(seed: int, purpose: str, *keys: str | int) -> random.Random:
     return random.Random(_digest(seed, purpose, keys))
 
 
+def rank(seed: int, purpose: str, *keys: str | int) -> int:
+    """A draw of 64 bits, for putting records into a random order."""
+    return _digest(seed, purpose, keys)
+
+
 def request_seed(seed: int, purpose: str, *keys: str | int) -> int:
     """A sampling seed for one request to a server: 0 <= seed < 2**31, which every server accepts."""
     return _digest(seed, purpose, keys) % (1 << 31)

@@ -49,6 +49,8 @@ def config(directory: Path, seeds: Path, url: str, **changes: Any) -> Config:
     samples = {changes.pop("samples", 3)}
     [select]
     style = "smart"
+    near_instructions = 0
+    near_code = 0
     """
     assert not changes
     return parse_config(text, "test")
@@ -172,7 +174,7 @@ def test_by_hand_is_the_same_as_run(tmp_path: Path, standin: StandIn, snipmill: 
         ["responses", "instructions.jsonl", "--out", "responses.jsonl", "--samples", 3, *server],
         ["execute", "responses.jsonl", "--out", "execute.jsonl"],
         ["sanitize", "execute.jsonl", "--style", "raw", "--out", "sanitize.jsonl", *common],
-        ["select", "sanitize.jsonl", "--out", "selected.jsonl", *common],
+        ["select", "sanitize.jsonl", "--out", "selected.jsonl", "--near-instructions", 0, "--near-code", 0, *common],
         ["sanitize", "selected.jsonl", "--style", "smart", "--out", "dataset.jsonl", *common],
     ):
         done = snipmill(*command)
@@ -203,6 +205,7 @@ def test_killed_at_any_instant_and_continued(tmp_path: Path, standin: StandIn, a
     configuration.write_text(
         f'[run]\ndir = "killed"\nseed = 5\n[seeds]\nsources = ["{seeds}"]\n'
         f'[model]\nbase_url = "{standin.url}"\nconcurrency = 4\n[generate]\nsamples = 3\n'
+        "[select]\nnear_instructions = 0\nnear_code = 0\n"
     )
     command = [sys.executable, "-m", "snipmill", "run", str(configuration)]
     kills = 0

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
+import tokenize
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -31,6 +34,25 @@ def test_stripping_comments_never_changes_a_program(lines: list[str], end: str) 
     stripped = strip_comments(code)
     assert ast.dump(ast.parse(stripped)) == ast.dump(ast.parse(code))
     assert strip_comments(stripped) == stripped
+
+
+def tree_names(code: str) -> list[str]:
+    found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node.name for node in sorted(found, key=lambda node: node.lineno)]
+
+
+@pytest.mark.parametrize("path", sorted(Path(ast.__file__).parent.glob("*.py"))[::4], ids=lambda path: path.name)
+def test_real_code_is_read_as_the_compiler_reads_it(path: Path) -> None:
+    try:
+        code = path.read_text()
+        tree = ast.parse(code)
+    except (UnicodeDecodeError, SyntaxError):
+        return
+    stripped = strip_comments(code)
+    assert ast.dump(ast.parse(stripped)) == ast.dump(tree)
+    tokens = tokenize.generate_tokens(io.StringIO(stripped).readline)
+    assert not [token for token in tokens if token.type == tokenize.COMMENT]
+    assert sorted(function_names(code)) == sorted(tree_names(code))
 
 
 def test_names_statements_and_asserts() -> None:

@@ -108,6 +108,14 @@ Memory = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", min=0, help="Programs at a time; 0: one per CPU.", rich_help_panel=_EXECUTION)
 ]
+AllowFork = Annotated[
+    bool,
+    typer.Option(
+        "--allow-fork",
+        help="Let programs make processes also in tiers that deny it by default.",
+        rich_help_panel=_EXECUTION,
+    ),
+]
 Interpreter = Annotated[
     str | None,
     typer.Option(

@@ -28,8 +28,13 @@ from snipmill.store.run_directory import RunDirectory
 _MAIN = "From code to data set"
 
 # What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
-QUICK_SEEDS, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 6, 4, 640, 30
-QUICK_TEMPERATURE = 0.7
+QUICK_SEEDS, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 8, 4, 400, 30
+# Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
+QUICK_SOURCE = (
+    "stdlib:statistics,heapq,_pydecimal,calendar,difflib,textwrap,functools,ipaddress,base64,shlex,pprint,json,string,html,"
+    "fnmatch,datetime,_strptime,genericpath,operator,quopri,colorsys,copy,bisect,random"
+)
+QUICK_TEMPERATURE = 0.4
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +47,8 @@ def quickstart(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...", help="Folders, Python files, seeds as JSONL, or stdlib. [default: stdlib]"
+            metavar="[SOURCE]...",
+            help="Folders, Python files, seeds as JSONL, or stdlib[:MODULE,...]. [default: some of stdlib]",
         ),
     ] = None,
     directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
@@ -58,12 +64,12 @@ def quickstart(
 ) -> None:
     """Make a small verified data set in a few minutes, with a real model on this machine's CPU.
 
-    Seeds come from Python's standard library unless you name sources of your own. The same command again continues a
-    run that was stopped.
+    Seeds come from Python's standard library (modules that compute something) unless you name sources of your
+    own. The same command again continues a run that was stopped.
     """
     config = Config(
         run=RunTable(dir=directory, seed=seed),
-        seeds=SeedsTable(sources=tuple(sources or ["stdlib"]), shuffle=True, limit=limit, max_lines=QUICK_LINES),
+        seeds=SeedsTable(sources=tuple(sources or [QUICK_SOURCE]), shuffle=True, limit=limit, max_lines=QUICK_LINES),
         model=ModelTable(
             base_url=base_url,
             name=model,
@@ -90,9 +96,7 @@ def quickstart(
     say(f"  snipmill show {directory} ID          one row with its ancestors, prompts and verdict")
     say(f"  snipmill status {directory}           the funnel again")
     say("  snipmill quickstart YOUR/FOLDER --dir mine --limit 50    grow tasks from your own code")
-    say(
-        f"  snipmill run CONFIG.toml              the same with everything under your control; start from {directory}/config.toml"
-    )
+    say(f"  snipmill run {directory}/config.toml    the same, with everything under your control")
 
 
 def run_config(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Literal, cast
 
+import msgspec
 import typer
 
 from snipmill.cli import options
@@ -25,6 +26,7 @@ from snipmill.config import (
     ShotsTable,
 )
 from snipmill.errors import UsageError
+from snipmill.pipeline.benchmarks import read_items, write_index
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.stage_files import execute_file, generate_file, sanitize_file, seeds_file, select_file
 from snipmill.prompts.concepts import STAGE as CONCEPTS
@@ -32,6 +34,7 @@ from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Instruction, Seed
+from snipmill.select.contamination import NGRAM, Item, build_index
 
 _PANEL = "One stage alone, file to file"
 _Input = typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)
@@ -47,13 +50,15 @@ def register(app: typer.Typer) -> None:
         ("execute", execute),
         ("sanitize", sanitize),
         ("select", select),
+        ("fingerprint", fingerprint),
     ):
         app.command(name, rich_help_panel=_PANEL)(guarded(command))
 
 
 def seeds(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="Folders, Python files, seeds as JSONL, or stdlib.")
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Folders, Python files, seeds as JSONL, or stdlib[:MODULE,...]."),
     ],
     out: options.Out,
     rejects: options.RejectsFile = None,
@@ -189,13 +194,21 @@ def execute(
     memory: options.Memory = 1024,
     workers: options.Workers = 0,
     interpreter: options.Interpreter = None,
+    allow_fork: options.AllowFork = False,
     start: options.Start = 0,
     limit: options.Limit = None,
 ) -> None:
     """Run each response's implementation and tests in the sandbox; what passes is kept, with its evidence."""
     config = Config(
         seeds=SeedsTable(start=start, limit=limit),
-        execute=ExecuteTable(sandbox=sandbox, timeout=timeout, memory=memory, workers=workers, interpreter=interpreter),
+        execute=ExecuteTable(
+            sandbox=sandbox,
+            timeout=timeout,
+            memory=memory,
+            workers=workers,
+            interpreter=interpreter,
+            allow_fork=allow_fork,
+        ),
     )
     count = StageCount()
     with live_count("execute", count):
@@ -221,6 +234,33 @@ def sanitize(
     show_stage("sanitize", count)
 
 
+def fingerprint(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="NAME=FILE...", help="Benchmarks: JSONL or JSON, also gzipped.")
+    ],
+    out: options.Out,
+    license: Annotated[
+        list[str] | None, typer.Option("--license", help="NAME=what the index shall say of its origin and licence.")
+    ] = None,
+    ngram: Annotated[int, typer.Option("--ngram", min=3, help="How many words in a row count as overlap.")] = NGRAM,
+) -> None:
+    """Make a fingerprint index of benchmarks, to hold rows against without having their texts."""
+    items = [item for source in sources for item in _items_of(source)]
+    said = dict(part.partition("=")[::2] for part in license or [])
+    index = build_index(
+        items, {source.partition("=")[0]: said.get(source.partition("=")[0], "") for source in sources}, ngram
+    )
+    write_index(index, out)
+    say(f"{len(items):,} tasks, {len(index.grams) // 8:,} fingerprints in {out}")
+
+
+def _items_of(source: str) -> list[Item]:
+    name, equals, path = source.partition("=")
+    if not equals:
+        raise UsageError(f"{source!r} does not say which benchmark it is: write NAME=FILE.")
+    return [msgspec.structs.replace(item, name=f"{name}/{item.name.rpartition('/')[2]}") for item in read_items(path)]
+
+
 def select(
     source: Annotated[str, _Input],
     out: options.Out,
@@ -231,10 +271,36 @@ def select(
     name_diversity: Annotated[
         bool, typer.Option("--name-diversity", help="Drop rows whose function names an earlier row already has.")
     ] = False,
+    near_instructions: Annotated[
+        float,
+        typer.Option(
+            "--near-instructions", min=0, max=1, help="Jaccard similarity at which two tasks are one; 0: off."
+        ),
+    ] = 0.7,
+    near_code: Annotated[
+        float, typer.Option("--near-code", min=0, max=1, help="The same for the code of two responses; 0: off.")
+    ] = 0.7,
+    decontaminate: Annotated[
+        bool, typer.Option(help="Drop rows that hold text of HumanEval or MBPP, by the index that comes along.")
+    ] = True,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", help="One more set to hold rows against: JSONL, JSON, or a .fingerprints index."),
+    ] = None,
     seed: options.SeedOption = 0,
 ) -> None:
     """Choose the rows of a data set: one for each instruction, no two the same, in a seeded order."""
-    config = Config(run=RunTable(seed=seed), select=SelectTable(keep=keep, name_diversity=name_diversity))
+    config = Config(
+        run=RunTable(seed=seed),
+        select=SelectTable(
+            keep=keep,
+            name_diversity=name_diversity,
+            near_instructions=near_instructions,
+            near_code=near_code,
+            decontaminate=decontaminate,
+            benchmarks=tuple(benchmarks or ()),
+        ),
+    )
     count = StageCount()
     with live_count("select", count):
         select_file(source, out, rejects, config, count)

@@ -24,6 +24,7 @@ from snipmill.records import Completion, Refusal, Usage
 
 _CONNECT_TIMEOUT = 10.0
 _EMPTY_TRIES = 3
+_LOOK_EVERY = 16  # pieces of a stream without a line end or a bracket after which it is looked at all the same
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Client:
             if data == b"[DONE]":
                 break
             piece = stream.add(DECODER.decode(data))
-            if "\n" not in piece and "]" not in piece:
+            if "\n" not in piece and "]" not in piece and stream.pieces % _LOOK_EVERY:
                 continue
             cut = request.cut(stream.text) if request.cut is not None else None
             if cut is not None:
@@ -192,7 +193,7 @@ class _Stream:
     def __init__(self) -> None:
         self.text = ""
         self.finish_reason: str | None = None
-        self._pieces = 0
+        self.pieces = 0
         self._usage: Usage | None = None
 
     def add(self, event: Answer) -> str:
@@ -210,13 +211,13 @@ class _Stream:
             return ""
         choice = event.choices[0]
         self.finish_reason = choice.finish_reason or self.finish_reason
-        self._pieces += bool(choice.content)
+        self.pieces += bool(choice.content)
         self.text += choice.content
         return choice.content
 
     def completion(self, text: str, reason: str) -> Completion:
         # A stream that was stopped has no count of its own; one piece is one token on all servers we know.
-        usage = self._usage or Usage(completion_tokens=self._pieces)
+        usage = self._usage or Usage(completion_tokens=self.pieces)
         return Completion(text=text, finish_reason=reason, usage=usage)
 
 

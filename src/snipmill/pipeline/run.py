@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -24,16 +25,16 @@ from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.generate import Generation, generate
 from snipmill.pipeline.ordered import Gate, map_in_order
 from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.pipeline.selecting import select_rows
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed
 from snipmill.sandbox.driver import Sandbox
-from snipmill.select.choose import select
 from snipmill.select.sanitize import sanitize
 from snipmill.store.journal import Asked, Executed, Journal
-from snipmill.store.jsonl import Writer
+from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import RunDirectory
 
 In = TypeVar("In", bound=Record)
@@ -164,9 +165,9 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
         workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, gate, lanes)
         manifest = _manifest(config, connection, generations, sandbox)
         directory.write_manifest({**manifest, "status": "running"})
-        rows = await _grow_all(config, directory, workshop)
+        await _grow_all(config, directory, workshop)
         progress.phase = "selecting"
-        _finish(config, directory, rows, progress.funnel)
+        finish(config, directory, progress.funnel)
         seconds = round(time.monotonic() - progress.started, 1)
         done = {"status": "done", "seconds": seconds, "retries": connection.client.retries}
         directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
@@ -202,7 +203,7 @@ def _manifest(
     }
 
 
-async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop) -> list[Row]:
+async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop) -> None:
     progress = workshop.progress
     with contextlib.ExitStack() as stack:
         kept: dict[str, Writer[Any]] = {}
@@ -218,7 +219,6 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
         seeds = list(iterate_seeds(config.seeds, config.run.seed, drop_seed))
         progress.seeds, progress.phase = len(seeds), "writing"
         window = 2 * workshop.connection.concurrency
-        rows: list[Row] = []
         async for grown in map_in_order(seeds, workshop.grow, window):
             for stage, records in grown.kept.items():
                 for record in records:
@@ -226,18 +226,29 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
             for stage, dropped in grown.rejected.items():
                 for reject in dropped:
                     rejects[stage].write(reject)
-            rows.extend(grown.kept.get("sanitize", []))
-        return rows
 
 
-def _finish(config: Config, directory: RunDirectory, rows: list[Row], funnel: Funnel) -> None:
+def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
     """Select among all rows and write the data set in the configured style."""
-    table, seed = config.select, config.run.seed
+    style, seed = config.select.style, config.run.seed
     with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
-        for row in select(rows, seed=seed, keep=table.keep, name_diversity=table.name_diversity):
-            outcome = sanitize(row, table.style, seed) if isinstance(row, Row) else row
-            funnel["select"].count(outcome.reason if isinstance(outcome, Reject) else None)
+
+        def drop(reject: Reject) -> None:
+            rejects.write(reject)
+            funnel["select"].count(reject.reason)
+
+        for row in select_rows(_raw_rows(directory), config.select, seed, drop):
+            outcome = sanitize(row, style, seed)
             if isinstance(outcome, Reject):
-                rejects.write(outcome)
+                drop(outcome)
             else:
                 dataset.write(outcome)
+                funnel["select"].count(None)
+
+
+def _raw_rows(directory: RunDirectory) -> Iterator[Row]:
+    path = directory.kept("sanitize")
+    if path.stat().st_size:
+        for row in read_records(str(path), Row, "select"):
+            if isinstance(row, Row):
+                yield row

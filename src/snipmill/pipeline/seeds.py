@@ -8,7 +8,7 @@ from pathlib import Path
 from snipmill.config import SeedsTable
 from snipmill.randomness import generator
 from snipmill.records import Reject, Seed
-from snipmill.seeds.sources import STDLIB, mine
+from snipmill.seeds.sources import is_stdlib, mine
 from snipmill.store.jsonl import read_records
 
 STAGE = "seeds"
@@ -51,6 +51,6 @@ def _unique(table: SeedsTable, on_reject: Callable[[Reject], None]) -> Iterator[
 
 
 def _read(source: str, max_lines: int) -> Iterator[Seed | Reject]:
-    if source == STDLIB or (source != "-" and Path(source).suffix not in (".jsonl", ".json")):
+    if is_stdlib(source) or (source != "-" and Path(source).suffix not in (".jsonl", ".json")):
         return mine(source, max_lines)
     return read_records(source, Seed, STAGE)

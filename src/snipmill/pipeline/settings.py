@@ -56,4 +56,5 @@ def open_sandbox(config: Config) -> Sandbox:
         limits=limits(config),
         workers=config.execute.workers or os.cpu_count() or 1,
         interpreter=interpreter(config),
+        allow_fork=config.execute.allow_fork,
     )

@@ -20,9 +20,9 @@ from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.generate import generate
 from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.pipeline.selecting import select_rows
 from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
-from snipmill.select.choose import select
 from snipmill.select.sanitize import sanitize
 from snipmill.store.journal import Asked, Executed, Journal
 from snipmill.store.jsonl import Writer, read_records
@@ -151,8 +151,7 @@ def sanitize_file(source: str, out: str, rejects: str | None, config: Config, co
 
 def select_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
     """Choose among the rows of a file."""
-    table = config.select
     with Output(out, rejects, count) as output:
-        rows = list(_records(read_records(source, Row, "select"), output))
-        for row in select(rows, seed=config.run.seed, keep=table.keep, name_diversity=table.name_diversity):
+        rows = _records(read_records(source, Row, "select"), output)
+        for row in select_rows(rows, config.select, config.run.seed, output.write):
             output.write(row)

@@ -8,6 +8,7 @@ from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt
 from snipmill.prompts.stage import Draws, Stage
 from snipmill.records import Instruction, Response, derive_parents
+from snipmill.text.loops import ends_in_loop
 from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
 
 
@@ -29,6 +30,8 @@ def parse(record: Instruction, record_id: str, sample: int, completion: str, _dr
     response = cut.strip() if cut is not None else completion.strip()
     sections = parse_sections(response)
     if isinstance(sections, Malformed):
+        if ends_in_loop(completion):
+            return Malformed("repetitive", "The response repeats itself without end.")
         return sections
     return Response(
         id=record_id,
@@ -52,6 +55,6 @@ STAGE: Stage[Instruction, Response] = Stage(
     build=build,
     parse=parse,
     cut=cut_after_tests,
-    hopeless=is_hopeless,
+    hopeless=lambda text: is_hopeless(text) or ends_in_loop(text),
     kind_of_task=lambda record, _draws: (record.category, record.difficulty),
 )

@@ -46,6 +46,8 @@ class Sandbox:
         limits: what one program may use.
         workers: how many programs run at the same time; None for one per CPU.
         interpreter: the Python whose packages the programs see.
+        preload: modules that a slot has imported before it forks.
+        allow_fork: let programs make processes also where no namespace ends them; they are found and ended one by one.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class Sandbox:
         workers: int | None = None,
         interpreter: str = sys.executable,
         preload: Sequence[str] = COMMON_MODULES,
+        allow_fork: bool = False,
     ) -> None:
         self.tier = tier
         self._limits = limits or Limits()
         self._workers = workers or os.cpu_count() or 1
         self._interpreter = interpreter
         self._preload = tuple(preload)
+        self._allow_fork = allow_fork
         self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
@@ -89,7 +93,9 @@ class Sandbox:
         try:
             for attempt in (1, 2):
                 if slot is None:
-                    slot = await open_slot(self.tier, self._limits, self._interpreter, self._preload)
+                    slot = await open_slot(
+                        self.tier, self._limits, self._interpreter, self._preload, allow_fork=self._allow_fork
+                    )
                     self._slots.add(slot)
                 try:
                     verdict = await slot.run(program)

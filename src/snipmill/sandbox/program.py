@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-TIERS = ("namespaces", "uid", "landlock", "none")  # from the strongest to none at all
+TIERS = ("namespaces", "uid", "landlock", "seatbelt", "none")  # from the strongest to none at all
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

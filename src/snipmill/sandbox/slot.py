@@ -19,6 +19,7 @@ import msgspec
 
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
+from snipmill.sandbox.cgroup import Cgroup, make_cgroup
 from snipmill.sandbox.interpreter import readable_paths
 from snipmill.sandbox.program import Limits, Program
 
@@ -37,12 +38,18 @@ class Slot:
     """A running fork server. Create with `open_slot`, end with `close`."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], channel: socket.socket, limits: Limits, work: str | None
+        self,
+        process: subprocess.Popen[bytes],
+        channel: socket.socket,
+        limits: Limits,
+        work: str | None,
+        cgroup: Cgroup | None,
     ) -> None:
         self._process = process
         self._channel = channel
         self._limits = limits
         self._work = work
+        self._cgroup = cgroup
         self.tier = ""
         self.landlock = False
 
@@ -56,9 +63,12 @@ class Slot:
         try:
             async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
                 await self._send(job)
-                return msgspec.convert(await self._receive(), Verdict)
+                verdict = msgspec.convert(await self._receive(), Verdict)
         except (TimeoutError, OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
+        if self._cgroup is not None and self._cgroup.ran_out_of_memory() and verdict.status != "passed":
+            return msgspec.structs.replace(verdict, status="memory", detail="its processes together ran out of memory")
+        return verdict
 
     async def _send(self, message: Any) -> None:
         # ASCII with escapes: a lone surrogate in a program's text must not break the pipe.
@@ -101,11 +111,20 @@ class Slot:
             self._process.kill()
         self._process.wait()
         self._channel.close()
+        if self._cgroup is not None:
+            self._cgroup.remove()
         if self._work is not None:
             shutil.rmtree(self._work, ignore_errors=True)
 
 
-async def open_slot(tier: str, limits: Limits, interpreter: str = sys.executable, preload: Sequence[str] = ()) -> Slot:
+async def open_slot(
+    tier: str,
+    limits: Limits,
+    interpreter: str = sys.executable,
+    preload: Sequence[str] = (),
+    *,
+    allow_fork: bool = False,
+) -> Slot:
     """Start a fork server behind the walls of a tier.
 
     Raises:
@@ -120,6 +139,7 @@ async def open_slot(tier: str, limits: Limits, interpreter: str = sys.executable
         "work": work or "",
         "limits": msgspec.to_builtins(limits),
         "preload": list(preload),
+        "allow_fork": allow_fork,
     }
     command = [interpreter, "-I", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno()), json.dumps(settings)]
     # Started by this very thread: the child asks the kernel to die with the thread that made it.
@@ -134,7 +154,10 @@ async def open_slot(tier: str, limits: Limits, interpreter: str = sys.executable
         start_new_session=True,
     )
     theirs.close()
-    slot = Slot(process, ours, limits, work)
+    cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None
+    if cgroup is not None:
+        cgroup.add(process.pid)
+    slot = Slot(process, ours, limits, work, cgroup)
     try:
         await slot.wait_ready()
     except BaseException:

@@ -43,15 +43,14 @@ def mine(source: str, max_lines: int = MAX_LINES) -> Iterator[Seed | Reject]:
     """Seeds and rejects of one source.
 
     Args:
-        source: `stdlib`, a folder, or a Python file.
+        source: `stdlib`, `stdlib:heapq,json` for some of its modules and packages, a folder, or a Python file.
         max_lines: longer functions are rejected.
 
     Raises:
         UsageError: the source is none of these.
     """
-    if source == STDLIB:
-        root = Path(sysconfig.get_paths()["stdlib"])
-        yield from _mine_folder(root, "cpython", platform.python_version(), "PSF-2.0", max_lines)
+    if is_stdlib(source):
+        yield from _mine_stdlib(source.partition(":")[2], max_lines)
         return
     path = Path(source)
     if path.is_dir():
@@ -62,6 +61,27 @@ def mine(source: str, max_lines: int = MAX_LINES) -> Iterator[Seed | Reject]:
         raise UsageError(
             f"There is no file or folder {source!r}. Give one, or `{STDLIB}` for Python's standard library."
         )
+
+
+def is_stdlib(source: str) -> bool:
+    """Whether a source names the standard library or some of its modules."""
+    return source == STDLIB or source.startswith(f"{STDLIB}:")
+
+
+def _mine_stdlib(modules: str, max_lines: int) -> Iterator[Seed | Reject]:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    version, license = platform.python_version(), "PSF-2.0"
+    names = [name.strip() for name in modules.split(",") if name.strip()]
+    if not names:
+        yield from _mine_folder(root, "cpython", version, license, max_lines)
+    for name in names:
+        paths = [root / f"{name}.py"] if (root / f"{name}.py").is_file() else list(_python_files(root / name))
+        if not paths:
+            raise UsageError(f"Python's standard library has no module {name!r} in Python (in {STDLIB}:{modules}).")
+        for path in paths:
+            relative = path.relative_to(root).as_posix()
+            origin = Provenance(source="cpython", revision=version, path=relative, license=license)
+            yield from _mine_file(path, relative, origin, max_lines)
 
 
 def _mine_folder(

@@ -1,72 +1,164 @@
-"""Which rows of a data set stay: one for each instruction, and no two that are the same.
+"""Which rows of a data set stay: one for each instruction, no two the same, none nearly the same.
 
-Everything is decided by content and seeded draws, so the order in which rows come in changes nothing.
+Two steps, so that a million rows need not be in memory: a row is reduced to a key (`row_key`), and all keys together
+decide (`choose`). Everything follows from content and seeded draws, so the order in which rows come in changes nothing.
+Source of the rules: the selection step of StarCoder2-Instruct.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-from snipmill.randomness import generator
+import numpy as np
+from numpy.typing import NDArray
+
+from snipmill.randomness import rank
 from snipmill.records import Reject, Row, content_hash
+from snipmill.select.near import Signatures, near_duplicates
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
 STAGE = "select"
+Keep = Literal["one", "all"]
+
+
+@dataclass(slots=True)
+class Keys:
+    """What decides about rows, in their order of arrival: 64-bit hashes, and ids for telling which row was the earlier.
+
+    `instructions` and `responses` hash the text without white space, `questions` the instruction's record, `names` the
+    function names; 0 means that there is none.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    ranks: array[int] = field(default_factory=lambda: array("Q"))
+    questions: array[int] = field(default_factory=lambda: array("Q"))
+    instructions: array[int] = field(default_factory=lambda: array("Q"))
+    responses: array[int] = field(default_factory=lambda: array("Q"))
+    names: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, row: Row, seed: int, name_diversity: bool) -> None:
+        """Reduce a row to its key."""
+        self.ids.append(row.id)
+        self.ranks.append(rank(seed, "select", row.id))
+        instruction = _hash64("".join(row.instruction.split()))
+        parent = row.parents.get("instruction")
+        self.questions.append(_hash64(parent) if parent else _hash64(row.seed, row.instruction))
+        self.instructions.append(instruction)
+        self.responses.append(_hash64("".join(row.response.split())))
+        self.names.append(_name_key(row) if name_diversity else 0)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def _hash64(*parts: str) -> int:
+    return int(content_hash(*parts)[:16], 16)
+
+
+def _name_key(row: Row) -> int:
+    blocks = python_fences(row.response)
+    names = function_names(blocks[0].code) if blocks else []
+    return _hash64(" ".join(names)) if names else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The rows that stay, in the order of the data set, and for each other row why it goes and because of which row."""
+
+    kept: list[int]
+    dropped: dict[int, tuple[str, int]]
+
+
+def choose(
+    keys: Keys,
+    *,
+    keep: Keep = "one",
+    without: frozenset[int] = frozenset(),
+    near: Iterable[tuple[Signatures, float]] = (),
+) -> Choice:
+    """Decide about all rows.
+
+    Args:
+        keys: one for each row.
+        keep: `one` row for each instruction, or `all` of them.
+        without: rows that are dropped already and count for nothing.
+        near: kinds of text that must not be nearly the same: signatures of all rows, and the similarity that is too much.
+    """
+    order = _order(keys)
+    dropped = _drop_equal(keys, order, keep, without)
+    for signatures, threshold in near:
+        alive = np.array([row for row in order if row not in dropped and row not in without], dtype=np.int64)
+        if len(alive):
+            found = near_duplicates(signatures, alive, threshold)
+            dropped.update({row: ("near-duplicate", other) for row, other in found.items()})
+        del signatures  # the next kind's are loaded before the loop would let go of these
+    kept = [row for row in order if row not in dropped and row not in without]
+    return Choice(kept, dropped)
+
+
+def _order(keys: Keys) -> list[int]:
+    ranks: NDArray[np.uint64] = (
+        np.frombuffer(keys.ranks, dtype=np.uint64) if len(keys) else np.zeros(0, dtype=np.uint64)
+    )
+    order: list[int] = np.argsort(ranks, kind="stable").tolist()
+    # Equal ranks are as good as impossible, but the order of the input must not decide even then.
+    for place in range(1, len(order)):
+        if keys.ranks[order[place]] == keys.ranks[order[place - 1]]:
+            return sorted(order, key=lambda row: (keys.ranks[row], keys.ids[row]))
+    return order
+
+
+def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int]) -> dict[int, tuple[str, int]]:
+    """Go through the rows in order and drop what an earlier kept row has already."""
+    checks: list[tuple[str, array[int], dict[int, int]]] = []
+    if keep == "one":
+        checks.append(("not-chosen", keys.questions, {}))
+        checks.append(("duplicate-instruction", keys.instructions, {}))
+    checks.append(("duplicate-response", keys.responses, {}))
+    checks.append(("duplicate-names", keys.names, {}))
+    dropped: dict[int, tuple[str, int]] = {}
+    for row in order:
+        if row in without:
+            continue
+        for reason, hashes, seen in checks:
+            key = hashes[row]
+            if key and key in seen:
+                dropped[row] = (reason, seen[key])
+                break
+        else:
+            for _, hashes, seen in checks:
+                if hashes[row]:
+                    seen[hashes[row]] = row
+    return dropped
+
+
+_DETAILS = {
+    "not-chosen": "another response to its instruction was drawn",
+    "duplicate-instruction": "the instruction is that of",
+    "duplicate-response": "the response is that of",
+    "duplicate-names": "its functions are named as in",
+    "near-duplicate": "it says nearly the same as",
+}
+
+
+def reject_for(keys: Keys, row: int, reason: str, other: int) -> Reject:
+    """The reject of a dropped row."""
+    return Reject(id=keys.ids[row], stage=STAGE, reason=reason, detail=f"{_DETAILS[reason]} row {keys.ids[other]}")
 
 
 def select(
-    rows: Sequence[Row], *, seed: int, keep: Literal["one", "all"] = "one", name_diversity: bool = False
+    rows: Sequence[Row], *, seed: int, keep: Keep = "one", name_diversity: bool = False
 ) -> Iterator[Row | Reject]:
-    """The chosen rows in a seeded order, and rejects for the others.
-
-    Args:
-        rows: candidates; several may answer one instruction.
-        seed: the run's seed.
-        keep: `one` row for each instruction, or `all`.
-        name_diversity: drop a row whose function names, taken together, equal those of an earlier row.
-    """
-    ranked = sorted(rows, key=lambda row: (generator(seed, "select", row.id).random(), row.id))
-    answered: dict[str, str] = {}
-    instructions: dict[str, str] = {}
-    responses: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for row in ranked:
-        question = instruction_key(row)
-        answer = content_hash("".join(row.response.split()))
-        named = _name_key(row) if name_diversity else ""
-        duplicate = (
-            _earlier("not-chosen", "another response to its instruction was drawn", answered, question)
-            if keep == "one"
-            else None
-        )
-        text = content_hash("".join(row.instruction.split()))
-        if duplicate is None and keep == "one":
-            duplicate = _earlier("duplicate-instruction", "the instruction is that of", instructions, text)
-        duplicate = duplicate or _earlier("duplicate-response", "the response is that of", responses, answer)
-        if named:
-            duplicate = duplicate or _earlier("duplicate-names", "its functions are named as in", names, named)
-        if duplicate is not None:
-            reason, detail = duplicate
-            yield Reject(id=row.id, stage=STAGE, reason=reason, detail=detail)
-            continue
-        answered[question] = instructions[text] = responses[answer] = row.id
-        if named:
-            names[named] = row.id
-        yield row
-
-
-def instruction_key(row: Row) -> str:
-    """What makes two rows answers to one instruction: its record, or where that is not known its text."""
-    return row.parents.get("instruction") or content_hash(row.seed, row.instruction)
-
-
-def _earlier(reason: str, detail: str, seen: dict[str, str], key: str) -> tuple[str, str] | None:
-    earlier = seen.get(key)
-    return None if earlier is None else (reason, f"{detail} row {earlier}")
-
-
-def _name_key(row: Row) -> str:
-    blocks = python_fences(row.response)
-    return " ".join(function_names(blocks[0].code)) if blocks else ""
+    """The chosen rows of a few in memory, in a seeded order, then rejects for the others; exact duplicates only."""
+    keys = Keys()
+    for row in rows:
+        keys.add(row, seed, name_diversity)
+    choice = choose(keys, keep=keep)
+    for index in choice.kept:
+        yield rows[index]
+    for index, (reason, other) in choice.dropped.items():
+        yield reject_for(keys, index, reason, other)

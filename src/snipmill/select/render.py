@@ -9,7 +9,7 @@ import re
 
 from snipmill.config import Style
 from snipmill.randomness import generator
-from snipmill.text.code import assert_statements, has_assert, strip_comments, syntax_error
+from snipmill.text.code import assert_statements, has_assert, strip_comments
 from snipmill.text.fences import find_fences, render_fence
 from snipmill.text.sections import Sections, render_sections
 
@@ -68,14 +68,17 @@ def _shown_tests(tests: str, count: int, key: int) -> str:
 
 
 def _without_comments(markdown: str) -> str:
-    """A Markdown text whose Python blocks have lost their comments, where the code still compiles without them."""
+    """A Markdown text whose Python blocks have lost their comments, unless a block is nothing else.
+
+    Python that compiles still compiles then: a comment is never a statement.
+    """
     pieces: list[str] = []
     position = 0
     for fence in find_fences(markdown):
         if not (fence.is_python and fence.closed):
             continue
         stripped = strip_comments(fence.code)
-        if not stripped.strip() or syntax_error(stripped) is not None:
+        if not stripped.strip():
             continue
         pieces.append(markdown[position : fence.start])
         pieces.append(render_fence(stripped, fence.info) + "\n")

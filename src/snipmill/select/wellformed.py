@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 
-from snipmill.text.code import has_assert, has_top_level_statement
+from snipmill.text.code import tests_shape
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
+_WORDS = ("todo", "fixme", "notimplemented", "your code")
 _INCOMPLETE = re.compile(
     r"\b(?:todo|fixme|notimplemented|notimplementederror|write your code here|your code here|your code goes here)\b",
     re.IGNORECASE,
@@ -26,12 +27,20 @@ def check_response(response: str, *, incomplete: bool) -> Sections | Malformed:
     sections = parse_sections(response)
     if isinstance(sections, Malformed):
         return sections
-    if not has_assert(sections.tests):
+    shape = tests_shape(sections.tests)
+    if not shape.has_assert:
         return Malformed("tests-without-assert", "The tests hold no assert statement.")
-    if not has_top_level_statement(sections.tests):
+    if not shape.runs_something:
         return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
     if incomplete:
-        match = _INCOMPLETE.search(sections.code) or _INCOMPLETE.search(sections.tests)
+        match = _placeholder(sections.code) or _placeholder(sections.tests)
         if match:
             return Malformed("incomplete", f"The code says {match.group()!r}.")
     return sections
+
+
+def _placeholder(code: str) -> re.Match[str] | None:
+    lowered = code.lower()
+    if any(word in lowered for word in _WORDS):  # much faster than the expression, and nearly never true
+        return _INCOMPLETE.search(code)
+    return None

@@ -7,13 +7,20 @@ Covers names, top-level statements and comments. Does not judge syntax: that is 
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
+from snipmill.text.lexemes import comment_spans, is_plain, without_long_strings
+
+_DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
+_LINES_MAY_GO_ON = re.compile(r"""\"{3}|'{3}|\\$|;|\r""", re.MULTILINE)
+_TOP_ASSERT = re.compile(r"^assert\b", re.MULTILINE)
 _DEFINITIONS = frozenset(
     {
         "function_definition",
@@ -52,6 +59,8 @@ def _nodes(root: Node, query: str, capture: str) -> list[Node]:
 
 def function_names(code: str) -> list[str]:
     """The names of all functions and methods in order of appearance."""
+    if is_plain(code):
+        return _DEFINITION.findall(without_long_strings(code))
     root = _parser().parse(_encode(code)).root_node
     nodes = _nodes(root, "(function_definition name: (identifier) @name)", "name")
     return [_text(node) for node in sorted(nodes, key=lambda node: node.start_byte)]
@@ -63,12 +72,37 @@ def _text(node: Node) -> str:
 
 def has_top_level_statement(code: str) -> bool:
     """Whether something stands at top level besides definitions, imports and comments."""
-    root = _parser().parse(_encode(code)).root_node
+    return _runs_something(_parser().parse(_encode(code)).root_node)
+
+
+def _runs_something(root: Node) -> bool:
     return any(child.is_named and child.type not in _DEFINITIONS for child in root.children)
+
+
+@dataclass(frozen=True, slots=True)
+class TestsShape:
+    """What tests are made of."""
+
+    has_assert: bool
+    runs_something: bool
+
+
+def tests_shape(code: str) -> TestsShape:
+    """Whether tests hold an assert statement, and whether anything runs at top level; parses at most once."""
+    if _TOP_ASSERT.search(code) and '"""' not in code and "'''" not in code:
+        return TestsShape(has_assert=True, runs_something=True)  # outside strings, only a statement begins like this
+    root = _parser().parse(_encode(code)).root_node
+    top = any(child.type == "assert_statement" for child in root.children)
+    return TestsShape(
+        top or ("assert" in code and bool(_nodes(root, "(assert_statement) @a", "a"))), _runs_something(root)
+    )
 
 
 def assert_statements(code: str) -> list[str]:
     """The source of the assert statements at top level, in order, each as written."""
+    lines = [line for line in code.split("\n") if line.strip()]
+    if all(line.startswith("assert ") for line in lines) and _LINES_MAY_GO_ON.search(code) is None:
+        return [line.rstrip() for line in lines]  # a statement that went on would have a line that begins otherwise
     root = _parser().parse(_encode(code)).root_node
     return [_text(child) for child in root.children if child.type == "assert_statement"]
 
@@ -84,31 +118,34 @@ def strip_comments(code: str) -> str:
 
     `#` inside a string stays, and the layout of what is left does not change.
     """
+    if "#" not in code:
+        return code
+    if is_plain(code):
+        return _cut(code, comment_spans(code))
     raw = _encode(code)
     root = _parser().parse(raw).root_node
-    pieces: list[bytes] = []
+    spans = sorted((node.start_byte, node.end_byte) for node in _nodes(root, "(comment) @c", "c"))
+    # Offsets are bytes: cut a text that has one character for each byte.
+    return _cut(raw.decode("latin-1"), spans).encode("latin-1").decode("utf-8", "surrogatepass")
+
+
+def _cut(code: str, comments: Iterable[tuple[int, int]]) -> str:
+    pieces: list[str] = []
     position = 0
-    for start, end in _comment_spans(raw, root):
-        pieces.append(raw[position:start])
-        position = end
-    pieces.append(raw[position:])
-    return b"".join(pieces).decode("utf-8", "surrogatepass")
-
-
-def _comment_spans(raw: bytes, root: Node) -> Iterator[tuple[int, int]]:
-    nodes = sorted(_nodes(root, "(comment) @c", "c"), key=lambda node: node.start_byte)
-    for node in nodes:
-        line_start = max(raw.rfind(b"\n", 0, node.start_byte), raw.rfind(b"\r", 0, node.start_byte)) + 1
-        start, end = node.start_byte, node.end_byte
-        if not raw[line_start:start].strip(b" \t\f"):
+    for start, end in comments:
+        line_start = max(code.rfind("\n", 0, start), code.rfind("\r", 0, start)) + 1
+        if not code[line_start:start].strip(" \t\f"):
             start = line_start
-            if raw[end : end + 2] == b"\r\n":
+            if code.startswith("\r\n", end):
                 end += 2
-            elif raw[end : end + 1] in (b"\n", b"\r"):
+            elif code.startswith(("\n", "\r"), end):
                 end += 1
         else:
-            start = line_start + len(raw[line_start:start].rstrip(b" \t\f"))
-        yield start, end
+            start = line_start + len(code[line_start:start].rstrip(" \t\f"))
+        pieces.append(code[position:start])
+        position = end
+    pieces.append(code[position:])
+    return "".join(pieces)
 
 
 def syntax_error(code: str) -> str | None:

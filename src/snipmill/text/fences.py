@@ -7,10 +7,10 @@ program is not the end of a line. Does not cover indented code blocks.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-_OPEN = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\r\n`]*)")
+_TICKS = re.compile(r"(```+)([^\n]*)")
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
@@ -34,30 +34,67 @@ def find_fences(text: str) -> list[Fence]:
     """All fenced blocks of a text in order; one that is never closed runs to the end of the text."""
     fences: list[Fence] = []
     marker = info = ""
-    start = code_start = position = 0
-    if "```" not in text and "~~~" not in text:
-        return fences
-    while position < len(text):
-        match = _LINE.match(text, position)
-        assert match is not None
-        line, line_end = match.group(), match.end()
+    start = code_start = 0
+    for line_start, fence, rest, line_end in _fence_lines(text):
         if not marker:
-            opening = _OPEN.fullmatch(line.rstrip("\r\n"))
-            if opening:
-                marker, info = opening.group(1), opening.group(2).strip()
-                start, code_start = position, line_end
-        elif _closes(line, marker):
-            fences.append(Fence(info, text[code_start:position], start, line_end, closed=True))
+            if "`" not in rest:
+                marker, info, start, code_start = fence, rest.strip(), line_start, line_end
+        elif fence[0] == marker[0] and len(fence) >= len(marker) and not rest.strip():
+            fences.append(Fence(info, text[code_start:line_start], start, line_end, closed=True))
             marker = ""
-        position = line_end
     if marker:
         fences.append(Fence(info, text[code_start:], start, len(text), closed=False))
     return fences
 
 
-def _closes(line: str, marker: str) -> bool:
-    stripped = line.strip()
-    return len(stripped) >= len(marker) and set(stripped) == {marker[0]} and len(line) - len(line.lstrip(" ")) <= 3
+def _fence_lines(text: str) -> Iterator[tuple[int, str, str, int]]:
+    """Lines that may open or close a block: (start of the line, the fence, what follows it, end of the line)."""
+    if "\r" not in text and "~~~" not in text:
+        for match in _TICKS.finditer(text):
+            start = match.start()
+            indent = 0 if start == 0 or text[start - 1] == "\n" else _indent(text, start)
+            if indent >= 0:
+                yield start - indent, match.group(1), match.group(2), min(match.end() + 1, len(text))
+        return
+    symbols = "`~" if "~~~" in text else "`"
+    found = [(start, symbol) for symbol in symbols for start in _runs(text, symbol)]
+    for start, symbol in sorted(found):
+        end = start + 3
+        while text.startswith(symbol, end):
+            end += 1
+        line_end = _line_end(text, end)
+        rest = text[end:line_end].rstrip("\r\n")
+        yield start - _indent(text, start), text[start:end], rest, line_end
+
+
+def _runs(text: str, symbol: str) -> Iterator[int]:
+    """Where three or more of a symbol begin a line, after at most three spaces."""
+    position = text.find(symbol * 3)
+    while position >= 0:
+        if _indent(text, position) >= 0:
+            yield position
+        while text.startswith(symbol, position):
+            position += 1
+        position = text.find(symbol * 3, position)
+
+
+def _indent(text: str, position: int) -> int:
+    """How many spaces stand before a position in its line; -1 where it is something else, or more than three."""
+    for spaces in range(4):
+        before = position - spaces - 1
+        if before < 0 or text[before] in "\r\n":
+            return spaces
+        if text[before] != " ":
+            return -1
+    return -1
+
+
+def _line_end(text: str, position: int) -> int:
+    """The offset behind the line end that follows a position: a newline, a carriage return, or both."""
+    newline, carriage = text.find("\n", position), text.find("\r", position)
+    if carriage >= 0 and (newline < 0 or carriage < newline):
+        return carriage + 2 if newline == carriage + 1 else carriage + 1
+    return newline + 1 if newline >= 0 else len(text)
 
 
 def python_fences(text: str) -> list[Fence]:
@@ -67,6 +104,6 @@ def python_fences(text: str) -> list[Fence]:
 
 def render_fence(code: str, info: str = "python") -> str:
     """A block that `find_fences` reads back, with a longer fence where the code itself holds one."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
+    longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2) if "```" in code else 2
     ticks = "`" * (longest + 1)
     return f"{ticks}{info}\n{code.rstrip()}\n{ticks}"

@@ -3,14 +3,15 @@
 Tier `namespaces`: user, mount, pid, net, ipc and uts namespaces, a root of its own that shows nothing but Python, the
 system-call filter, and Landlock on top where the kernel has it. Tier `uid`: root without user namespaces; programs run as
 a user of the slot's own, under Landlock and a stricter filter. Tier `landlock`: an ordinary user without user namespaces;
-programs run under Landlock and a filter that denies new processes, so that one kill is complete. Tier `none`: no walls at
-all, only by explicit wish.
+programs run under Landlock and a filter that denies new processes, so that one kill is complete. Tier `seatbelt`: macOS.
+Tier `none`: no walls at all, only by explicit wish.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import resource
 import signal
 import socket
@@ -18,13 +19,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snipmill.sandbox.child import linux, seccomp
+from snipmill.sandbox.child import linux, macos, seccomp
 
 NEW_ROOT = "/sys"  # exists everywhere and never holds Python; a private tmpfs is mounted over it
 BOX = "/box"
 WORK, TEMPORARY = f"{BOX}/work", f"{BOX}/tmp"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _UNPRIVILEGED = 65534
+_WORK_MARK = "/snipmill-work-folder"
 _FIRST_UID = 61_200  # beyond the ranges that distributions give to people and services, within any 16-bit map
 
 
@@ -49,6 +51,9 @@ class Walls:
     tier: str
     uid: int | None = None
     claim: socket.socket | None = None
+    allow_fork: bool = True
+    tasks_of_user: int = 0
+    profile: str = ""
     landlock: int | None = None  # descriptor of the ruleset
     readable: tuple[str, ...] = ()
     own_proc: bool = False
@@ -121,14 +126,18 @@ def _ruleset(walls: Walls) -> int:
     )
 
 
-def enter_without_namespaces(tier: str, readable: Sequence[str], work: str) -> Walls:
+def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:
     """Enter the tier `uid` (as root) or `landlock` (as anyone). The walls themselves go up around each program.
 
     Raises:
         StepFailed: the kernel has no Landlock or no seccomp, or we are not root.
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-    walls = Walls(tier=tier, readable=tuple(readable), work=work)
+    walls = Walls(tier=tier, readable=tuple(readable), work=work, allow_fork=allow_fork)
+    if tier == "landlock" and allow_fork:
+        # What a program leaves behind becomes our child, and is found and ended there.
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        walls.tasks_of_user = _count_tasks(os.geteuid())
     if tier == "uid":
         with step("becoming another user"):
             if os.geteuid() != 0:
@@ -242,23 +251,65 @@ def clean_box(walls: Walls, limits: Limits) -> None:
         walls.landlock = _ruleset(walls)
 
 
-def confine_program(walls: Walls, limits: Limits) -> None:
+def confine_program(walls: Walls, limits: Limits, work: str) -> None:
     """The last walls, put up in the program's own process: limits, user, Landlock, no capabilities, filter."""
-    set_limits(limits, count_tasks=walls.tier in ("namespaces", "uid"))
+    tasks = limits.tasks + walls.tasks_of_user if walls.allow_fork and walls.tier != "none" else None
+    set_limits(limits, tasks)
     if walls.uid is not None:
         os.setgroups([])
         os.setresgid(walls.uid, walls.uid, walls.uid)
         os.setresuid(walls.uid, walls.uid, walls.uid)
     if walls.landlock is not None:
         linux.landlock_restrict(walls.landlock)
-    if walls.tier != "none":
+    if walls.tier in ("namespaces", "uid", "landlock"):
         linux.drop_capabilities()
+    if walls.tier == "seatbelt":
+        macos.apply_profile(walls.profile.replace(_WORK_MARK, os.path.realpath(work)))
     if walls.tier in ("uid", "landlock"):
         seccomp.load_filter(
             seccomp.build_filter(
-                allow_mounts=False, allow_inet=False, allow_fork=walls.tier == "uid", only_signal=os.getpid()
+                allow_mounts=False, allow_inet=False, allow_fork=walls.allow_fork, only_signal=os.getpid()
             )
         )
+
+
+def prepare_seatbelt(readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:
+    """Prepare the tier `seatbelt` of macOS; the profile is applied in each program.
+
+    Raises:
+        StepFailed: this is no macOS.
+    """
+    with step("seatbelt"):
+        if platform.system() != "Darwin":
+            raise OSError("only macOS has it")
+    profile = macos.seatbelt_profile(readable, _WORK_MARK, allow_fork)
+    return Walls(tier="seatbelt", work=work, profile=profile, allow_fork=allow_fork)
+
+
+def _count_tasks(uid: int) -> int:
+    """How many processes and threads a user has: the base that a limit of tasks is counted from."""
+    count = 0
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == uid:
+                    count += len(os.listdir(f"/proc/{entry.name}/task"))
+    return count
+
+
+def end_leftovers(walls: Walls) -> None:
+    """End what a program left running, where no pid namespace has ended it."""
+    if walls.uid is not None:
+        kill_user(walls.uid)
+    elif walls.tier == "landlock" and walls.allow_fork:
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        while pids := [int(pid) for pid in children.read_text().split()]:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
 
 def kill_user(uid: int) -> None:
@@ -292,11 +343,11 @@ def remove_tree(path: str) -> None:
             os.rmdir(folder)
 
 
-def set_limits(limits: Limits, *, count_tasks: bool) -> None:
+def set_limits(limits: Limits, tasks: int | None) -> None:
     """Resource limits of one program and all its children.
 
-    Tasks are counted by user: where programs share the user with others, a limit would hit these as well. There, no
-    process can be made, and the stacks of threads count as memory.
+    The kernel counts tasks by user. None sets no limit: where no process can be made, the stacks of threads count as
+    memory, which is limited.
     """
     wanted = [
         (resource.RLIMIT_AS, limits.memory),
@@ -305,8 +356,8 @@ def set_limits(limits: Limits, *, count_tasks: bool) -> None:
         (resource.RLIMIT_FSIZE, limits.disk),
         (resource.RLIMIT_NOFILE, 256),
     ]
-    if count_tasks:
-        wanted.append((resource.RLIMIT_NPROC, limits.tasks))
+    if tasks is not None:
+        wanted.append((resource.RLIMIT_NPROC, tasks))
     for kind, value in wanted:
         _, hard = resource.getrlimit(kind)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -7,7 +7,6 @@ server in turn. Messages are JSON behind a 4-byte length.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -18,12 +17,12 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from snipmill.sandbox.child import isolation, linux
 from snipmill.sandbox.child.harness import run_program
 from snipmill.sandbox.child.isolation import Limits, StepFailed, Walls
+from snipmill.sandbox.child.watch import ProcessWatch
 
 _REPORT_LIMIT = 1 << 20
 _KEEP = 2000  # characters of the output's head and tail
@@ -59,7 +58,7 @@ def serve(channel: socket.socket, settings: dict[str, Any]) -> None:
     """Set the walls up, say so, and run jobs until the channel closes."""
     limits = Limits(**settings["limits"])
     try:
-        walls = _set_up(settings["tier"], settings["readable"], settings["work"], limits)
+        walls = _set_up(settings, limits)
     except StepFailed as failed:
         send(channel, {"error": str(failed)})
         return
@@ -73,11 +72,15 @@ def serve(channel: socket.socket, settings: dict[str, Any]) -> None:
         send(channel, server.run(job))
 
 
-def _set_up(tier: str, readable: Sequence[str], work: str, limits: Limits) -> Walls:
+def _set_up(settings: dict[str, Any], limits: Limits) -> Walls:
+    tier, readable, work = settings["tier"], settings["readable"], settings["work"]
+    allow_fork = tier in ("namespaces", "uid") or settings["allow_fork"]
     if tier == "namespaces":
         return isolation.enter_namespaces(readable, limits)
     if tier in ("uid", "landlock"):
-        return isolation.enter_without_namespaces(tier, readable, work)
+        return isolation.enter_without_namespaces(tier, readable, work, allow_fork=allow_fork)
+    if tier == "seatbelt":
+        return isolation.prepare_seatbelt(readable, work, allow_fork=allow_fork)
     return Walls(tier="none", work=work)
 
 
@@ -120,8 +123,7 @@ class _Server:
             if self._walls.private_box:
                 isolation.clean_box(self._walls, self._limits)
             else:
-                if self._walls.uid is not None:
-                    isolation.kill_user(self._walls.uid)
+                isolation.end_leftovers(self._walls)
                 isolation.remove_tree(work)
 
     def _become_program(self, job: dict[str, Any], work: str, report: int, output: int) -> None:
@@ -133,7 +135,7 @@ class _Server:
         keep = {0, 1, 2, report, self._walls.landlock}
         if self._nested and self._walls.own_proc and "proc" in job["source"]:
             linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-        isolation.confine_program(self._walls, self._limits)
+        isolation.confine_program(self._walls, self._limits, work)
         for descriptor in range(3, 64):
             if descriptor not in keep:
                 try:
@@ -188,15 +190,13 @@ class _Supervision:
 
     def watch(self) -> dict[str, Any]:
         """Wait for the program's end or end it, and say what came of it."""
-        pidfd = os.pidfd_open(self._pid)
+        process = ProcessWatch(self._pid)
         try:
-            self._loop(pidfd)
+            self._loop(process.fileno())
         finally:
-            linux.kill_pidfd(pidfd, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # where no pid namespace does it
-                os.killpg(self._pid, signal.SIGKILL)
+            process.kill()
             _, status, usage = os.wait4(self._pid, 0)
-            os.close(pidfd)
+            process.close()
         verdict = self._verdict(os.waitstatus_to_exitcode(status))
         verdict["wall_ms"] = round((time.monotonic() - self._started) * 1000, 3)
         verdict["cpu_ms"] = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
@@ -205,10 +205,10 @@ class _Supervision:
         verdict["output_tail"] = self._tail.decode("utf-8", "replace")
         return verdict
 
-    def _loop(self, pidfd: int) -> None:
+    def _loop(self, ended: int) -> None:
         deadline = self._started + self._limits.timeout
         poll = select.poll()
-        for descriptor in (self._report, self._output, pidfd):
+        for descriptor in (self._report, self._output, ended):
             poll.register(descriptor, select.POLLIN)
         while True:
             remaining = deadline - time.monotonic()
@@ -216,7 +216,7 @@ class _Supervision:
                 self._stopped_for = "timeout"
                 return
             for descriptor, _ in poll.poll(remaining * 1000 + 1):
-                if descriptor == pidfd:
+                if descriptor == ended:
                     self._drain()
                     return
                 if not self._read(descriptor):

@@ -1,0 +1,118 @@
+"""Rows that hold a benchmark's text: runs of words, canonical solutions, names with their docstrings.
+
+An index holds hashes of the benchmark items, not their texts. Making one from a benchmark's files and reading one from
+disk are not covered (`pipeline.benchmarks`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from snipmill.text.shingles import Hashes, ngram_hashes, word_hashes, words
+
+NGRAM = 10
+_COMMON = 3  # a run of words that as many items share is boilerplate of the benchmark
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of a benchmark."""
+
+    name: str
+    prompt: str
+    solution: str = ""
+    tests: str = ""
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """Fingerprints of benchmarks: sorted 64-bit hashes of runs of `n` words, and for each the number of its item.
+
+    `exact` maps the hash of a whole solution, in words, to its item. `sources` says where each benchmark comes from and
+    under which licence.
+    """
+
+    n: int
+    sources: dict[str, str]
+    items: list[str]
+    grams: bytes
+    owners: bytes
+    exact: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A row's contamination: the benchmark item, how it was found, and the row's own words."""
+
+    item: str
+    kind: str
+    text: str
+
+
+def build_index(items: Sequence[Item], sources: dict[str, str], n: int = NGRAM) -> Index:
+    """Fingerprints of items. Runs of words that three or more items share are left out."""
+    owners: dict[int, set[int]] = defaultdict(set)
+    exact: dict[str, int] = {}
+    for number, item in enumerate(items):
+        for text in (item.prompt, item.solution, item.tests):
+            hashes = word_hashes(text)
+            if len(hashes) >= n:
+                for gram in ngram_hashes(hashes, n).tolist():
+                    owners[gram].add(number)
+        key = _exact_key(item.solution)
+        if key is not None:
+            exact.setdefault(key, number)
+    kept = sorted((gram, min(numbers)) for gram, numbers in owners.items() if len(numbers) < _COMMON)
+    grams = np.array([gram for gram, _ in kept], dtype="<u8")
+    numbers = np.array([owner for _, owner in kept], dtype="<u4")
+    names = [item.name for item in items]
+    return Index(n=n, sources=sources, items=names, grams=grams.tobytes(), owners=numbers.tobytes(), exact=exact)
+
+
+def _exact_key(code: str) -> str | None:
+    """A hash of code as a list of words; None for code too short to be anybody's in particular."""
+    hashes = word_hashes(code)
+    if len(hashes) < 8:
+        return None
+    return f"{int(ngram_hashes(hashes, len(hashes))[0]):016x}"
+
+
+class Decontaminator:
+    """Looks rows up in indexes; holds their arrays."""
+
+    def __init__(self, indexes: Iterable[Index]) -> None:
+        self._indexes = [
+            (index, np.frombuffer(index.grams, dtype="<u8"), np.frombuffer(index.owners, dtype="<u4"))
+            for index in indexes
+        ]
+
+    def find(self, texts: Sequence[str], codes: Sequence[str] = ()) -> Match | None:
+        """The first benchmark item that a row's texts or code blocks hold, or None."""
+        for code in codes:
+            key = _exact_key(code)
+            for index, _, _ in self._indexes:
+                if key is not None and key in index.exact:
+                    return Match(index.items[index.exact[key]], "exact solution", code.strip()[:200])
+        for text in texts:
+            hashes = word_hashes(text)
+            for index, grams, owners in self._indexes:
+                match = self._overlap(index, grams, owners, text, hashes)
+                if match is not None:
+                    return match
+        return None
+
+    @staticmethod
+    def _overlap(index: Index, grams: Hashes, owners: np.ndarray, text: str, hashes: Hashes) -> Match | None:
+        if len(hashes) < index.n or not len(grams):
+            return None
+        found = ngram_hashes(hashes, index.n)
+        places = np.minimum(np.searchsorted(grams, found), len(grams) - 1)
+        hits = np.flatnonzero(grams[places] == found)
+        if not len(hits):
+            return None
+        first = int(hits[0])
+        shown = b" ".join(words(text)[first : first + index.n]).decode("utf-8", "replace")
+        return Match(index.items[int(owners[places[first]])], f"{index.n} words in a row", shown)

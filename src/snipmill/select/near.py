@@ -1,0 +1,103 @@
+"""Near duplicates by MinHash and locality-sensitive hashing (Broder 1997), over runs of words.
+
+The member of a cluster that stays is the one of lowest rank, so the order of the rows changes nothing. Memory is one
+signature of 256 bytes for each row, for one kind of text at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash
+
+from snipmill.text.shingles import ngram_hashes, word_hashes
+
+PERMUTATIONS = 64
+SHINGLE = 3
+_SEED = 42
+_CHUNK = 1 << 15
+
+Signatures = NDArray[np.uint32]
+
+
+def signatures(texts: Sequence[str], shingle: int = SHINGLE) -> Signatures:
+    """MinHash signatures of texts, shape (texts, 64).
+
+    Args:
+        texts: what is compared.
+        shingle: how many words make a run.
+    """
+    rows = [ngram_hashes(word_hashes(text), shingle) for text in texts]
+    offsets = np.zeros(len(rows) + 1, dtype=np.uint64)
+    offsets[1:] = np.cumsum([len(row) for row in rows])
+    flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.uint64)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, PERMUTATIONS, _SEED)
+    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(len(rows), PERMUTATIONS)
+
+
+def near_duplicates(signs: Signatures, order: NDArray[np.int64], threshold: float) -> dict[int, int]:
+    """Which rows are near duplicates of one that stays: row -> the row of its cluster that stays.
+
+    Args:
+        signs: signatures, shape (rows, 64).
+        order: the rows from the lowest to the highest rank; rows that are not named take no part.
+        threshold: estimated Jaccard similarity from which two rows belong to one cluster.
+    """
+    parent = np.arange(len(order), dtype=np.int64)  # by place in the order
+    rows_per_band = _rows_per_band(threshold)
+    for start in range(0, PERMUTATIONS - rows_per_band + 1, rows_per_band):
+        _join_band(signs, order, start, rows_per_band, threshold, parent)
+    joined: dict[int, int] = {}
+    for place in range(len(order)):
+        root = _find(parent, place)
+        if root != place:
+            joined[int(order[place])] = int(order[root])
+    return joined
+
+
+def _rows_per_band(threshold: float) -> int:
+    """As many rows as leave a pair at the threshold a good chance (its S-curve bends well below the threshold)."""
+    best = 1
+    for rows in range(1, 17):
+        bands = PERMUTATIONS // rows
+        if (1 / bands) ** (1 / rows) <= 0.8 * threshold:
+            best = rows
+    return best
+
+
+def _join_band(
+    signs: Signatures, order: NDArray[np.int64], start: int, width: int, threshold: float, parent: NDArray[np.int64]
+) -> None:
+    """Join the rows that share a band with the first row of their bucket, where their signatures agree enough."""
+    keys = np.zeros(len(order), dtype=np.uint64)
+    for column in range(start, start + width):
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + signs[order, column].astype(np.uint64) + np.uint64(1)
+    places = np.argsort(keys, kind="stable")  # stable: within a bucket by rank
+    keys = keys[places]
+    begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    sizes = np.diff(np.concatenate((begins, [len(keys)])))
+    firsts = np.repeat(places[begins], sizes)
+    candidates = np.flatnonzero(firsts != places)
+    for chunk in range(0, len(candidates), _CHUNK):
+        some = candidates[chunk : chunk + _CHUNK]
+        left, right = firsts[some], places[some]
+        similar = (signs[order[left]] == signs[order[right]]).mean(axis=1) >= threshold
+        for one, other in zip(left[similar].tolist(), right[similar].tolist(), strict=True):
+            _union(parent, one, other)
+
+
+def _find(parent: NDArray[np.int64], place: int) -> int:
+    root = place
+    while (above := int(parent[root])) != root:
+        root = above
+    while (above := int(parent[place])) != root:
+        parent[place] = root
+        place = above
+    return root
+
+
+def _union(parent: NDArray[np.int64], one: int, other: int) -> None:
+    first, second = sorted((_find(parent, one), _find(parent, other)))
+    parent[second] = first

@@ -1,0 +1,37 @@
+r"""Strings and comments of Python code by one regular expression: what needs no syntax tree, a few times faster.
+
+Sound for Python's lexical grammar up to 3.11. Since 3.12 an f-string may hold quotes of its own kind; code in which that
+could matter is told apart (`is_plain`), and whoever asks uses a syntax tree for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_LEXEME = re.compile(
+    r"""(\"{3}(?:[^\\"]|\\.|"(?!""))*"{3}|'{3}(?:[^\\']|\\.|'(?!''))*'{3})"""  # a string of three quotes
+    r"""|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*'"""
+    r"""|(\#[^\r\n]*)""",
+    re.DOTALL,
+)
+_FORMATTED = re.compile(r"""[fFtT][rR]?["']""")
+
+
+def is_plain(code: str) -> bool:
+    """Whether no f-string of the code holds a quote or a hash sign in its braces, as far as can be told at a glance."""
+    return _FORMATTED.search(code) is None or not any(
+        "#" in line or line.count('"') + line.count("'") > 2 for line in code.split("\n") if _FORMATTED.search(line)
+    )
+
+
+def comment_spans(code: str) -> Iterator[tuple[int, int]]:
+    """The (start, end) offsets of the comments of plain code."""
+    for match in _LEXEME.finditer(code):
+        if match.group(2) is not None:
+            yield match.span()
+
+
+def without_long_strings(code: str) -> str:
+    """Plain code without its strings of three quotes and its comments; other strings stay."""
+    return _LEXEME.sub(lambda match: "" if match.group(1) or match.group(2) else match.group(), code)

@@ -1,0 +1,18 @@
+"""Whether a text has begun to repeat itself, as weak models do until they run out of tokens."""
+
+from __future__ import annotations
+
+SHORTEST, LONGEST, REPEATS = 12, 240, 4
+
+
+def ends_in_loop(text: str) -> bool:
+    """Whether a text ends with the same piece of 12 to 240 characters, four times in a row.
+
+    Pieces of white space and rules (`-----`) do not count.
+    """
+    tail = text[-LONGEST * REPEATS :]
+    for length in range(SHORTEST, min(LONGEST, len(tail) // REPEATS) + 1):
+        piece = tail[-length:]
+        if tail.endswith(piece * REPEATS) and len(set(piece)) > 3:
+            return True
+    return False

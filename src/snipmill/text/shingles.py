@@ -1,0 +1,42 @@
+"""Texts as hashes of their words and runs of words: what near duplicates and contamination are found with.
+
+A word is a run of letters, digits, underscores and non-ASCII characters, in lower case, so code and prose are treated
+alike and layout does not matter. Hashes are the same on every machine and in every process.
+"""
+
+from __future__ import annotations
+
+import re
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+_WORD = re.compile(rb"[\w\x80-\xff]+")
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_BASE = 0x100000001B3  # odd, so that multiplying by it loses nothing
+
+
+def words(text: str) -> list[bytes]:
+    """The words of a text in order."""
+    return _WORD.findall(text.lower().encode("utf-8", "surrogatepass"))
+
+
+def word_hashes(text: str) -> Hashes:
+    """A 64-bit hash of each word, shape (words,)."""
+    found = words(text)
+    raw = np.fromiter(map(crc32, found), dtype=np.uint64, count=len(found))
+    mixed: Hashes = (raw + np.uint64(1)) * _MIX
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
+    """A hash of each run of n words, shape (words - n + 1,); of the whole text where it is shorter."""
+    length = max(len(hashes) - n + 1, 1 if len(hashes) else 0)
+    result = np.zeros(length, dtype=np.uint64)
+    power = 1
+    for offset in range(min(n, len(hashes))):
+        result += hashes[offset : offset + length] * np.uint64(power)
+        power = power * _BASE % (1 << 64)
+    return result

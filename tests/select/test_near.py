@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snipmill.select.near import near_duplicates, signatures
+from snipmill.text.shingles import ngram_hashes, word_hashes
+
+WORDS = [f"word{number}" for number in range(500)]
+
+
+def text(seed: int, length: int = 60) -> list[str]:
+    return random.Random(seed).choices(WORDS, k=length)
+
+
+def varied(words: list[str], changes: int, seed: int) -> list[str]:
+    draw, changed = random.Random(seed), words[:]
+    for place in draw.sample(range(len(words)), changes):
+        changed[place] = f"other{draw.random()}"
+    return changed
+
+
+def clusters(texts: list[str], threshold: float, order: list[int] | None = None) -> dict[int, int]:
+    places = np.array(order if order is not None else range(len(texts)), dtype=np.int64)
+    return near_duplicates(signatures(texts), places, threshold)
+
+
+def test_near_copies_are_found_and_others_are_not() -> None:
+    originals = [text(seed) for seed in range(100)]
+    copies = [varied(words, 2, seed) for seed, words in enumerate(originals)]
+    texts = [" ".join(words) for words in [*originals, *copies]]
+    found = clusters(texts, 0.5)
+    right = sum(found.get(100 + number) == number for number in range(100))
+    assert right >= 97
+    assert not any(number < 100 for number in found)
+
+
+def test_the_kept_member_does_not_depend_on_the_order_of_arrival() -> None:
+    texts = [" ".join(varied(text(number % 20), number % 3, number)) for number in range(200)]
+    ranks = list(range(200))
+    random.Random(1).shuffle(ranks)
+    kept_by_rank = set(ranks) - set(clusters(texts, 0.5, ranks))
+    for attempt in range(3):
+        arrival = list(range(200))
+        random.Random(attempt).shuffle(arrival)
+        shuffled = [texts[number] for number in arrival]
+        order = [arrival.index(number) for number in ranks]
+        kept = {arrival[place] for place in set(range(200)) - set(clusters(shuffled, 0.5, order))}
+        assert kept == kept_by_rank
+
+
+def test_short_and_empty_texts_have_signatures() -> None:
+    assert signatures(["", "one", "one two three four"]).shape == (3, 64)
+    assert clusters(["a b c", "a b c", "x y z"], 0.9) == {1: 0}
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=20), st.integers(1, 6))
+def test_a_run_of_words_has_the_same_hash_wherever_it_stands(words: list[str], n: int) -> None:
+    whole = ngram_hashes(word_hashes(" ".join(words)), n)
+    if len(words) < n:
+        assert len(whole) == min(len(words), 1)
+        return
+    for start in range(len(words) - n + 1):
+        alone = ngram_hashes(word_hashes(" \n".join(words[start : start + n])), n)
+        assert whole[start] == alone[0]
