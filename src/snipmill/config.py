@@ -18,7 +18,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Category = Literal["function", "class", "program"]
 Difficulty = Literal["easy", "medium", "hard"]
-Style = Literal["raw", "plain", "smart"]
+Style = Literal["raw", "plain", "smart", "codeonly"]
 
 CATEGORIES: tuple[Category, ...] = ("function", "class", "program")
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
@@ -89,14 +89,29 @@ class ExecuteTable(Table, frozen=True, kw_only=True):
     allow_fork: bool = False
 
 
+class LookTable(Table, frozen=True, kw_only=True):
+    """Parts of the rows' look that differ from the style; None is as the style has it."""
+
+    tags: bool | None = None
+    comments: bool | None = None
+    tests: Literal["keep", "drop", "asked"] | None = None
+    reasoning: Share | None = None
+    explanation: Share | None = None
+    shown_asserts: Share | None = None
+    refuse_incomplete: bool | None = None
+
+
 class SelectTable(Table, frozen=True, kw_only=True):
     """Which rows stay, and how they look. `near_...` are Jaccard similarities from which rows are too alike; 0 is off."""
 
     style: Style = "smart"
+    look: LookTable = LookTable()
     keep: Literal["one", "all"] = "one"
     name_diversity: bool = False
     near_instructions: Share = 0.7
     near_code: Share = 0.7
+    semantic: Share = 0.0
+    embedding_model: str = "minishlab/potion-base-8M"
     decontaminate: bool = True
     benchmarks: tuple[str, ...] = ()
 

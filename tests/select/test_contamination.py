@@ -96,3 +96,16 @@ def test_files_that_are_no_benchmark(tmp_path: Path, content: bytes | None, said
         path.write_bytes(content)
     with pytest.raises(UsageError, match=said):
         load_index(str(path))
+
+
+def test_parquet_is_read(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pa.Table.from_pylist([{"task_id": "x", "prompt": ITEM.prompt, "test_list": ["assert 1", "assert 2"]}])
+    parquet.write_table(table, tmp_path / "bench.parquet")
+    (item,) = read_items(str(tmp_path / "bench.parquet"))
+    assert (item.name, item.prompt, item.tests) == ("bench/x", ITEM.prompt, "assert 1\nassert 2")
+    (tmp_path / "bad.parquet").write_bytes(b"no")
+    with pytest.raises(UsageError, match="no Parquet"):
+        list(read_items(str(tmp_path / "bad.parquet")))

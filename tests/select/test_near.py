@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snipmill.pipeline.semantic import semantic_duplicates
 from snipmill.select.near import near_duplicates, signatures
 from snipmill.text.shingles import ngram_hashes, word_hashes
+from tests.conftest import Snipmill, read_lines, write_lines
 
 WORDS = [f"word{number}" for number in range(500)]
 
@@ -66,3 +70,32 @@ def test_a_run_of_words_has_the_same_hash_wherever_it_stands(words: list[str], n
     for start in range(len(words) - n + 1):
         alone = ngram_hashes(word_hashes(" \n".join(words[start : start + n])), n)
         assert whole[start] == alone[0]
+
+
+def test_instructions_that_mean_the_same_are_found(tmp_path: Path, snipmill: Snipmill) -> None:
+    """With a real model2vec model, made here: words that mean the same have the same vector."""
+    tokenizers = pytest.importorskip("tokenizers")
+    model2vec = pytest.importorskip("model2vec")
+    meanings = {"sum": 0, "add": 0, "numbers": 1, "integers": 1, "sort": 2, "order": 2, "words": 3, "[UNK]": 4}
+    vocabulary = {word: number for number, word in enumerate(meanings)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    vectors = np.eye(5, dtype=np.float32)[list(meanings.values())]
+    model2vec.StaticModel(vectors, tokenizer).save_pretrained(str(tmp_path / "model"))
+    texts = ["sum numbers", "add integers", "sort words", "order words", "sort numbers"]
+    rows = [{"id": text, "instruction": text, "response": f"r {text}"} for text in texts]
+    write_lines(tmp_path / "rows", *rows)
+    options = ["--near-instructions", 0, "--near-code", 0, "--semantic", 0.9, "--embedding-model"]
+    done = snipmill("select", "rows", "--out", "o", *options, "model")
+    assert done.returncode == 0, done.stderr
+    assert len(read_lines(tmp_path / "o")) == 3
+    rejects = read_lines(tmp_path / "o.rejects.jsonl")
+    assert [reject["reason"] for reject in rejects] == ["semantic-duplicate"] * 2
+    missing = snipmill("select", "rows", "--out", "o", *options, "./nowhere")
+    assert missing.returncode == 2 and "no embedding model" in missing.stderr
+
+
+def test_semantic_duplicates_are_found_across_blocks() -> None:
+    vectors = np.tile(np.eye(300, dtype=np.float32), (5, 1))
+    found = semantic_duplicates(vectors, np.arange(1500, dtype=np.int64), 0.9)
+    assert len(found) == 1200 and all(row % 300 == other for row, other in found.items())

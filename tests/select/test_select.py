@@ -3,13 +3,18 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snipmill.config import Style
+from snipmill.pipeline.bank_files import load_bank
 from snipmill.records import Reject, Row
 from snipmill.select.choose import select
 from snipmill.select.sanitize import sanitize
-from snipmill.text.code import syntax_error
+from snipmill.select.styles import rendering
+from snipmill.text.code import strip_comments, syntax_error
 from snipmill.text.fences import python_fences
+from snipmill.text.sections import Sections, parse_sections
 from tests.conftest import RESPONSE
 
 
@@ -67,7 +72,7 @@ def test_one_row_for_each_instruction_unless_all_are_wanted() -> None:
     assert len(kept(rows, keep="all")) == 5
 
 
-@pytest.mark.parametrize("style", ["raw", "plain", "smart"])
+@pytest.mark.parametrize("style", ["raw", "plain", "smart", "codeonly"])
 def test_sanitising_its_own_output_changes_nothing(style: Style) -> None:
     for n in range(30):
         once = sanitize(row(f"r-{n}", response=RESPONSE), style, 1)
@@ -115,3 +120,40 @@ def test_each_rule_has_a_reason(change: tuple[str, str], reason: str) -> None:
 def test_words_are_matched_as_words() -> None:
     out = sanitize(row("a", response=RESPONSE.replace("double", "mastodon_todos")), "smart", 1)
     assert isinstance(out, Row)
+
+
+SWITCHES = st.fixed_dictionaries(
+    {
+        "tags": st.sampled_from([None, True, False]),
+        "comments": st.sampled_from([None, True, False]),
+        "tests": st.sampled_from([None, "keep", "drop", "asked"]),
+        "reasoning": st.sampled_from([None, 0.0, 0.5, 1.0]),
+        "explanation": st.sampled_from([None, 0.0, 0.5, 1.0]),
+        "shown_asserts": st.sampled_from([None, 0.0, 1.0]),
+        "refuse_incomplete": st.sampled_from([None, True, False]),
+    }
+)
+CODES = st.sampled_from(
+    [example.response for example in load_bank(None).examples]
+    + [RESPONSE, RESPONSE.replace("return", "#x\n    return")]
+)
+
+
+@given(st.sampled_from(["raw", "plain", "smart", "codeonly"]), SWITCHES, CODES, st.integers(0, 50))
+def test_any_combination_of_switches_works(
+    style: Style, switches: dict[str, object], response: str, number: int
+) -> None:
+    out = sanitize(row(f"r-{number}", response=response), style, 1, switches)
+    assert isinstance(out, Row)
+    assert sanitize(out, style, 1, switches) == out
+    code = out.response if style == "codeonly" else "\n".join(f.code for f in python_fences(out.response))
+    assert syntax_error(code) is None and code.strip()
+    if switches["comments"] is False and style != "codeonly":
+        assert strip_comments(code).split() == code.split()
+    look, _ = rendering(style, switches)
+    whole = look.tags and look.tests == "keep" and look.reasoning == look.explanation == 1 and not look.code_only
+    if whole:
+        sections = parse_sections(out.response)
+        assert isinstance(sections, Sections)
+        if look.comments:
+            assert sections == parse_sections(response)

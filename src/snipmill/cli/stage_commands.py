@@ -19,6 +19,7 @@ from snipmill.config import (
     Difficulty,
     ExecuteTable,
     GenerateTable,
+    LookTable,
     ModelTable,
     RunTable,
     SeedsTable,
@@ -37,6 +38,7 @@ from snipmill.records import Concepts, Instruction, Seed
 from snipmill.select.contamination import NGRAM, Item, build_index
 
 _PANEL = "One stage alone, file to file"
+_PARTS = "Parts of the look, instead of the style's"
 _Input = typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)
 
 
@@ -220,14 +222,49 @@ def sanitize(
     source: Annotated[str, _Input],
     out: options.Out,
     style: Annotated[
-        Literal["raw", "plain", "smart"],
-        typer.Option("--style", help="raw keeps the section tags, plain drops them, smart varies what a row shows."),
+        Literal["raw", "plain", "smart", "codeonly"],
+        typer.Option(
+            "--style",
+            help="raw keeps the section tags, plain drops them, smart varies what a row shows, codeonly is code.",
+        ),
     ] = "raw",
     rejects: options.RejectsFile = None,
     seed: options.SeedOption = 0,
+    tags: Annotated[bool | None, typer.Option(help="Section tags.", rich_help_panel=_PARTS)] = None,
+    comments: Annotated[bool | None, typer.Option(help="Comments in the code.", rich_help_panel=_PARTS)] = None,
+    tests: Annotated[
+        Literal["keep", "drop", "asked"] | None,
+        typer.Option("--tests", help="asked: where the instruction speaks of tests.", rich_help_panel=_PARTS),
+    ] = None,
+    reasoning: Annotated[
+        float | None,
+        typer.Option("--reasoning", min=0, max=1, help="Share of rows that keep it.", rich_help_panel=_PARTS),
+    ] = None,
+    explanation: Annotated[
+        float | None,
+        typer.Option("--explanation", min=0, max=1, help="Share of rows that keep it.", rich_help_panel=_PARTS),
+    ] = None,
+    shown_asserts: Annotated[
+        float | None,
+        typer.Option(
+            "--shown-asserts", min=0, max=1, help="Share of instructions that get assertions.", rich_help_panel=_PARTS
+        ),
+    ] = None,
+    refuse_incomplete: Annotated[
+        bool | None, typer.Option(help="Refuse code with placeholders.", rich_help_panel=_PARTS)
+    ] = None,
 ) -> None:
     """Check that responses are well-formed, and write them as rows in a style."""
-    config = Config(run=RunTable(seed=seed), select=SelectTable(style=style))
+    look = LookTable(
+        tags=tags,
+        comments=comments,
+        tests=tests,
+        reasoning=reasoning,
+        explanation=explanation,
+        shown_asserts=shown_asserts,
+        refuse_incomplete=refuse_incomplete,
+    )
+    config = Config(run=RunTable(seed=seed), select=SelectTable(style=style, look=look))
     count = StageCount()
     with live_count("sanitize", count):
         sanitize_file(source, out, rejects, config, count)
@@ -280,6 +317,15 @@ def select(
     near_code: Annotated[
         float, typer.Option("--near-code", min=0, max=1, help="The same for the code of two responses; 0: off.")
     ] = 0.7,
+    semantic: Annotated[
+        float,
+        typer.Option(
+            "--semantic", min=0, max=1, help="Cosine similarity at which two instructions mean the same; 0: off."
+        ),
+    ] = 0.0,
+    embedding_model: Annotated[
+        str, typer.Option("--embedding-model", help="For --semantic: a model2vec model, a folder or a name on the hub.")
+    ] = "minishlab/potion-base-8M",
     decontaminate: Annotated[
         bool, typer.Option(help="Drop rows that hold text of HumanEval or MBPP, by the index that comes along.")
     ] = True,
@@ -297,6 +343,8 @@ def select(
             name_diversity=name_diversity,
             near_instructions=near_instructions,
             near_code=near_code,
+            semantic=semantic,
+            embedding_model=embedding_model,
             decontaminate=decontaminate,
             benchmarks=tuple(benchmarks or ()),
         ),

@@ -30,7 +30,10 @@ def main() -> None:
     params.ui = False
     params.endpoint_slots = False
     params.verbosity = 1
-    server = xllamacpp.Server(params)
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        sys.exit(str(error))
     print(server.listening_address, file=out, flush=True)
     sys.stdin.read()
     os._exit(0)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from snipmill import __version__
 from snipmill.config import Config, render_config
 from snipmill.llm.connect import Connection, connect
@@ -231,6 +233,7 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
 def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
     """Select among all rows and write the data set in the configured style."""
     style, seed = config.select.style, config.run.seed
+    switches = msgspec.to_builtins(config.select.look)
     with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
 
         def drop(reject: Reject) -> None:
@@ -238,7 +241,7 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
             funnel["select"].count(reject.reason)
 
         for row in select_rows(_raw_rows(directory), config.select, seed, drop):
-            outcome = sanitize(row, style, seed)
+            outcome = sanitize(row, style, seed, switches)
             if isinstance(outcome, Reject):
                 drop(outcome)
             else:

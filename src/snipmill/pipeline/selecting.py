@@ -12,13 +12,15 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from snipmill.config import SelectTable
 from snipmill.pipeline.benchmarks import load_index, shipped_index
+from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row
-from snipmill.select.choose import STAGE, Keys, choose, reject_for
+from snipmill.select.choose import STAGE, Finder, Keys, choose, reject_for
 from snipmill.select.contamination import Decontaminator
-from snipmill.select.near import PERMUTATIONS, Signatures, signatures
+from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.store.jsonl import encode_line
 from snipmill.text.fences import python_fences
 
@@ -43,7 +45,7 @@ def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: O
         try:
             for row in rows:
                 pool.add(row, on_reject)
-            choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.contaminated), near=pool.near_texts())
+            choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.contaminated), alike=pool.finders())
             for index, (reason, other) in choice.dropped.items():
                 on_reject(reject_for(pool.keys, index, reason, other))
             for index in choice.kept:
@@ -91,10 +93,17 @@ class _Pool:
                 detail = f"{match.item}, {match.kind}: {match.text}"
                 on_reject(Reject(id=row.id, stage=STAGE, reason="contaminated", detail=detail))
 
-    def near_texts(self) -> Iterator[tuple[Signatures, float]]:
-        """Each kind's signatures, one kind in memory at a time."""
+    def finders(self) -> Iterator[tuple[str, Finder]]:
+        """What finds rows that are too alike; each holds its signatures only while it works."""
         for kind in self._kinds:
-            yield kind.load(), kind.threshold
+            yield "near-duplicate", kind.find
+        if self._table.semantic > 0:
+            yield "semantic-duplicate", self._find_semantic
+
+    def _find_semantic(self, order: NDArray[np.int64]) -> dict[int, int]:
+        instructions = (self.read(index).instruction for index in range(len(self.keys)))
+        vectors = embed(load_embedder(self._table.embedding_model), instructions)
+        return semantic_duplicates(vectors, order, self._table.semantic)
 
     def read(self, index: int) -> Row:
         self._spool.seek(self._offsets[index])
@@ -109,7 +118,7 @@ class _Signed:
     """The signatures of one kind of text, on disk until they are needed."""
 
     def __init__(self, threshold: float, text: Callable[[Row], str]) -> None:
-        self.threshold = threshold
+        self._threshold = threshold
         self.file = tempfile.TemporaryFile()  # noqa: SIM115
         self._text = text
         self._waiting: list[str] = []
@@ -124,11 +133,11 @@ class _Signed:
             self.file.write(signatures(self._waiting).tobytes())
             self._waiting.clear()
 
-    def load(self) -> Signatures:
+    def find(self, order: NDArray[np.int64]) -> dict[int, int]:
         self._flush()
         self.file.seek(0)
-        flat: Signatures = np.fromfile(self.file, dtype=np.uint32)
-        return flat.reshape(-1, PERMUTATIONS)
+        signs: Signatures = np.fromfile(self.file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
+        return near_duplicates(signs, order, self._threshold)
 
 
 def _instruction(row: Row) -> str:

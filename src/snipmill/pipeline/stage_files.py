@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from snipmill.config import Config
 from snipmill.llm.connect import connect
 from snipmill.pipeline import settings
@@ -144,9 +146,10 @@ async def execute_file(
 
 def sanitize_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
     """Check the responses of a file and write them as rows in a style."""
+    switches = msgspec.to_builtins(config.select.look)
     with Output(out, rejects, count) as output:
         for row in _records(read_records(source, Row, "sanitize"), output):
-            output.write(sanitize(row, config.select.style, config.run.seed))
+            output.write(sanitize(row, config.select.style, config.run.seed, switches))
 
 
 def select_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:

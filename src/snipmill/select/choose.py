@@ -8,7 +8,7 @@ Source of the rules: the selection step of StarCoder2-Instruct.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from snipmill.randomness import rank
 from snipmill.records import Reject, Row, content_hash
-from snipmill.select.near import Signatures, near_duplicates
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
 STAGE = "select"
 Keep = Literal["one", "all"]
+# The rows that are still there, from the lowest to the highest rank -> row: the row of these that it is too much like.
+Finder = Callable[[NDArray[np.int64]], dict[int, int]]
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ def choose(
     *,
     keep: Keep = "one",
     without: frozenset[int] = frozenset(),
-    near: Iterable[tuple[Signatures, float]] = (),
+    alike: Iterable[tuple[str, Finder]] = (),
 ) -> Choice:
     """Decide about all rows.
 
@@ -86,16 +87,14 @@ def choose(
         keys: one for each row.
         keep: `one` row for each instruction, or `all` of them.
         without: rows that are dropped already and count for nothing.
-        near: kinds of text that must not be nearly the same: signatures of all rows, and the similarity that is too much.
+        alike: one after the other, a reason code and what finds rows that are too alike among those still there.
     """
     order = _order(keys)
     dropped = _drop_equal(keys, order, keep, without)
-    for signatures, threshold in near:
+    for reason, find in alike:
         alive = np.array([row for row in order if row not in dropped and row not in without], dtype=np.int64)
         if len(alive):
-            found = near_duplicates(signatures, alive, threshold)
-            dropped.update({row: ("near-duplicate", other) for row, other in found.items()})
-        del signatures  # the next kind's are loaded before the loop would let go of these
+            dropped.update({row: (reason, other) for row, other in find(alive).items()})
     kept = [row for row in order if row not in dropped and row not in without]
     return Choice(kept, dropped)
 
@@ -141,7 +140,8 @@ _DETAILS = {
     "duplicate-instruction": "the instruction is that of",
     "duplicate-response": "the response is that of",
     "duplicate-names": "its functions are named as in",
-    "near-duplicate": "it says nearly the same as",
+    "near-duplicate": "it is nearly the same as",
+    "semantic-duplicate": "its instruction means the same as that of",
 }
 
 

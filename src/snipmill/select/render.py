@@ -1,53 +1,55 @@
-"""The three styles of a row: `raw` keeps the four tags, `plain` drops them, `smart` varies what a row shows.
+"""A row's instruction and response in a look, from its sections. Draws belong to rows: removing one row changes no other's.
 
-Draws belong to rows: removing one row changes no other row's text. Source of the smart rules: StarCoder2-Instruct.
+Source of the rules of `smart`: StarCoder2-Instruct.
 """
 
 from __future__ import annotations
 
 import re
 
-from snipmill.config import Style
 from snipmill.randomness import generator
+from snipmill.select.styles import Rendering
 from snipmill.text.code import assert_statements, has_assert, strip_comments
 from snipmill.text.fences import find_fences, render_fence
-from snipmill.text.sections import Sections, render_sections
+from snipmill.text.sections import Sections
 
 _SPEAKS_OF_TESTS = re.compile(r"\btest(?:s|ed|ing|cases?)?\b", re.IGNORECASE)
 _HAS_EXAMPLE = re.compile(r"\bassert|\bfor example\b", re.IGNORECASE)
 _MOST_ASSERTS = 5
 
 
-def render_row(row_id: str, instruction: str, sections: Sections, style: Style, seed: int) -> tuple[str, str]:
-    """The (instruction, response) of a row in a style."""
-    if style == "raw":
-        return instruction, render_sections(sections)
-    if style == "plain":
-        parts = [sections.reasoning, sections.implementation, sections.explanation, render_fence(sections.tests)]
-        return instruction, _join(parts)
-    return _render_smart(row_id, instruction, sections, seed)
-
-
-def _join(parts: list[str]) -> str:
-    return "\n\n".join(part.strip() for part in parts if part.strip())
-
-
-def _render_smart(row_id: str, instruction: str, sections: Sections, seed: int) -> tuple[str, str]:
+def render_row(row_id: str, instruction: str, sections: Sections, look: Rendering, seed: int) -> tuple[str, str]:
+    """The (instruction, response) of a row in a look."""
     random = generator(seed, "smart", row_id)
-    keep_reasoning, keep_explanation = random.random() < 0.5, random.random() < 0.5
-    append_tests = random.random() < 0.5
-    wants_tests = _SPEAKS_OF_TESTS.search(instruction) is not None
-    parts = [
-        sections.reasoning if keep_reasoning else "",
-        _without_comments(sections.implementation),
-        sections.explanation if keep_explanation else "",
-        _without_comments(render_fence(sections.tests)) if wants_tests else "",
-    ]
-    if append_tests and not wants_tests and not _HAS_EXAMPLE.search(instruction):
+    keep_reasoning, keep_explanation = random.random() < look.reasoning, random.random() < look.explanation
+    append_tests = random.random() < look.shown_asserts
+    asked_for_tests = _SPEAKS_OF_TESTS.search(instruction) is not None
+    keep_tests = look.tests == "keep" or (look.tests == "asked" and asked_for_tests)
+    if look.code_only:
+        response = (sections.code if look.comments else strip_comments(sections.code)).strip()
+    else:
+        implementation, tests = sections.implementation, render_fence(sections.tests)
+        if not look.comments:
+            implementation, tests = _without_comments(implementation), _without_comments(tests)
+        parts = {
+            "Reasoning": sections.reasoning if keep_reasoning else None,
+            "Implementation": implementation,
+            "Explanation": sections.explanation if keep_explanation else None,
+            "Tests": tests if keep_tests else None,
+        }
+        response = _join(parts, look.tags)
+    if append_tests and not asked_for_tests and not _HAS_EXAMPLE.search(instruction):
         shown = _shown_tests(sections.tests, random.randint(1, _MOST_ASSERTS), random.randrange(1 << 30))
         if shown:
             instruction = f"{instruction}\n\n{shown}"
-    return instruction, _join(parts)
+    return instruction, response
+
+
+def _join(parts: dict[str, str | None], tags: bool) -> str:
+    """The kept parts; with tags also those that are empty, so that the sections can be read back."""
+    if tags:
+        return "\n\n".join(f"[{tag}]\n{text.strip()}" for tag, text in parts.items() if text is not None)
+    return "\n\n".join(text.strip() for text in parts.values() if text is not None and text.strip())
 
 
 def _shown_tests(tests: str, count: int, key: int) -> str:
@@ -72,6 +74,8 @@ def _without_comments(markdown: str) -> str:
 
     Python that compiles still compiles then: a comment is never a statement.
     """
+    if "#" not in markdown:
+        return markdown
     pieces: list[str] = []
     position = 0
     for fence in find_fences(markdown):

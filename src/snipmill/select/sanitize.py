@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from snipmill.config import Style
 from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict
 from snipmill.select.render import render_row
+from snipmill.select.styles import rendering
 from snipmill.select.wellformed import check_response
 from snipmill.text.sections import Malformed
 
 STAGE = "sanitize"
 
 
-def sanitize(record: Execution | Response | Row, style: Style, seed: int) -> Row | Reject:
-    """The row of a record in a style. A row that has the style already stays as it is.
+def sanitize(
+    record: Execution | Response | Row, style: Style, seed: int, switches: dict[str, Any] | None = None
+) -> Row | Reject:
+    """The row of a record in a look. A row that has this look already stays as it is.
 
     Args:
         record: an executed response, a response, or a row in style `raw`.
-        style: how the row shall look; `smart` also refuses incomplete code.
+        style: how the row shall look.
         seed: the run's seed, for the draws of `smart`.
+        switches: parts of the look that differ from the style, by their names in `styles.Rendering`.
     """
-    if isinstance(record, Row) and record.style == style:
+    look, name = rendering(style, switches)
+    if isinstance(record, Row) and record.style == name:
         return record
-    sections = check_response(record.response, incomplete=style == "smart")
+    sections = check_response(record.response, incomplete=look.refuse_incomplete)
     if isinstance(sections, Malformed):
         return Reject(id=record.id, stage=STAGE, reason=sections.reason, detail=sections.detail)
-    instruction, response = render_row(record.id, record.instruction, sections, style, seed)
+    instruction, response = render_row(record.id, record.instruction, sections, look, seed)
     if isinstance(record, Row):
-        return msgspec.structs.replace(record, instruction=instruction, response=response, style=style)
+        return msgspec.structs.replace(record, instruction=instruction, response=response, style=name)
     return Row(
         id=record.id,
         seed=record.seed,
@@ -36,7 +43,7 @@ def sanitize(record: Execution | Response | Row, style: Style, seed: int) -> Row
         instruction=instruction,
         response=response,
         verdict=_evidence(record.verdict) if isinstance(record, Execution) else None,
-        style=style,
+        style=name,
         sample=record.sample,
         category=record.category,
         difficulty=record.difficulty,
