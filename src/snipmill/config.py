@@ -70,6 +70,7 @@ class GenerateTable(Table, frozen=True, kw_only=True):
     """How much is written, and what about."""
 
     samples: Positive = 10
+    enough: Positive | None = None
     fewshot: str | None = None
     shots: ShotsTable = ShotsTable()
     draws: Natural = 16

@@ -152,10 +152,10 @@ def test_status_show_and_continuing(snipmill: Snipmill, standin: StandIn, tmp_pa
     write_lines(
         tmp_path / "seeds.jsonl", *({"seed": f'def f{n}(x):\n    """Add {n}."""\n    return x\n'} for n in range(8))
     )
-    done = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--limit", 8, "--base-url", standin.url)
+    done = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--limit", 8, "--enough", 8, "--base-url", standin.url)
     assert done.returncode == 0, done.stderr
     assert "in q/dataset.jsonl" in done.stderr and "Instruction:" in done.stderr
-    again = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--limit", 8, "--base-url", standin.url)
+    again = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--limit", 8, "--enough", 8, "--base-url", standin.url)
     assert "not paid again" in again.stderr
     status = snipmill("status", "q")
     assert status.returncode == 0 and "responses" in status.stderr and "failed" in status.stderr

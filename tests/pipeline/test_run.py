@@ -47,6 +47,7 @@ def config(directory: Path, seeds: Path, url: str, **changes: Any) -> Config:
     prompting = "{changes.pop("prompting", "completion")}"
     [generate]
     samples = {changes.pop("samples", 3)}
+    {changes.pop("more", "")}
     [select]
     style = "smart"
     near_instructions = 0
@@ -103,6 +104,15 @@ def test_order_and_concurrency_change_nothing(tmp_path: Path, standin: StandIn) 
     assert_same(one, many)
     other, _ = carry_out(config(tmp_path / "other", seeds, standin.url, seed=6))
     assert contents(other)["dataset.jsonl"] != contents(one)["dataset.jsonl"]
+
+
+def test_enough_is_enough_in_the_order_of_the_seeds(tmp_path: Path, standin: StandIn) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 40)
+    one, progress = carry_out(config(tmp_path / "one", seeds, standin.url, concurrency=1, more="enough = 3"))
+    many, _ = carry_out(config(tmp_path / "many", seeds, standin.url, concurrency=16, more="enough = 3"))
+    assert progress.fruitful == 3
+    assert len(read_lines(one.kept("seeds"))) < 40
+    assert_same(one, many)
 
 
 def test_chat_makes_the_same_records(tmp_path: Path, standin: StandIn) -> None:

@@ -53,7 +53,9 @@ def _progress_line(progress: Progress) -> str:
         parts.append(f"{written / elapsed:.0f} tokens/s")
     if funnel["responses"].came_in:
         parts.append(f"{funnel['execute'].kept} of {funnel['responses'].came_in} responses passed")
-    if progress.seeds_done:
+    if progress.enough is not None:
+        parts.append(f"{progress.fruitful} of {progress.enough} wanted tasks verified")
+    elif progress.seeds_done:
         left = elapsed / progress.seeds_done * (progress.seeds - progress.seeds_done)
         parts.append(f"about {_duration(left)} to go")
     return " · ".join(parts)

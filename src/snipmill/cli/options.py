@@ -76,6 +76,12 @@ MatchExamples = Annotated[
         rich_help_panel=_GENERATION,
     ),
 ]
+Enough = Annotated[
+    int,
+    typer.Option(
+        "--enough", min=1, help="Stop when so many tasks have a verified response.", rich_help_panel=_GENERATION
+    ),
+]
 Samples = Annotated[
     int, typer.Option("--samples", min=1, help="Responses drawn for each instruction.", rich_help_panel=_GENERATION)
 ]

@@ -28,7 +28,7 @@ from snipmill.store.run_directory import RunDirectory
 _MAIN = "From code to data set"
 
 # What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
-QUICK_SEEDS, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 8, 4, 400, 30
+QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 24, 3, 4, 400, 30
 # Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
 QUICK_SOURCE = (
     "stdlib:statistics,heapq,_pydecimal,calendar,difflib,textwrap,functools,ipaddress,base64,shlex,pprint,json,string,html,"
@@ -53,7 +53,8 @@ def quickstart(
     ] = None,
     directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
     seed: options.SeedOption = 0,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many seeds to grow.")] = QUICK_SEEDS,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many seeds.")] = QUICK_SEEDS,
+    enough: options.Enough = QUICK_ENOUGH,
     samples: options.Samples = QUICK_SAMPLES,
     base_url: options.BaseUrl = None,
     model: options.Model = None,
@@ -80,6 +81,7 @@ def quickstart(
         ),
         generate=GenerateTable(
             samples=samples,
+            enough=enough,
             shots=ShotsTable(instructions=6),
             draws=1,
             match_examples=True,
@@ -88,14 +90,17 @@ def quickstart(
         ),
         execute=ExecuteTable(sandbox=sandbox),
     )
-    say(f"Growing {limit} seeds with {samples} samples each; everything goes to {directory}/.")
+    say(
+        f"Growing seeds, with {samples} samples each, until {enough} tasks have a verified response (at most {limit} seeds). "
+        f"Everything goes to {directory}/."
+    )
     finished = _run(config)
     _show_one_row(finished)
     say("")
     say("What next:")
     say(f"  snipmill show {directory} ID          one row with its ancestors, prompts and verdict")
     say(f"  snipmill status {directory}           the funnel again")
-    say("  snipmill quickstart YOUR/FOLDER --dir mine --limit 50    grow tasks from your own code")
+    say("  snipmill quickstart YOUR/FOLDER --dir mine --enough 20   grow tasks from your own code")
     say(f"  snipmill run {directory}/config.toml    the same, with everything under your control")
 
 

@@ -64,6 +64,11 @@ class Funnel:
     def __getitem__(self, stage: str) -> StageCount:
         return self.stages[stage]
 
+    def agree_with(self, harvested: Funnel) -> None:
+        """Take over the counts of what was written to files; tokens and seconds stay, since they were spent."""
+        for name, count in self.stages.items():
+            count.kept, count.rejected = harvested[name].kept, harvested[name].rejected
+
     def to_json(self) -> dict[str, Any]:
         """Stages that saw anything."""
         return {name: count.to_json() for name, count in self.stages.items() if count.came_in}

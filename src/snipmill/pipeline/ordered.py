@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
 
 
-async def map_in_order(items: Iterable[A], work: Callable[[A], Awaitable[B]], window: int) -> AsyncIterator[B]:
+async def map_in_order(items: Iterable[A], work: Callable[[A], Awaitable[B]], window: int) -> AsyncGenerator[B, None]:
     """Apply `work` to items, at most `window` of them at a time, and yield the results in order.
 
     The first exception in any of them is raised at once and ends the others.

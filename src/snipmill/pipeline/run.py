@@ -46,11 +46,16 @@ _RANK = {RESPONSES.name: 0, INSTRUCTIONS.name: 1, CONCEPTS.name: 2}
 
 @dataclass
 class Progress:
-    """What a run tells about itself while it works: the funnel, how many seeds there are, how many are done."""
+    """What a run tells about itself while it works.
+
+    `fruitful` counts the seeds, in order, from which a row has come; the run ends when there are `enough`.
+    """
 
     funnel: Funnel = field(default_factory=Funnel)
     seeds: int = 0
     seeds_done: int = 0
+    fruitful: int = 0
+    enough: int | None = None
     phase: str = "starting"
     model: str = ""
     tier: str = ""
@@ -68,6 +73,13 @@ class Grown:
         """Take an outcome in."""
         target: dict[str, Any] = self.rejected if isinstance(outcome, Reject) else self.kept
         target.setdefault(stage, []).append(outcome)
+
+    def count(self, funnel: Funnel) -> None:
+        """Count everything in a funnel."""
+        for stage, records in self.kept.items():
+            funnel[stage].kept += len(records)
+        for stage, rejects in self.rejected.items():
+            funnel[stage].rejected.update(reject.reason for reject in rejects)
 
 
 @dataclass
@@ -220,14 +232,24 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
 
         seeds = list(iterate_seeds(config.seeds, config.run.seed, drop_seed))
         progress.seeds, progress.phase = len(seeds), "writing"
-        window = 2 * workshop.connection.concurrency
-        async for grown in map_in_order(seeds, workshop.grow, window):
-            for stage, records in grown.kept.items():
-                for record in records:
-                    kept[stage].write(record)
-            for stage, dropped in grown.rejected.items():
-                for reject in dropped:
-                    rejects[stage].write(reject)
+        progress.enough = config.generate.enough
+        shared = workshop.connection.shares_prefixes
+        window = workshop.connection.concurrency * (2 if shared else 1)
+        async with contextlib.aclosing(map_in_order(seeds, workshop.grow, window)) as harvest:
+            harvested = Funnel()
+            harvested["seeds"].rejected.update(progress.funnel["seeds"].rejected)
+            stack.callback(progress.funnel.agree_with, harvested)
+            async for grown in harvest:
+                grown.count(harvested)
+                for stage, records in grown.kept.items():
+                    for record in records:
+                        kept[stage].write(record)
+                for stage, dropped in grown.rejected.items():
+                    for reject in dropped:
+                        rejects[stage].write(reject)
+                progress.fruitful += bool(grown.kept.get("sanitize"))
+                if progress.enough is not None and progress.fruitful >= progress.enough:
+                    return  # counted in the order of the seeds: the same seeds in every run, whatever is under way
 
 
 def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
