@@ -25,6 +25,7 @@ from snipmill.sandbox.program import Limits, Program
 
 _CHILD = Path(__file__).parent / "child"
 _START_TIMEOUT = 60.0
+_VERDICT = msgspec.json.Decoder(Verdict)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
@@ -63,7 +64,7 @@ class Slot:
         try:
             async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
                 await self._send(job)
-                verdict = msgspec.convert(await self._receive(), Verdict)
+                verdict = _VERDICT.decode(await self._receive())
         except (TimeoutError, OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
         if self._cgroup is not None and self._cgroup.ran_out_of_memory() and verdict.status != "passed":
@@ -75,20 +76,19 @@ class Slot:
         body = json.dumps(message).encode("ascii")
         await asyncio.get_running_loop().sock_sendall(self._channel, struct.pack("!I", len(body)) + body)
 
-    async def _receive(self) -> Any:
-        (size,) = struct.unpack("!I", await self._exactly(4))
-        return json.loads(await self._exactly(size))
-
-    async def _exactly(self, size: int) -> bytes:
+    async def _receive(self) -> bytes:
+        """The body of the next message; as a rule it comes in one piece."""
         loop = asyncio.get_running_loop()
-        parts: list[bytes] = []
-        while size > 0:
-            part = await loop.sock_recv(self._channel, min(size, 1 << 20))
+        received = b""
+        wanted = 4
+        while len(received) < wanted:
+            part = await loop.sock_recv(self._channel, 1 << 18)
             if not part:
                 raise ConnectionError("the fork server ended")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            received += part
+            if wanted == 4 and len(received) >= 4:
+                wanted += struct.unpack_from("!I", received)[0]
+        return received[4:]
 
     async def wait_ready(self) -> None:
         """Wait until the walls stand.
@@ -98,7 +98,7 @@ class Slot:
         """
         try:
             async with asyncio.timeout(_START_TIMEOUT):
-                answer = await self._receive()
+                answer = json.loads(await self._receive())
         except (TimeoutError, OSError, ValueError) as error:
             raise SandboxError(f"the fork server did not start: {error or type(error).__name__}") from error
         if "error" in answer:

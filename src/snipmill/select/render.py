@@ -6,6 +6,7 @@ Source of the rules of `smart`: StarCoder2-Instruct.
 from __future__ import annotations
 
 import re
+from random import Random
 
 from snipmill.randomness import generator
 from snipmill.select.styles import Rendering
@@ -20,26 +21,32 @@ _MOST_ASSERTS = 5
 
 def render_row(row_id: str, instruction: str, sections: Sections, look: Rendering, seed: int) -> tuple[str, str]:
     """The (instruction, response) of a row in a look."""
-    random = generator(seed, "smart", row_id)
-    keep_reasoning, keep_explanation = random.random() < look.reasoning, random.random() < look.explanation
-    append_tests = random.random() < look.shown_asserts
+    if {look.reasoning, look.explanation, look.shown_asserts} <= {0.0, 1.0}:
+        draws = (0.5, 0.5, 0.5)  # nothing is left to chance
+    else:
+        random = generator(seed, "smart", row_id)
+        draws = (random.random(), random.random(), random.random())
+    keep_reasoning, keep_explanation = draws[0] < look.reasoning, draws[1] < look.explanation
+    append_tests = draws[2] < look.shown_asserts
     asked_for_tests = _SPEAKS_OF_TESTS.search(instruction) is not None
     keep_tests = look.tests == "keep" or (look.tests == "asked" and asked_for_tests)
     if look.code_only:
         response = (sections.code if look.comments else strip_comments(sections.code)).strip()
     else:
-        implementation, tests = sections.implementation, render_fence(sections.tests)
+        implementation = sections.implementation
+        tests = render_fence(sections.tests) if keep_tests else None
         if not look.comments:
-            implementation, tests = _without_comments(implementation), _without_comments(tests)
+            implementation = _without_comments(implementation)
+            tests = _without_comments(tests) if tests is not None else None
         parts = {
             "Reasoning": sections.reasoning if keep_reasoning else None,
             "Implementation": implementation,
             "Explanation": sections.explanation if keep_explanation else None,
-            "Tests": tests if keep_tests else None,
+            "Tests": tests,
         }
         response = _join(parts, look.tags)
     if append_tests and not asked_for_tests and not _HAS_EXAMPLE.search(instruction):
-        shown = _shown_tests(sections.tests, random.randint(1, _MOST_ASSERTS), random.randrange(1 << 30))
+        shown = _shown_tests(sections.tests, generator(seed, "asserts", row_id))
         if shown:
             instruction = f"{instruction}\n\n{shown}"
     return instruction, response
@@ -52,19 +59,22 @@ def _join(parts: dict[str, str | None], tags: bool) -> str:
     return "\n\n".join(text.strip() for text in parts.values() if text is not None and text.strip())
 
 
-def _shown_tests(tests: str, count: int, key: int) -> str:
+def _shown_tests(tests: str, random: Random) -> str:
     """What is added to an instruction: some of the asserts, or the whole block where it is more than asserts."""
     code = strip_comments(tests).strip()
     lines = [line for line in code.splitlines() if line.strip()]
-    asserts = assert_statements(code)
+    # A line at the margin that begins otherwise (and is no closing bracket) says at once that there is more than asserts.
+    mixed = any(line[0] not in " \t)]}" and not line.startswith("assert") for line in lines)
+    asserts = [] if mixed else assert_statements(code)
     if asserts and "\n".join(asserts).split() == code.split():
-        chosen = sorted(generator(key, "asserts").sample(range(len(asserts)), min(count, len(asserts))))
+        count = min(random.randint(1, _MOST_ASSERTS), len(asserts))
+        chosen = sorted(random.sample(range(len(asserts)), count))
         shown = "\n".join(asserts[index] for index in chosen)
         heading = "Your code should pass the following assertion" + ("s:" if len(chosen) > 1 else ":")
         if len(shown.splitlines()) > _MOST_ASSERTS:
             return ""
         return f"{heading}\n{render_fence(shown)}"
-    if has_assert(code) and len(lines) <= _MOST_ASSERTS:
+    if len(lines) <= _MOST_ASSERTS and has_assert(code):
         return f"Your code should pass the following test case:\n{render_fence(code)}"
     return ""
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -44,11 +44,16 @@ def read_records(
     with _open(path) as handle:
         shown = "standard input" if path == "-" else path
         count = seen_lines = 0
+        decoder = msgspec.json.Decoder(kind)
         for number, line in enumerate(_lines(handle), start=1):
             if not line.strip():
                 continue
             seen_lines += 1
-            for record in _parse_line(line, kind, f"{shown}:{number}", stage):
+            try:
+                records: Iterable[R | Reject] = (decoder.decode(line),)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                records = _parse_line(line, kind, f"{shown}:{number}", stage)  # not quite our own record: look closer
+            for record in records:
                 if isinstance(record, Reject):
                     yield record
                     continue
@@ -84,11 +89,6 @@ def _lines(handle: BinaryIO) -> Iterator[bytes]:
 
 
 def _parse_line(line: bytes, kind: type[R], where: str, stage: str) -> Iterator[R | Reject]:
-    try:
-        yield msgspec.json.decode(line, type=kind)
-        return
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # not quite our own record: look closer
     try:
         value = json.loads(line)  # reads what other writers produce: lone surrogates, NaN
     except (ValueError, RecursionError) as error:

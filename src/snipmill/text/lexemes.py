@@ -27,7 +27,24 @@ def is_plain(code: str) -> bool:
 
 def comment_spans(code: str) -> Iterator[tuple[int, int]]:
     """The (start, end) offsets of the comments of plain code."""
-    for match in _LEXEME.finditer(code):
+    if '"""' in code or "'''" in code or "\\\n" in code or "\r" in code:
+        yield from _comments(code, 0, len(code))
+        return
+    # No string reaches beyond its line: only lines with a hash sign need to be looked at.
+    position = code.find("#")
+    while position >= 0:
+        start, end = code.rfind("\n", 0, position) + 1, code.find("\n", position)
+        end = end if end >= 0 else len(code)
+        before = code[start:position]
+        if '"' in before or "'" in before:
+            yield from _comments(code, start, end)
+        else:
+            yield position, end
+        position = code.find("#", end)
+
+
+def _comments(code: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for match in _LEXEME.finditer(code, start, end):
         if match.group(2) is not None:
             yield match.span()
 

@@ -173,7 +173,8 @@ def _run(source: str, tests_line: int | None, checks: Checks) -> None:
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
     sys.modules["__main__"] = module
     _watch_threads(checks)
-    _guard("the module", lambda: exec(checks.instrumented.code, module.__dict__), source)  # type: ignore[union-attr]
+    for code in checks.instrumented.codes:
+        _guard("the module", lambda code=code: exec(code, module.__dict__), source)  # type: ignore[misc]
     _run_found_tests(module, checks, source)
     _end_threads()
     _judge(checks)

@@ -8,15 +8,17 @@ The hooks reach the compiled code as constants, so no name of ours appears in th
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 _MARK = "\0snipmill\0"
+_FUTURE = __future__.annotations.compiler_flag
 _BROAD = frozenset({"Exception", "BaseException", "AssertionError"})
 _EXPECTS = ("raises", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "warns")
 _COMPARISONS: dict[type[ast.cmpop], str] = {
@@ -44,15 +46,18 @@ class Site:
 
 @dataclass
 class Instrumented:
-    """A compiled program, its checks, and the test functions that it defines at module level."""
+    """A compiled program in parts that run one after the other, its checks, and its test functions at module level."""
 
-    code: types.CodeType
+    codes: tuple[types.CodeType, ...]
     sites: list[Site]
     test_functions: list[str] = field(default_factory=list)
 
 
 def compile_program(source: str, filename: str, tests_line: int | None, hooks: Mapping[str, Any]) -> Instrumented:
     """Compile a program with its checks instrumented.
+
+    The implementation of a program with a tests part holds no checks and no test functions as a rule; then it is compiled
+    as it stands, and only the tests are rewritten.
 
     Args:
         source: the whole program.
@@ -65,11 +70,26 @@ def compile_program(source: str, filename: str, tests_line: int | None, hooks: M
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(source, filename)
-        rewriter = _Rewriter(source, tests_line)
-        tree = ast.fix_missing_locations(rewriter.visit(tree))
-        code = compile(tree, filename, "exec", dont_inherit=True)
-    return Instrumented(_bind(code, hooks), rewriter.sites, rewriter.test_functions)
+        head, tail, lines_before = _split(source, tests_line)
+        codes = [compile(head, filename, "exec", dont_inherit=True)] if lines_before else []
+        tree = ast.parse(tail, filename)
+        ast.increment_lineno(tree, lines_before)
+        rewriter = _Rewriter(source.split("\n"), tests_line)
+        tree.body = rewriter.statements(tree.body)
+        future = codes[0].co_flags & _FUTURE if codes else 0
+        codes.append(_bind(compile(tree, filename, "exec", flags=future, dont_inherit=True), hooks))
+    return Instrumented(tuple(codes), rewriter.sites, rewriter.test_functions)
+
+
+def _split(source: str, tests_line: int | None) -> tuple[str, str, int]:
+    """The part that is compiled as it stands, the part that is rewritten, and how many lines stand before that."""
+    if tests_line is None or "\r" in source:
+        return "", source, 0
+    lines = source.split("\n")
+    head = "\n".join(lines[: tests_line - 1])
+    if "def test" in head or "class Test" in head or "TestCase" in head:
+        return "", source, 0
+    return head, "\n".join(lines[tests_line - 1 :]), tests_line - 1
 
 
 def _bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
@@ -85,8 +105,19 @@ def _bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
     return code.replace(co_consts=tuple(constants))
 
 
-def _call(hook: str, *args: ast.expr) -> ast.Call:
-    return ast.Call(func=ast.Constant(_MARK + hook), args=list(args), keywords=[])
+def _call(at: ast.AST, hook: str, *args: ast.expr) -> ast.Call:
+    place = _place(at)
+    return ast.Call(func=ast.Constant(_MARK + hook, **place), args=list(args), keywords=[], **place)
+
+
+def _place(at: Any) -> dict[str, Any]:
+    """The position of a node, for nodes that stand in its place."""
+    return {
+        "lineno": at.lineno,
+        "col_offset": at.col_offset,
+        "end_lineno": at.end_lineno,
+        "end_col_offset": at.end_col_offset,
+    }
 
 
 def _called_name(node: ast.expr) -> str:
@@ -109,15 +140,47 @@ def _is_test_name(name: str) -> bool:
     return name.startswith(("test", "check", "Test"))
 
 
-class _Rewriter(ast.NodeTransformer):
-    def __init__(self, source: str, tests_line: int | None) -> None:
+class _Rewriter:
+    """Walks statements, never expressions: a check is a statement."""
+
+    def __init__(self, lines: list[str], tests_line: int | None) -> None:
         self.sites: list[Site] = []
         self.test_functions: list[str] = []
-        self._source = source
+        self._lines = lines
         self._tests_line = tests_line
         self._depth = 0  # of function and class definitions
         self._in_test = False  # inside a definition that is named like a test
         self._expected: list[bool] = []  # enclosing handlers in this function: does one expect a specific exception?
+
+    def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """The statements with their checks rewritten."""
+        result: list[ast.stmt] = []
+        for node in body:
+            if isinstance(node, ast.Assert):
+                result.append(self._assert(node))
+            elif isinstance(node, ast.Expr):
+                result.extend(self._expression(node))
+            elif isinstance(node, ast.With | ast.AsyncWith):
+                result.extend(self._with(node))
+            else:
+                self._descend(node)
+                result.append(node)
+        return result
+
+    def _descend(self, node: Any) -> None:
+        """Rewrite the statements inside a compound statement."""
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            self._scope(node)
+        elif isinstance(node, ast.Try | ast.TryStar):
+            self._try(node)
+        elif isinstance(node, ast.Match):
+            for case in node.cases:
+                case.body = self.statements(case.body)
+        else:
+            for name in ("body", "orelse"):
+                inner = getattr(node, name, None)
+                if isinstance(inner, list) and inner:
+                    setattr(node, name, self.statements(inner))
 
     # Which checks count -----------------------------------------------------------------------------------------------
 
@@ -127,106 +190,86 @@ class _Rewriter(ast.NodeTransformer):
         return self._depth == 0 or self._in_test
 
     def _site(self, node: ast.stmt) -> ast.Constant:
-        text = (ast.get_source_segment(self._source, node) or "") if len(self._source) < 200_000 else ""
+        end = min(node.end_lineno or node.lineno, node.lineno + 10)
+        text = "\n".join(self._lines[node.lineno - 1 : end]).strip()
         may_raise = bool(self._expected) and all(self._expected)
         self.sites.append(Site(node.lineno, text[:500], may_raise))
-        return ast.Constant(len(self.sites) - 1)
+        return ast.Constant(len(self.sites) - 1, **_place(node))
 
     # Scopes -----------------------------------------------------------------------------------------------------------
 
-    def _scope(self, node: Any, is_function: bool) -> Any:
+    def _scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        is_class = isinstance(node, ast.ClassDef)
         is_test = _is_test_name(node.name) or (
             isinstance(node, ast.ClassDef) and any(_called_name(base).endswith("TestCase") for base in node.bases)
         )
         outer = (self._depth, self._in_test, self._expected)
         at_module_level = self._depth == 0
         self._depth, self._in_test, self._expected = self._depth + 1, self._in_test or is_test, []
-        self.generic_visit(node)
+        node.body = self.statements(node.body)
         self._depth, self._in_test, self._expected = outer
-        if is_function and at_module_level and node.name.startswith("test"):
+        if not is_class and at_module_level and node.name.startswith("test"):
             self.test_functions.append(node.name)
-            begin = ast.copy_location(ast.Expr(_call("begin", ast.Constant(node.name))), node.body[0])
+            first = node.body[0]
+            begin = ast.Expr(_call(first, "begin", ast.Constant(node.name, **_place(first))), **_place(first))
             has_docstring = ast.get_docstring(node, clean=False) is not None
             node.body.insert(1 if has_docstring else 0, begin)
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
-        return self._scope(node, is_function=True)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        return self._scope(node, is_function=True)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        return self._scope(node, is_function=False)
 
     # Handlers ---------------------------------------------------------------------------------------------------------
 
-    def visit_Try(self, node: ast.Try) -> Any:
+    def _try(self, node: ast.Try | ast.TryStar) -> None:
         if node.handlers:
             caught = [name for handler in node.handlers for name in _names(handler.type)]
             self._expected.append(not _BROAD.intersection(caught))
-        node.body = self._statements(node.body)
+        node.body = self.statements(node.body)
         if node.handlers:
             self._expected.pop()
-        node.handlers = [self.visit(handler) for handler in node.handlers]
-        node.orelse = self._statements(node.orelse)
-        node.finalbody = self._statements(node.finalbody)
-        return node
+        for handler in node.handlers:
+            handler.body = self.statements(handler.body)
+        node.orelse = self.statements(node.orelse)
+        node.finalbody = self.statements(node.finalbody)
 
-    def _statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        result: list[ast.stmt] = []
-        for statement in body:
-            visited = self.visit(statement)
-            result.extend(visited if isinstance(visited, list) else [visited])
-        return result
-
-    def _with(self, node: ast.With | ast.AsyncWith) -> Any:
+    def _with(self, node: ast.With | ast.AsyncWith) -> list[ast.stmt]:
         names = [_called_name(item.context_expr) for item in node.items]
         expects = any(name in _EXPECTS for name in names)
-        counts = expects and self._counts(node)
-        site = self._site(node) if counts else None
+        site = self._site(node) if expects and self._counts(node) else None
         if expects:
             self._expected.append(True)
         elif "suppress" in names:
             calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
             self._expected.append(not _BROAD.intersection(_called_name(arg) for call in calls for arg in call.args))
-        node.body = self._statements(node.body)
+        node.body = self.statements(node.body)
         if expects or "suppress" in names:
             self._expected.pop()
-        return self._guard(node, site) if site is not None else node
-
-    def visit_With(self, node: ast.With) -> Any:
-        return self._with(node)
-
-    def visit_AsyncWith(self, node: ast.AsyncWith) -> Any:
-        return self._with(node)
+        return self._guard(node, site) if site is not None else [node]
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
-    def visit_Expr(self, node: ast.Expr) -> Any:
+    def _expression(self, node: ast.Expr) -> list[ast.stmt]:
         value = node.value.value if isinstance(node.value, ast.Await) else node.value
         if isinstance(value, ast.Call) and _called_name(value).startswith("assert") and self._counts(node):
             return self._guard(node, self._site(node))
-        return self.generic_visit(node)
+        return [node]
 
     def _guard(self, node: ast.stmt, site: ast.Constant) -> list[ast.stmt]:
-        handler = ast.ExceptHandler(type=None, name=None, body=[ast.Expr(_call("fail", site)), ast.Raise()])
-        guarded = ast.Try(body=[node], handlers=[handler], orelse=[ast.Expr(_call("ok", site))], finalbody=[])
-        enter = ast.Expr(_call("enter", site))
-        return [ast.copy_location(statement, node) for statement in (enter, guarded)]
+        place = _place(node)
+        failed = ast.Expr(_call(node, "fail", site), **place)
+        handler = ast.ExceptHandler(type=None, name=None, body=[failed, ast.Raise(**place)], **place)
+        held = ast.Expr(_call(node, "ok", site), **place)
+        guarded = ast.Try(body=[node], handlers=[handler], orelse=[held], finalbody=[], **place)
+        return [ast.Expr(_call(node, "enter", site), **place), guarded]
 
-    def visit_Assert(self, node: ast.Assert) -> Any:
+    def _assert(self, node: ast.Assert) -> ast.stmt:
         if not self._counts(node) or _is_constant_truth(node.test):
-            return self.generic_visit(node)
+            return node
         site = self._site(node)
-        entered = _call("enter", site)
         test = node.test
+        entered = _call(test, "enter", site)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            operator = ast.Constant(_COMPARISONS[type(test.ops[0])])
-            test = _call("compare", entered, operator, test.left, test.comparators[0])
+            operator = ast.Constant(_COMPARISONS[type(test.ops[0])], **_place(test))
+            node.test = _call(test, "compare", entered, operator, test.left, test.comparators[0])
         else:
-            test = _call("truth", entered, test)
-        node.test = ast.copy_location(test, node.test)
+            node.test = _call(test, "truth", entered, test)
         return node
 
 
@@ -235,6 +278,3 @@ def _is_constant_truth(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):
         return bool(node.value)
     return isinstance(node, ast.Tuple) and bool(node.elts)
-
-
-Hook = Callable[..., Any]

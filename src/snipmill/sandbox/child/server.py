@@ -136,12 +136,11 @@ class _Server:
         if self._nested and self._walls.own_proc and "proc" in job["source"]:
             linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
         isolation.confine_program(self._walls, self._limits, work)
-        for descriptor in range(3, 64):
-            if descriptor not in keep:
-                try:
-                    os.close(descriptor)
-                except OSError:
-                    continue
+        first = 3
+        for descriptor in sorted(number for number in keep if number is not None and number > 2):
+            os.closerange(first, descriptor)
+            first = descriptor + 1
+        os.closerange(first, 256)
         if self._walls.landlock is not None:
             os.close(self._walls.landlock)
         os.chdir(work)
