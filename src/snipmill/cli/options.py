@@ -83,7 +83,7 @@ Enough = Annotated[
     ),
 ]
 Samples = Annotated[
-    int, typer.Option("--samples", min=1, help="Responses drawn for each instruction.", rich_help_panel=_GENERATION)
+    int, typer.Option("--samples", min=1, help="Completions drawn for each record.", rich_help_panel=_GENERATION)
 ]
 Fewshot = Annotated[
     str | None,

@@ -29,10 +29,11 @@ from snipmill.pipeline.ordered import Gate, map_in_order
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
 from snipmill.prompts.concepts import STAGE as CONCEPTS
+from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
-from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed
+from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.select.sanitize import sanitize
 from snipmill.store.journal import Asked, Executed, Journal
@@ -212,6 +213,7 @@ def _manifest(
         "served": connection.description,
         "prompting": config.model.prompting,
         "fewshot_hash": some.bank.hash,
+        "prompt_hashes": {mode: content_hash(mode, some.bank.systems[mode]) for mode in MODES},
         "sandbox_tier": sandbox.tier,
         "seed": config.run.seed,
     }

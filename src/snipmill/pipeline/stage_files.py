@@ -99,14 +99,14 @@ async def generate_file(
     count: StageCount,
     announce: Announce,
 ) -> None:
-    """Run a generation stage over a file. For I->R each record has `samples` samples, else one.
+    """Run a generation stage over a file, with `samples` samples for each record.
 
     Raises:
         SnipmillError: the file, the server or the output cannot be used.
     """
     table = config.seeds
     records = read_records(source, kind, stage.name, table.start, table.limit)
-    samples = config.generate.samples if stage.mode == "I->R" else 1
+    samples = config.generate.samples
     with Output(out, rejects, count) as output, Journal(_journal_file(out), Asked) as journal:
         async with connect(config.model) as connection:
             announce(connection.description)

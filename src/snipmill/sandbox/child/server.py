@@ -17,10 +17,12 @@ import struct
 import sys
 import tempfile
 import time
+from types import ModuleType
 from typing import Any
 
 from snipmill.sandbox.child import isolation, linux
-from snipmill.sandbox.child.harness import run_program
+from snipmill.sandbox.child.harness import Checks, run_program, show
+from snipmill.sandbox.child.instrument import compile_program
 from snipmill.sandbox.child.isolation import Limits, StepFailed, Walls
 from snipmill.sandbox.child.watch import ProcessWatch
 
@@ -64,12 +66,15 @@ def serve(channel: socket.socket, settings: dict[str, Any]) -> None:
         return
     for name in settings["preload"]:
         __import__(name)
+    warm_up()
+    ours = hide_ourselves()
     gc.collect()
     gc.freeze()
     send(channel, {"ready": walls.tier, "landlock": walls.landlock is not None, "proc": walls.own_proc})
     server = _Server(channel, walls, limits)
     while (job := receive(channel)) is not None:
         send(channel, server.run(job))
+    del ours
 
 
 def _set_up(settings: dict[str, Any], limits: Limits) -> Walls:
@@ -148,7 +153,7 @@ class _Server:
         os.environ.update(HOME=temporary, TMPDIR=temporary)
         for number in (signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
-        hide_ourselves(work)
+        sys.path[0] = work
         original = os.getpid()
         result = run_program(job["source"], job["tests_line"])
         if os.getpid() != original:  # a fork that the program made ran on to here: it has no say
@@ -164,12 +169,34 @@ class _Server:
         os._exit(0)
 
 
-def hide_ourselves(work: str) -> None:
-    """No module, path or argument of ours is left for a program to stumble over."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "snipmill"]:
-        del sys.modules[name]
-    sys.path.insert(0, work)
+def hide_ourselves() -> list[ModuleType]:
+    """Leave no module, path or argument of ours for a program to stumble over.
+
+    Done once in the server, which goes on with what its functions hold; the modules are returned so that they live on, and no
+    child spends its time on taking them apart.
+    """
+    names = [name for name in sys.modules if name.partition(".")[0] == "snipmill"]
+    sys.path.insert(0, "")
     sys.argv[:] = ["program.py"]
+    return [sys.modules.pop(name) for name in names]
+
+
+def warm_up() -> None:
+    """Do once what would else be done anew in every child: the compiler's own set-up, and that of the report."""
+    compile_program(_SAMPLE, "sample.py", 4, Checks().hooks())
+    json.dumps(show(None))
+
+
+_SAMPLE = """
+def sample(x: int) -> int:
+    return x + 1
+try:
+    assert sample(1) == 2, "message"
+except ValueError:
+    pass
+with open as raises, sample:
+    assert [x for x in {1: (2,)}] and f"{sample}"
+"""
 
 
 class _Supervision:
