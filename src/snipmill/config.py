@@ -75,6 +75,7 @@ class GenerateTable(Table, frozen=True, kw_only=True):
     shots: ShotsTable = ShotsTable()
     draws: Natural = 16
     match_examples: bool = False
+    response_examples: tuple[str, ...] = ()
     categories: tuple[Category, ...] = CATEGORIES
     difficulties: tuple[Difficulty, ...] = DIFFICULTIES
 

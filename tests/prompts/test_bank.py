@@ -69,6 +69,14 @@ def test_draws_depend_on_the_record_and_on_nothing_else(bank: Bank) -> None:
         draw_examples(bank, "S->C", 25, 0, 1, "a")
 
 
+def test_response_examples_can_be_named(bank: Bank) -> None:
+    only = bank.answering_with(["08-rotate"])
+    assert [example.name for example in only.usable("I->R")] == ["08-rotate"]
+    assert len(only.usable("C->I")) == len(bank.examples) and bank.answering_with([]) == bank
+    with pytest.raises(UsageError, match="no example 'x'"):
+        bank.answering_with(["x"])
+
+
 ORIGINAL = """### System: I->R
 Solve.
 

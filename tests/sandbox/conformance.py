@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from snipmill.records import Verdict
-from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.driver import Sandbox, time_bound
 from snipmill.sandbox.program import Limits, Program
-from snipmill.sandbox.slot import DRIVER_GRACE
 from tests.sandbox.honest import HONEST
 from tests.sandbox.hostile import HOSTILE, Case
 
@@ -82,7 +81,7 @@ async def conform(
                     wrong[name] = f"{verdict.status}, not {' or '.join(sorted(right))}: {_evidence(verdict)}"
 
             await asyncio.gather(*(judge_hostile(name, case) for name, case in hostile.items()))
-            bound = len(hostile) * 2 * (HOSTILE_LIMITS.timeout + DRIVER_GRACE) / WORKERS
+            bound = time_bound(len(hostile), HOSTILE_LIMITS, WORKERS)
             if time.monotonic() - started > bound:
                 wrong["time"] = f"more than the computed bound of {bound} s"
             if survivors := processes() - before_processes:

@@ -16,7 +16,7 @@ from snipmill.records import Verdict
 from snipmill.sandbox.cgroup import make_cgroup
 from snipmill.sandbox.child import seccomp
 from snipmill.sandbox.child.macos import seatbelt_profile
-from snipmill.sandbox.driver import Sandbox, choose_tier, try_tier
+from snipmill.sandbox.driver import Sandbox, choose_tier, time_bound, try_tier
 from snipmill.sandbox.program import Limits, Program
 from tests.sandbox.conformance import program
 
@@ -140,7 +140,16 @@ def test_many_stuck_programs_end_within_the_bound() -> None:
     started = time.monotonic()
     verdicts = run(*[stuck] * 6, workers=3, limits=Limits(timeout=1))
     assert {verdict.status for verdict in verdicts} == {"timeout"}
-    assert time.monotonic() - started < 6 * 2 * (1 + 5) / 3
+    assert time.monotonic() - started < 6 * 2 * (1 + 5) / 3 < time_bound(6, Limits(timeout=1), 3)
+
+
+def test_verdicts_stream_in_the_order_of_the_programs() -> None:
+    async def go() -> list[str]:
+        async with Sandbox(workers=2) as sandbox:
+            programs = (program(f"x = {number}\n", "assert x % 3 != int('0')\n") for number in range(30))
+            return [verdict.status async for verdict in sandbox.stream(programs)]
+
+    assert asyncio.run(go()) == ["failed" if number % 3 == 0 else "passed" for number in range(30)]
 
 
 def test_one_program_leaves_nothing_for_the_next() -> None:

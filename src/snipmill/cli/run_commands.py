@@ -35,6 +35,8 @@ QUICK_SOURCE = (
     "fnmatch,datetime,_strptime,genericpath,operator,quopri,colorsys,copy,bisect,random"
 )
 QUICK_TEMPERATURE = 0.4
+# What the small model imitates decides: with this example 9 of its 60 responses passed, with two other easy ones 1 of 78.
+QUICK_EXAMPLES = ("08-rotate",)
 
 
 def register(app: typer.Typer) -> None:
@@ -85,6 +87,7 @@ def quickstart(
             shots=ShotsTable(instructions=6),
             draws=1,
             match_examples=True,
+            response_examples=QUICK_EXAMPLES if base_url is None and model is None else (),
             categories=("function",),
             difficulties=("easy",),
         ),

@@ -25,7 +25,7 @@ def generations(config: Config, model: str, bank: Bank | None = None) -> dict[st
     draws = Draws(config.run.seed, config.generate.categories, config.generate.difficulties)
     return {
         name: Generation(
-            bank=bank,
+            bank=bank.answering_with(config.generate.response_examples) if name == RESPONSES.name else bank,
             model=model,
             prompting=config.model.prompting,
             temperature=config.model.temperature,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from snipmill.errors import UsageError
@@ -48,6 +48,22 @@ class Bank:
         if mode == "I->R":
             return tuple(example for example in self.examples if example.response is not None)
         return self.examples
+
+    def answering_with(self, names: Sequence[str]) -> Bank:
+        """The same bank, of which only the named examples can be shown for I->R; all of them where none is named.
+
+        Raises:
+            UsageError: there is no such example, or it has no response.
+        """
+        usable = {example.name for example in self.usable("I->R")}
+        for name in names:
+            if name not in usable:
+                raise UsageError(
+                    f"The few-shot bank has no example {name!r} with a response; it has {', '.join(sorted(usable))}."
+                )
+        if not names:
+            return self
+        return Bank(self.systems, tuple(e if e.name in names else replace(e, response=None) for e in self.examples))
 
     @property
     def hash(self) -> str:

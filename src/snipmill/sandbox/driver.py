@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
 
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
 from snipmill.sandbox.program import TIERS, Limits, Program
-from snipmill.sandbox.slot import Slot, SlotLost, open_slot
+from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, open_slot
 
 # Imports what no fork server has loaded: Python's own files must be readable behind the walls.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
@@ -116,6 +117,21 @@ class Sandbox:
         finally:
             self._free.put_nowait(slot)
 
+    async def stream(self, programs: Iterable[Program]) -> AsyncGenerator[Verdict, None]:
+        """The verdicts on programs, in their order; a few more than there are workers are held at a time."""
+        pending: deque[asyncio.Task[Verdict]] = deque()
+        try:
+            for program in programs:
+                pending.append(asyncio.create_task(self.run(program)))
+                if len(pending) >= 4 * self._workers:
+                    yield await pending.popleft()
+            while pending:
+                yield await pending.popleft()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
     def _discard(self, slot: Slot) -> None:
         self._slots.discard(slot)
         slot.close()
@@ -128,6 +144,14 @@ class Sandbox:
                 "See `snipmill doctor`; what was done so far is kept."
             )
         return Verdict(status="sandbox-error", tier=self.tier, detail=detail)
+
+
+def time_bound(programs: int, limits: Limits, workers: int) -> float:
+    """Seconds after which so many programs have a verdict, whatever they do, once the slots are up.
+
+    Each takes at most its timeout and the driver's grace, twice if its slot is lost, plus the time that a new slot may take.
+    """
+    return -(-programs // workers) * 2 * (limits.timeout + DRIVER_GRACE + START_TIMEOUT)
 
 
 async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:

@@ -24,7 +24,7 @@ from snipmill.sandbox.interpreter import readable_paths
 from snipmill.sandbox.program import Limits, Program
 
 _CHILD = Path(__file__).parent / "child"
-_START_TIMEOUT = 60.0
+START_TIMEOUT = 60.0
 _VERDICT = msgspec.json.Decoder(Verdict)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
@@ -97,7 +97,7 @@ class Slot:
             SandboxError: a step of the set-up was refused, or the fork server did not start.
         """
         try:
-            async with asyncio.timeout(_START_TIMEOUT):
+            async with asyncio.timeout(START_TIMEOUT):
                 answer = json.loads(await self._receive())
         except (TimeoutError, OSError, ValueError) as error:
             raise SandboxError(f"the fork server did not start: {error or type(error).__name__}") from error
