@@ -162,6 +162,21 @@ def test_one_refused_request_is_one_reject(tmp_path: Path) -> None:
     assert progress.funnel["concepts"].kept == 5
 
 
+def test_a_fault_of_the_run_stops_it_with_one_sentence(tmp_path: Path, snipmill: Snipmill) -> None:
+    def fault(body: dict[str, Any], attempt: int) -> web.StreamResponse | None:
+        if body.get("stream"):
+            return web.json_response({"error": {"message": "key withdrawn"}}, status=401)
+        return None
+
+    seeds_file(tmp_path / "seeds.jsonl", 4)
+    with StandIn(fault=fault) as server:
+        done = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--base-url", server.url)
+        assert done.returncode == 3 and done.stderr.count("key withdrawn") == 1
+        server.fault = None
+        again = snipmill("quickstart", "seeds.jsonl", "--dir", "q", "--base-url", server.url)
+    assert again.returncode == 0 and "not paid again" in again.stderr
+
+
 def test_a_second_run_on_one_directory_is_refused(tmp_path: Path, standin: StandIn) -> None:
     configuration = config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 4), standin.url)
 

@@ -147,6 +147,10 @@ HONEST: dict[str, tuple[str, str]] = {
         "import signal\ndef f():\n    seen = []\n    signal.signal(signal.SIGALRM, lambda *a: seen.append(1))\n    signal.setitimer(signal.ITIMER_REAL, 0.01)\n    signal.pause()\n    return seen\n",
         "assert f() == [1]\n",
     ),
+    "own_proc": (
+        "def f():\n    with open('/proc/self/status') as h:\n        return h.read()\n",
+        "import os\nassert 'VmRSS' in f()\nassert [p for p in os.listdir('/proc') if p.isdigit()] == [str(os.getpid())]\n",
+    ),
     "unicode": (
         "def f(x):\n    return x.upper()\n",
         "assert f('äöü') == 'ÄÖÜ'\nassert '\\ud800' != 'x'\nprint('\\u2028')\n",

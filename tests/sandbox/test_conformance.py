@@ -29,6 +29,7 @@ def test_tier_namespaces_conforms() -> None:
 
 NO_SHARED_MEMORY = "named semaphores would be shared with the host"
 NO_NETWORK = "there is no private network to talk to oneself on"
+NO_PROC = "there is no /proc of its own without a pid namespace"
 NO_PROCESSES = "new processes are denied, so that one kill is complete"
 DENY_NAMESPACES = """
 import ctypes, struct
@@ -79,7 +80,7 @@ def test_tier_namespaces_conforms_for_an_ordinary_user() -> None:
 
 @as_root
 def test_root_without_namespaces_gets_a_user_for_each_slot() -> None:
-    skipped = {"multiprocessing_lock": NO_SHARED_MEMORY, "localhost_server": NO_NETWORK}
+    skipped = {"multiprocessing_lock": NO_SHARED_MEMORY, "localhost_server": NO_NETWORK, "own_proc": NO_PROC}
     done = opened(DENY_NAMESPACES + CONFORM.format(tier="uid", skipped=skipped), uid=0)
     assert done.stdout.strip() == "{}", done.stdout + done.stderr
 
@@ -89,6 +90,7 @@ def test_an_ordinary_user_without_namespaces_gets_landlock() -> None:
     skipped = {
         "multiprocessing_lock": NO_SHARED_MEMORY,
         "localhost_server": NO_NETWORK,
+        "own_proc": NO_PROC,
         "subprocess_of_python": NO_PROCESSES,
         "fork_and_wait": NO_PROCESSES,
     }

@@ -163,6 +163,14 @@ def test_one_program_leaves_nothing_for_the_next() -> None:
         assert [verdict.status for verdict in run(writer, reader, workers=1, tier=tier)] == ["passed", "passed"], tier
 
 
+def test_no_program_sees_the_proc_of_another() -> None:
+    looker = program("import os\n", "seen = os.listdir('/pr' + 'oc')\nassert seen == []\n")
+    shown = program("import os\n", "assert os.path.exists('/proc/self/status')\n")
+    verdicts = run(looker, shown, looker, shown, workers=1)
+    assert [verdict.status for verdict in verdicts] == ["failed", "passed", "failed", "passed"]
+    assert all("PermissionError" in verdict.detail for verdict in verdicts[::2])
+
+
 def test_another_interpreter_s_packages_are_seen() -> None:
     (verdict,) = run(program("import msgspec\n", "assert msgspec.json.decode(b'1') == 1\n"), interpreter=sys.executable)
     assert verdict.status == "passed", verdict

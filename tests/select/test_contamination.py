@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).parents[3] / "shared" / "benchmarks"
 ITEM = Item(
     name="bench/7",
     prompt="Given a list of three ravens and two herons, return how many of the birds can sing before the sun goes down.",
-    solution="def singing(birds):\n    return sum(1 for bird in birds if bird.kind == 'heron' and bird.awake)\n",
+    solution="def sing(birds):\n    '''How many of the birds can sing?'''\n    return 1\ndef singing(birds):\n    return sum(1 for bird in birds if bird.kind == 'heron' and bird.awake)\n",
 )
 
 
@@ -29,6 +29,11 @@ def test_overlap_is_found_whatever_the_layout() -> None:
     assert find(" ".join(ITEM.prompt.split()[3:11])) is None
     assert find("Write a function that counts words in a text and returns a dictionary of the counts.") is None
     assert find("", ITEM.solution.replace("    ", "\t")) == "bench/7"
+    assert (
+        find("", "def other():\n    pass\n\ndef sing(birds):\n  '''How many of the birds can sing?'''\n  return 5")
+        == "bench/7"
+    )
+    assert find("", 'def sing(birds):\n    """How few of the birds can sing?"""\n    return 1') is None
 
 
 def test_what_many_items_share_is_no_evidence() -> None:

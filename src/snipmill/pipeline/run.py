@@ -131,8 +131,11 @@ class _Workshop:
 
     async def _answer(self, instruction: Instruction, grown: Grown) -> None:
         samples = range(self.config.generate.samples)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._sample(instruction, sample)) for sample in samples]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._sample(instruction, sample)) for sample in samples]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one sentence for the user, not a group of the same
         for task in tasks:
             for stage, outcome in task.result():
                 grown.add(stage, outcome)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from snipmill.text.code import documented_functions
 from snipmill.text.shingles import Hashes, ngram_hashes, word_hashes, words
 
-NGRAM = 10
+NGRAM = 13
+_SHORTEST_DOCSTRING = 6  # words, the name included: shorter ones are anybody's
 _COMMON = 3  # a run of words that as many items share is boilerplate of the benchmark
 
 
@@ -62,9 +64,9 @@ def build_index(items: Sequence[Item], sources: dict[str, str], n: int = NGRAM) 
             if len(hashes) >= n:
                 for gram in ngram_hashes(hashes, n).tolist():
                     owners[gram].add(number)
-        key = _exact_key(item.solution)
-        if key is not None:
-            exact.setdefault(key, number)
+        for key in [_exact_key(item.solution), *_function_keys(item.prompt), *_function_keys(item.solution)]:
+            if key is not None:
+                exact.setdefault(key, number)
     kept = sorted((gram, min(numbers)) for gram, numbers in owners.items() if len(numbers) < _COMMON)
     grams = np.array([gram for gram, _ in kept], dtype="<u8")
     numbers = np.array([owner for _, owner in kept], dtype="<u4")
@@ -80,6 +82,16 @@ def _exact_key(code: str) -> str | None:
     return f"{int(ngram_hashes(hashes, len(hashes))[0]):016x}"
 
 
+def _function_keys(code: str) -> list[str]:
+    """A key for each function's name with its docstring, where that is long enough to be somebody's."""
+    keys: list[str] = []
+    for name, docstring in documented_functions(code):
+        hashes = word_hashes(f"{name} {docstring}")
+        if len(hashes) >= _SHORTEST_DOCSTRING:
+            keys.append(f"doc{int(ngram_hashes(hashes, len(hashes))[0]):016x}")
+    return keys
+
+
 class Decontaminator:
     """Looks rows up in indexes; holds their arrays."""
 
@@ -92,10 +104,11 @@ class Decontaminator:
     def find(self, texts: Sequence[str], codes: Sequence[str] = ()) -> Match | None:
         """The first benchmark item that a row's texts or code blocks hold, or None."""
         for code in codes:
-            key = _exact_key(code)
-            for index, _, _ in self._indexes:
-                if key is not None and key in index.exact:
-                    return Match(index.items[index.exact[key]], "exact solution", code.strip()[:200])
+            for key in [_exact_key(code), *_function_keys(code)]:
+                for index, _, _ in self._indexes:
+                    if key is not None and key in index.exact:
+                        kind = "name and docstring" if key.startswith("doc") else "exact solution"
+                        return Match(index.items[index.exact[key]], kind, code.strip()[:200])
         for text in texts:
             hashes = word_hashes(text)
             for index, grams, owners in self._indexes:

@@ -73,6 +73,21 @@ def _text(node: Node) -> str:
     return node.text.decode("utf-8", "surrogatepass") if node.text is not None else ""
 
 
+def documented_functions(code: str) -> list[tuple[str, str]]:
+    """The (name, docstring with its quotes) of the functions that have a docstring, in order of appearance."""
+    if '"""' not in code and "'''" not in code:
+        return []
+    root = _parser().parse(_encode(code)).root_node
+    found: list[tuple[str, str]] = []
+    for node in _nodes(root, "(function_definition) @f", "f"):
+        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+        first = next((child for child in body.children if child.is_named), None) if body is not None else None
+        string = first.children[0] if first is not None and first.type == "expression_statement" else None
+        if name is not None and string is not None and string.type == "string":
+            found.append((_text(name), _text(string)))
+    return found
+
+
 def has_top_level_statement(code: str) -> bool:
     """Whether something stands at top level besides definitions, imports and comments."""
     return _runs_something(_parser().parse(_encode(code)).root_node)

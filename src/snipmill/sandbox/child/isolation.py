@@ -134,9 +134,10 @@ def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, a
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     walls = Walls(tier=tier, readable=tuple(readable), work=work, allow_fork=allow_fork)
-    if tier == "landlock" and allow_fork:
-        # What a program leaves behind becomes our child, and is found and ended there.
+    if allow_fork:
+        # What a program leaves behind becomes our child, and is found, ended and reaped there.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    if tier == "landlock" and allow_fork:
         walls.tasks_of_user = _count_tasks(os.geteuid())
     if tier == "uid":
         with step("becoming another user"):
@@ -233,6 +234,20 @@ def _show(path: str) -> None:
     linux.make_read_only(str(target), recursive=True)
 
 
+def show_own_proc(walls: Walls) -> None:
+    """Mount the /proc of this process's own pid namespace, and let Landlock show it."""
+    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    if walls.landlock is not None:
+        walls.landlock = linux.landlock_ruleset([*walls.readable, "/etc", "/proc"], [BOX, "/dev"], block_tcp=False)
+
+
+def hide_proc() -> None:
+    """Take the view of a program's processes away again: the next one must not see it."""
+    with contextlib.suppress(OSError):  # the program may have died before it was mounted
+        if os.path.exists("/proc/version"):
+            linux.unmount("/proc")
+
+
 def mount_box(limits: Limits) -> None:
     """A fresh, empty, private file system for one program."""
     linux.mount("tmpfs", BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={limits.disk},nr_inodes=20000,mode=755")
@@ -301,6 +316,9 @@ def end_leftovers(walls: Walls) -> None:
     """End what a program left running, where no pid namespace has ended it."""
     if walls.uid is not None:
         kill_user(walls.uid)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
     elif walls.tier == "landlock" and walls.allow_fork:
         children = Path(f"/proc/self/task/{os.getpid()}/children")
         while pids := [int(pid) for pid in children.read_text().split()]:

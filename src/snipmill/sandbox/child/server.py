@@ -125,11 +125,17 @@ class _Server:
         finally:
             os.close(report_read)
             os.close(output_read)
+            if self._wants_proc(job):
+                isolation.hide_proc()
             if self._walls.private_box:
                 isolation.clean_box(self._walls, self._limits)
             else:
                 isolation.end_leftovers(self._walls)
                 isolation.remove_tree(work)
+
+    def _wants_proc(self, job: dict[str, Any]) -> bool:
+        """Whether a program gets a view of its processes: where it speaks of it, since a mount has its price."""
+        return self._walls.own_proc and "proc" in job["source"]
 
     def _become_program(self, job: dict[str, Any], work: str, report: int, output: int) -> None:
         os.setsid()
@@ -138,8 +144,9 @@ class _Server:
         os.dup2(output, 1)
         os.dup2(output, 2)
         keep = {0, 1, 2, report, self._walls.landlock}
-        if self._nested and self._walls.own_proc and "proc" in job["source"]:
-            linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+        if self._wants_proc(job):
+            isolation.show_own_proc(self._walls)
+            keep.add(self._walls.landlock)
         isolation.confine_program(self._walls, self._limits, work)
         first = 3
         for descriptor in sorted(number for number in keep if number is not None and number > 2):
