@@ -35,19 +35,20 @@ TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")
 
 def generate(path: Path, count: int) -> None:
     """Rows out of the few-shot bank's responses, each with words and names of its own."""
-    examples = [example for example in load_bank(None).examples if example.response is not None]
+    bank = load_bank(None).examples
+    examples = [example for example in bank if example.response is not None and len(example.response) < 1700]
     draw = random.Random(1)
     with path.open("w") as out:
         for number in range(count):
             example = examples[draw.randrange(len(examples))]
-            words = [f"w{draw.randrange(5000)}" for _ in range(40)]
+            words = [f"w{draw.randrange(5000)}" for _ in range(12)]
             response = str(example.response).replace("\n[Explanation]\n", f"\n[Explanation]\n{' '.join(words)}\n")
             response = re.sub(r"\bdef (\w+)", rf"def \1_{number}", response)
             row = {
                 "id": f"r-{number}",
                 "seed": example.snippet,
                 "concepts": list(example.concepts),
-                "instruction": f"{' '.join(words[:20])} {example.instruction} Variant {number}.",
+                "instruction": f"{' '.join(words)} {example.instruction[:200]} Variant {number}.",
                 "response": response,
                 "parents": {"instruction": f"i-{number}"},
             }

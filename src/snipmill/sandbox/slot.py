@@ -67,7 +67,7 @@ class Slot:
                 verdict = _VERDICT.decode(await self._receive())
         except (TimeoutError, OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
-        if self._cgroup is not None and self._cgroup.ran_out_of_memory() and verdict.status != "passed":
+        if self._cgroup is not None and verdict.status in ("killed", "failed") and self._cgroup.ran_out_of_memory():
             return msgspec.structs.replace(verdict, status="memory", detail="its processes together ran out of memory")
         return verdict
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.randomness import rank
-from snipmill.records import Reject, Row, content_hash
+from snipmill.records import Reject, Row
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
@@ -57,7 +58,8 @@ class Keys:
 
 
 def _hash64(*parts: str) -> int:
-    return int(content_hash(*parts)[:16], 16)
+    raw = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(raw, digest_size=8).digest(), "big")
 
 
 def _name_key(row: Row) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from snipmill.randomness import generator
+from snipmill.randomness import generator, rank
 from snipmill.select.styles import Rendering
 from snipmill.text.code import assert_statements, has_assert, strip_comments
 from snipmill.text.fences import find_fences, render_fence
@@ -22,10 +22,10 @@ _MOST_ASSERTS = 5
 def render_row(row_id: str, instruction: str, sections: Sections, look: Rendering, seed: int) -> tuple[str, str]:
     """The (instruction, response) of a row in a look."""
     if {look.reasoning, look.explanation, look.shown_asserts} <= {0.0, 1.0}:
-        draws = (0.5, 0.5, 0.5)  # nothing is left to chance
+        draws: tuple[float, ...] = (0.5, 0.5, 0.5)  # nothing is left to chance
     else:
-        random = generator(seed, "smart", row_id)
-        draws = (random.random(), random.random(), random.random())
+        number = rank(seed, "smart", row_id)
+        draws = tuple((number >> shift & 0xFFFFF) / 0x100000 for shift in (0, 20, 40))
     keep_reasoning, keep_explanation = draws[0] < look.reasoning, draws[1] < look.explanation
     append_tests = draws[2] < look.shown_asserts
     asked_for_tests = _SPEAKS_OF_TESTS.search(instruction) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -60,9 +61,15 @@ def rendering(style: Style, switches: dict[str, Any] | None = None) -> tuple[Ren
         style: where the switches begin.
         switches: by name, those that differ; None values count as not given.
     """
+    given = tuple((key, value) for key, value in switches.items() if value is not None) if switches else ()
+    return _rendering(style, given)
+
+
+@cache
+def _rendering(style: Style, given: tuple[tuple[str, Any], ...]) -> tuple[Rendering, str]:
+    """The same, once for all rows of a file."""
     preset = _PRESETS[style]
-    given = {key: value for key, value in (switches or {}).items() if value is not None}
-    changed = {key: value for key, value in given.items() if value != getattr(preset, key)}
+    changed = {key: value for key, value in given if value != getattr(preset, key)}
     values = {field.name: changed.get(field.name, getattr(preset, field.name)) for field in fields(preset)}
     name = ",".join([style, *(f"{key}={msgspec.json.encode(changed[key]).decode()}" for key in sorted(changed))])
     return Rendering(**values), name

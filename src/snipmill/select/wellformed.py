@@ -33,14 +33,15 @@ def check_response(response: str, *, incomplete: bool) -> Sections | Malformed:
     if not shape.runs_something:
         return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
     if incomplete:
-        match = _placeholder(sections.code) or _placeholder(sections.tests)
+        match = None
+        if _has_placeholder(response):
+            match = _INCOMPLETE.search(sections.code) or _INCOMPLETE.search(sections.tests)
         if match:
             return Malformed("incomplete", f"The code says {match.group()!r}.")
     return sections
 
 
-def _placeholder(code: str) -> re.Match[str] | None:
-    lowered = code.lower()
-    if any(word in lowered for word in _WORDS):  # much faster than the expression, and nearly never true
-        return _INCOMPLETE.search(code)
-    return None
+def _has_placeholder(response: str) -> bool:
+    """Whether a placeholder may stand somewhere: much faster than the expression, and nearly never true."""
+    lowered = response.lower()
+    return any(word in lowered for word in _WORDS)
