@@ -17,7 +17,7 @@ from snipmill.sandbox.program import Limits, Program
 from tests.sandbox.honest import HONEST
 from tests.sandbox.hostile import HOSTILE, Case
 
-HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0), Limits(timeout=20.0)
+HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20), Limits(timeout=20.0)
 WORKERS = 2
 
 

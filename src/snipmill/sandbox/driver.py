@@ -99,7 +99,7 @@ class Sandbox:
                     )
                     self._slots.add(slot)
                 try:
-                    verdict = await slot.run(program)
+                    verdict = await slot.run(program, careful=attempt == 2)
                 except SlotLost as lost:
                     self._discard(slot)
                     slot = None

@@ -54,13 +54,17 @@ class Slot:
         self.tier = ""
         self.landlock = False
 
-    async def run(self, program: Program) -> Verdict:
+    async def run(self, program: Program, *, careful: bool = False) -> Verdict:
         """Run one program.
+
+        Args:
+            program: what to run.
+            careful: keep even its compilation out of the fork server, which it may have cost before.
 
         Raises:
             SlotLost: no verdict came within the program's own deadline and a grace.
         """
-        job = {"source": program.source, "tests_line": program.tests_line}
+        job = {"source": program.source, "tests_line": program.tests_line, "careful": careful}
         try:
             async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
                 await self._send(job)

@@ -142,11 +142,34 @@ def equals_anything(value: object, depth: int = 2) -> bool:
     return False
 
 
-def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
-    """Run a program and return its report: status, detail and evidence, as plain JSON values."""
+def compile_checked(source: str, tests_line: int | None) -> Checks:
+    """A program's checks, compiled and not yet run.
+
+    Raises:
+        Failure: it is no Python.
+    """
     checks = Checks()
     try:
-        _run(source, tests_line, checks)
+        checks.instrumented = compile_program(source, FILENAME, tests_line, checks.hooks())
+    except SyntaxError as error:
+        raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
+    return checks
+
+
+def run_program(source: str, tests_line: int | None, compiled: Checks | None = None) -> dict[str, Any]:
+    """Run a program and return its report: status, detail and evidence, as plain JSON values.
+
+    Args:
+        source: the program.
+        tests_line: where its tests part begins.
+        compiled: what `compile_checked` made of it; None to compile it here.
+    """
+    checks = compiled or Checks()
+    try:
+        checks = compiled or compile_checked(source, tests_line)
+        _run(source, checks)
         report: dict[str, Any] = {"status": "passed", "detail": ""}
     except Failure as failure:
         report = failure.report
@@ -160,14 +183,9 @@ def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
     return report
 
 
-def _run(source: str, tests_line: int | None, checks: Checks) -> None:
+def _run(source: str, checks: Checks) -> None:
+    assert checks.instrumented is not None
     linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
-    try:
-        checks.instrumented = compile_program(source, FILENAME, tests_line, checks.hooks())
-    except SyntaxError as error:
-        raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
     _prepare(source)
     module = types.ModuleType("__main__")
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})

@@ -21,12 +21,13 @@ from types import ModuleType
 from typing import Any
 
 from snipmill.sandbox.child import isolation, linux
-from snipmill.sandbox.child.harness import Checks, run_program, show
+from snipmill.sandbox.child.harness import Checks, Failure, compile_checked, run_program, show
 from snipmill.sandbox.child.instrument import compile_program
 from snipmill.sandbox.child.isolation import Limits, StepFailed, Walls
 from snipmill.sandbox.child.watch import ProcessWatch
 
 _REPORT_LIMIT = 1 << 20
+_COMPILED_HERE = 50_000  # characters; the compiler guards itself, and takes milliseconds for as much
 _KEEP = 2000  # characters of the output's head and tail
 
 
@@ -101,20 +102,30 @@ class _Server:
         self._own_namespace = os.pidfd_open(os.getpid()) if self._nested else -1
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run one program and return its verdict's fields."""
+        """Run one program and return its verdict's fields.
+
+        Its code is compiled here, where the compiler is warm, and only run in the fork; large code, and a job that has
+        cost a slot already, is compiled in the fork too.
+        """
+        started = time.monotonic()
+        compiled = None
+        if not job["careful"] and len(job["source"]) <= _COMPILED_HERE:
+            try:
+                compiled = compile_checked(job["source"], job["tests_line"])
+            except Failure as failure:
+                return failure.report | {"tier": self._walls.tier}
         work = self._walls.work if self._walls.private_box else tempfile.mkdtemp(dir=self._walls.work)
         if self._walls.uid is not None:
             os.chown(work, self._walls.uid, self._walls.uid)
         report_read, report_write = os.pipe()
         output_read, output_write = os.pipe()
-        started = time.monotonic()
         if self._nested:
             linux.setns(self._own_namespace, linux.CLONE_NEWPID)
             linux.unshare(linux.CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_program(job, work, report_write, output_write)
+                self._become_program(job, compiled, work, report_write, output_write)
             finally:
                 os._exit(70)
         os.close(report_write)
@@ -137,7 +148,9 @@ class _Server:
         """Whether a program gets a view of its processes: where it speaks of it, since a mount has its price."""
         return self._walls.own_proc and "proc" in job["source"]
 
-    def _become_program(self, job: dict[str, Any], work: str, report: int, output: int) -> None:
+    def _become_program(
+        self, job: dict[str, Any], compiled: Checks | None, work: str, report: int, output: int
+    ) -> None:
         os.setsid()
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
@@ -162,7 +175,7 @@ class _Server:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
         sys.path[0] = work
         original = os.getpid()
-        result = run_program(job["source"], job["tests_line"])
+        result = run_program(job["source"], job["tests_line"], compiled)
         if os.getpid() != original:  # a fork that the program made ran on to here: it has no say
             os._exit(0)
         try:
