@@ -33,7 +33,7 @@ def snipmill(tmp_path: Path) -> Snipmill:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             env=env,
         )
         assert "Traceback" not in done.stderr, done.stderr
