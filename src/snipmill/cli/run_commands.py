@@ -28,7 +28,7 @@ from snipmill.store.run_directory import RunDirectory
 _MAIN = "From code to data set"
 
 # What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
-QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 16, 3, 4, 400, 30
+QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 16, 2, 4, 400, 30
 # Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
 QUICK_SOURCE = (
     "stdlib:statistics,heapq,_pydecimal,calendar,difflib,textwrap,functools,ipaddress,base64,shlex,pprint,json,string,html,"
