@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snipmill.config import Style
+from snipmill.config import SelectTable, Style
 from snipmill.pipeline.bank_files import load_bank
+from snipmill.pipeline.selecting import select_rows
 from snipmill.records import Reject, Row
-from snipmill.select.choose import select
+from snipmill.select.choose import Keep
 from snipmill.select.sanitize import sanitize
 from snipmill.select.styles import rendering
 from snipmill.text.code import strip_comments, syntax_error
@@ -21,6 +22,13 @@ from tests.conftest import RESPONSE
 def row(name: str, **changes: object) -> Row:
     fields = {"id": name, "seed": "", "concepts": [], "instruction": f"Do {name}.", "response": RESPONSE + f"\n{name}"}
     return Row(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def select(rows: list[Row], *, seed: int, keep: Keep = "one", name_diversity: bool = False) -> list[Row | Reject]:
+    """The rows that stay, then the rejects, by exact duplicates alone."""
+    table = SelectTable(keep=keep, name_diversity=name_diversity, near_instructions=0, near_code=0, decontaminate=False)
+    rejects: list[Reject] = []
+    return [*select_rows(rows, table, seed, rejects.append), *rejects]
 
 
 def kept(rows: list[Row], **options: object) -> list[str]:

@@ -15,7 +15,7 @@ from snipmill.text.code import (
     assert_statements,
     function_names,
     has_assert,
-    has_top_level_statement,
+    shape_of_tests,
     strip_comments,
     syntax_error,
 )
@@ -58,8 +58,8 @@ def test_real_code_is_read_as_the_compiler_reads_it(path: Path) -> None:
 def test_names_statements_and_asserts() -> None:
     code = "def a():\n    def b(): pass\nclass C:\n    async def d(self): pass\n@dec\ndef e(): pass\n"
     assert function_names(code) == ["a", "b", "d", "e"]
-    assert not has_top_level_statement("import x\n" + code)
-    assert has_top_level_statement(code + "a()\n")
+    assert not shape_of_tests("import x\n" + code).runs_something
+    assert shape_of_tests(code + "a()\n").runs_something
     assert not has_assert("x = 'assert 1'")
     assert assert_statements("assert 1\nif x:\n    assert 2\nassert (\n    3\n)\n") == [
         "assert 1",

@@ -70,11 +70,7 @@ class _Pool:
         indexes = [shipped_index()] if table.decontaminate else []
         self._decontaminator = Decontaminator([*indexes, *map(load_index, table.benchmarks)])
         self._held_against_any = bool(indexes or table.benchmarks)
-        self._kinds = [
-            _Signed(threshold, text)
-            for threshold, text in ((table.near_instructions, _instruction), (table.near_code, code_of))
-            if threshold > 0
-        ]
+        self._kinds = (_Signed(table.near_instructions), _Signed(table.near_code))
 
     def add(self, row: Row, on_reject: OnReject) -> None:
         index = len(self.keys)
@@ -83,10 +79,10 @@ class _Pool:
         self._spool.write(line)
         self._offsets.append(self._end)
         self._end += len(line)
-        for kind in self._kinds:
-            kind.add(row)
+        blocks = [fence.code for fence in python_fences(row.response)]
+        for kind, text in zip(self._kinds, (row.instruction, "\n".join(blocks)), strict=True):
+            kind.add(text)
         if self._held_against_any:
-            blocks = [fence.code for fence in python_fences(row.response)]
             match = self._decontaminator.find([row.instruction, row.response], blocks)
             if match is not None:
                 self.contaminated.add(index)
@@ -96,7 +92,8 @@ class _Pool:
     def finders(self) -> Iterator[tuple[str, Finder]]:
         """What finds rows that are too alike; each holds its signatures only while it works."""
         for kind in self._kinds:
-            yield "near-duplicate", kind.find
+            if kind.threshold > 0:
+                yield "near-duplicate", kind.find
         if self._table.semantic > 0:
             yield "semantic-duplicate", self._find_semantic
 
@@ -115,16 +112,17 @@ class _Pool:
 
 
 class _Signed:
-    """The signatures of one kind of text, on disk until they are needed."""
+    """The signatures of one kind of text, on disk until they are needed; none where the threshold is 0."""
 
-    def __init__(self, threshold: float, text: Callable[[Row], str]) -> None:
-        self._threshold = threshold
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
         self.file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._text = text
         self._waiting: list[str] = []
 
-    def add(self, row: Row) -> None:
-        self._waiting.append(self._text(row))
+    def add(self, text: str) -> None:
+        if self.threshold == 0:
+            return
+        self._waiting.append(text)
         if len(self._waiting) == _BATCH:
             self._flush()
 
@@ -137,13 +135,4 @@ class _Signed:
         self._flush()
         self.file.seek(0)
         signs: Signatures = np.fromfile(self.file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
-        return near_duplicates(signs, order, self._threshold)
-
-
-def _instruction(row: Row) -> str:
-    return row.instruction
-
-
-def code_of(row: Row) -> str:
-    """The code of a row: its Python blocks, in order."""
-    return "\n".join(fence.code for fence in python_fences(row.response))
+        return near_duplicates(signs, order, self.threshold)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
-import tree_sitter_python
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Node
+
+from snipmill.text.code import syntax_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,13 @@ class Function:
     modules: frozenset[str]
 
 
-@cache
-def _parser() -> Parser:
-    return Parser(Language(tree_sitter_python.language()))
-
-
 def extract_functions(code: bytes) -> Iterator[Function]:
     """The documented top-level functions of a file, in order.
 
     Args:
         code: the file's bytes in UTF-8.
     """
-    root = _parser().parse(code).root_node
+    root = syntax_tree(code)
     imports = _imported_names(root)
     for child in root.children:
         definition = child

@@ -1,6 +1,6 @@
 """Which rows of a data set stay: one for each instruction, no two the same, none nearly the same.
 
-Two steps, so that a million rows need not be in memory: a row is reduced to a key (`row_key`), and all keys together
+Two steps, so that a million rows need not be in memory: a row is reduced to a key (`Keys.add`), and all keys together
 decide (`choose`). Everything follows from content and seeded draws, so the order in which rows come in changes nothing.
 Source of the rules: the selection step of StarCoder2-Instruct.
 """
@@ -8,7 +8,7 @@ Source of the rules: the selection step of StarCoder2-Instruct.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -150,17 +150,3 @@ _DETAILS = {
 def reject_for(keys: Keys, row: int, reason: str, other: int) -> Reject:
     """The reject of a dropped row."""
     return Reject(id=keys.ids[row], stage=STAGE, reason=reason, detail=f"{_DETAILS[reason]} row {keys.ids[other]}")
-
-
-def select(
-    rows: Sequence[Row], *, seed: int, keep: Keep = "one", name_diversity: bool = False
-) -> Iterator[Row | Reject]:
-    """The chosen rows of a few in memory, in a seeded order, then rejects for the others; exact duplicates only."""
-    keys = Keys()
-    for row in rows:
-        keys.add(row, seed, name_diversity)
-    choice = choose(keys, keep=keep)
-    for index in choice.kept:
-        yield rows[index]
-    for index, (reason, other) in choice.dropped.items():
-        yield reject_for(keys, index, reason, other)

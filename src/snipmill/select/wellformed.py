@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from snipmill.text.code import tests_shape
+from snipmill.text.code import shape_of_tests
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
 _WORDS = ("todo", "fixme", "notimplemented", "your code")
@@ -27,7 +27,7 @@ def check_response(response: str, *, incomplete: bool) -> Sections | Malformed:
     sections = parse_sections(response)
     if isinstance(sections, Malformed):
         return sections
-    shape = tests_shape(sections.tests)
+    shape = shape_of_tests(sections.tests)
     if not shape.has_assert:
         return Malformed("tests-without-assert", "The tests hold no assert statement.")
     if not shape.runs_something:

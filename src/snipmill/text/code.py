@@ -49,6 +49,11 @@ def _query(source: str) -> Query:
     return Query(_language(), source)
 
 
+def syntax_tree(code: bytes) -> Node:
+    """The root of the syntax tree of Python code in UTF-8."""
+    return _parser().parse(code).root_node
+
+
 def _encode(code: str) -> bytes:
     return code.encode("utf-8", "surrogatepass")
 
@@ -64,7 +69,7 @@ def function_names(code: str) -> list[str]:
         return _DEFINITION.findall(code)  # no string holds what looks like a definition
     if is_plain(code):
         return _DEFINITION.findall(without_long_strings(code))
-    root = _parser().parse(_encode(code)).root_node
+    root = syntax_tree(_encode(code))
     nodes = _nodes(root, "(function_definition name: (identifier) @name)", "name")
     return [_text(node) for node in sorted(nodes, key=lambda node: node.start_byte)]
 
@@ -77,7 +82,7 @@ def documented_functions(code: str) -> list[tuple[str, str]]:
     """The (name, docstring with its quotes) of the functions that have a docstring, in order of appearance."""
     if '"""' not in code and "'''" not in code:
         return []
-    root = _parser().parse(_encode(code)).root_node
+    root = syntax_tree(_encode(code))
     found: list[tuple[str, str]] = []
     for node in _nodes(root, "(function_definition) @f", "f"):
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
@@ -86,11 +91,6 @@ def documented_functions(code: str) -> list[tuple[str, str]]:
         if name is not None and string is not None and string.type == "string":
             found.append((_text(name), _text(string)))
     return found
-
-
-def has_top_level_statement(code: str) -> bool:
-    """Whether something stands at top level besides definitions, imports and comments."""
-    return _runs_something(_parser().parse(_encode(code)).root_node)
 
 
 def _runs_something(root: Node) -> bool:
@@ -105,11 +105,11 @@ class TestsShape:
     runs_something: bool
 
 
-def tests_shape(code: str) -> TestsShape:
+def shape_of_tests(code: str) -> TestsShape:
     """Whether tests hold an assert statement, and whether anything runs at top level; parses at most once."""
     if _TOP_ASSERT.search(code) and '"""' not in code and "'''" not in code:
         return TestsShape(has_assert=True, runs_something=True)  # outside strings, only a statement begins like this
-    root = _parser().parse(_encode(code)).root_node
+    root = syntax_tree(_encode(code))
     top = any(child.type == "assert_statement" for child in root.children)
     return TestsShape(
         top or ("assert" in code and bool(_nodes(root, "(assert_statement) @a", "a"))), _runs_something(root)
@@ -121,13 +121,13 @@ def assert_statements(code: str) -> list[str]:
     lines = [line for line in code.split("\n") if line.strip()]
     if all(line.startswith("assert ") for line in lines) and _LINES_MAY_GO_ON.search(code) is None:
         return [line.rstrip() for line in lines]  # a statement that went on would have a line that begins otherwise
-    root = _parser().parse(_encode(code)).root_node
+    root = syntax_tree(_encode(code))
     return [_text(child) for child in root.children if child.type == "assert_statement"]
 
 
 def has_assert(code: str) -> bool:
     """Whether an assert statement stands anywhere in the code."""
-    root = _parser().parse(_encode(code)).root_node
+    root = syntax_tree(_encode(code))
     return bool(_nodes(root, "(assert_statement) @a", "a"))
 
 
@@ -141,7 +141,7 @@ def strip_comments(code: str) -> str:
     if is_plain(code):
         return _cut(code, comment_spans(code))
     raw = _encode(code)
-    root = _parser().parse(raw).root_node
+    root = syntax_tree(raw)
     spans = sorted((node.start_byte, node.end_byte) for node in _nodes(root, "(comment) @c", "c"))
     # Offsets are bytes: cut a text that has one character for each byte.
     return _cut(raw.decode("latin-1"), spans).encode("latin-1").decode("utf-8", "surrogatepass")
