@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 DATA_VERSION = 1
+COLUMNS = "(columns)"  # the key of foreign columns while they are in memory: never one of a file
 
 
 def content_hash(*parts: str | int | float | bool | None) -> str:
@@ -25,10 +26,14 @@ def content_hash(*parts: str | int | float | bool | None) -> str:
     return digest.hexdigest()
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What all records share: an id that hashes what the record was made from."""
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all records share: an id that hashes what the record was made from.
+
+    `columns` are those of a foreign row that are none of ours. They are carried along, and stand beside ours in files.
+    """
 
     id: str
+    columns: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name=COLUMNS)
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):

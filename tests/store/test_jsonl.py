@@ -102,3 +102,30 @@ def test_a_full_disk_is_said_to_be_full() -> None:
         out._handle = full
         with pytest.raises(StoreError, match="space"):
             out.write(Seed(id="s", seed="x"))
+
+
+def test_columns_that_are_not_ours_are_carried_along_as_they_were(tmp_path: Path) -> None:
+    path, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    deep: object = 1
+    for _ in range(200):
+        deep = [deep]
+    foreign = {"stars": 3, "note": "\ud800", "nothing": None, "big": 10**30, "deep": deep, "other": {"id": "x"}}
+    path.write_text(json.dumps({"seed": "x", **foreign}) + "\n" + GOOD.decode())
+    for source, target in ((path, out), (out, tmp_path / "again.jsonl")):
+        with Writer[Record](target) as writer:
+            for record in read_records(str(source), Seed, "test"):
+                writer.write(record)
+    first, second = read_lines(out)
+    assert {key: first[key] for key in foreign} == {**foreign, "note": "?"}
+    assert set(second) == {"id", "seed", "language", "provenance"}
+    assert out.read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+
+
+def test_a_column_nested_without_end_is_one_reject(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    lines = ['{"seed": "x", "deep": ' + "[" * depth + "]" * depth + "}\n" for depth in (10, 900, 960, 990, 100_000)]
+    path.write_text("".join(lines))
+    kept, rejects = read(path)
+    assert len(kept) + len(rejects) == 5
+    assert {reject.reason for reject in rejects} <= {"wrong-type", "not-json"}
+    assert len(rejects) >= 1

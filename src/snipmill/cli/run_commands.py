@@ -23,6 +23,7 @@ from snipmill.config import (
 )
 from snipmill.pipeline.run import Progress, run
 from snipmill.records import Row
+from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import RunDirectory
 
 _MAIN = "From code to data set"
@@ -161,7 +162,7 @@ def _show_one_row(directory: RunDirectory) -> None:
         return
     if not line.strip():
         return
-    row = msgspec.json.decode(line, type=Row)
+    row = decode_record(line, Row)
     console.rule(f"row {row.id}")
     say(f"Instruction: {row.instruction}\n")
     say(row.response)

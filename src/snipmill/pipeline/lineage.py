@@ -15,6 +15,7 @@ from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Instruction, Seed
+from snipmill.store.jsonl import as_record
 from snipmill.store.run_directory import RunDirectory
 
 _FILES = ("seeds", "concepts", "instructions", "responses", "execute", "dataset")
@@ -78,7 +79,7 @@ def _prompt(stage: str, record: dict[str, Any], records: dict[str, dict[str, Any
     definition, kind, parent = _STAGES[stage]
     if parent not in records:
         return None
-    task = make_task(definition, msgspec.convert(records[parent], kind), record.get("sample", 0), settings[stage])
+    task = make_task(definition, as_record(records[parent], kind), record.get("sample", 0), settings[stage])
     prompt = task.request.prompt
     if isinstance(prompt, str):
         return prompt

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import msgspec
-
 from snipmill import __version__
 from snipmill.config import Config, render_config
 from snipmill.llm.connect import Connection, connect
@@ -26,6 +24,7 @@ from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.generate import Generation, generate
 from snipmill.pipeline.ordered import Gate, map_in_order
+from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
 from snipmill.prompts.concepts import STAGE as CONCEPTS
@@ -259,21 +258,17 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
 
 def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
     """Select among all rows and write the data set in the configured style."""
-    style, seed = config.select.style, config.run.seed
-    switches = msgspec.to_builtins(config.select.look)
+    seed = config.run.seed
     with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
 
         def drop(reject: Reject) -> None:
             rejects.write(reject)
             funnel["select"].count(reject.reason)
 
-        for row in select_rows(_raw_rows(directory), config.select, seed, drop):
-            outcome = sanitize(row, style, seed, switches)
-            if isinstance(outcome, Reject):
-                drop(outcome)
-            else:
-                dataset.write(outcome)
-                funnel["select"].count(None)
+        chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
+        for line, reason in sanitize_rows(chosen, config.select, seed):
+            (dataset if reason is None else rejects).write_line(line)
+            funnel["select"].count(reason)
 
 
 def _raw_rows(directory: RunDirectory) -> Iterator[Row]:

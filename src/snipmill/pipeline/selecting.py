@@ -1,6 +1,7 @@
 """Selection over files of any size: rows are spooled to a temporary file, keys decide, chosen rows are read back.
 
 Resident memory is about half a kilobyte for each row, near-duplicate search included; the rows themselves stay on disk.
+What is worked out for each row alone is worked out on all cores.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from functools import lru_cache, partial
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,15 +18,15 @@ from numpy.typing import NDArray
 
 from snipmill.config import SelectTable
 from snipmill.pipeline.benchmarks import load_index, shipped_index
+from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row
-from snipmill.select.choose import STAGE, Finder, Keys, choose, reject_for
+from snipmill.select.choose import STAGE, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.select.contamination import Decontaminator
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
-from snipmill.store.jsonl import encode_line
+from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.text.fences import python_fences
 
-_BATCH = 4096
 OnReject = Callable[[Reject], None]
 
 
@@ -40,99 +42,123 @@ def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: O
     Raises:
         UsageError: a benchmark cannot be read.
     """
-    with tempfile.TemporaryFile() as spool:
-        pool = _Pool(table, seed, spool)
-        try:
-            for row in rows:
-                pool.add(row, on_reject)
-            choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.contaminated), alike=pool.finders())
-            for index, (reason, other) in choice.dropped.items():
-                on_reject(reject_for(pool.keys, index, reason, other))
-            for index in choice.kept:
-                yield pool.read(index)
-        finally:
-            pool.close()
+    _decontaminator(table)  # a benchmark that cannot be read is told before the work
+    with _Pool(table) as pool:
+        for reduced in map_chunks(partial(reduce_rows, table=table, seed=seed), pool.spooled(rows)):
+            pool.take(reduced, on_reject)
+        choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.contaminated), alike=pool.finders())
+        for index, (reason, other) in choice.dropped.items():
+            on_reject(reject_for(pool.keys, index, reason, other))
+        for index in choice.kept:
+            yield pool.read(index)
+
+
+class Reduced(NamedTuple):
+    """What selection needs of some rows: keys, two kinds of signatures, and what is contaminated, by place."""
+
+    keys: list[Key]
+    instructions: bytes
+    codes: bytes
+    contaminated: dict[int, str]
+
+
+def reduce_rows(lines: list[bytes], table: SelectTable, seed: int) -> Reduced:
+    """Reduce rows, given as JSON lines, to what decides about them."""
+    rows = [decode_record(line, Row) for line in lines]
+    blocks = [[fence.code for fence in python_fences(row.response)] for row in rows]
+    contaminated: dict[int, str] = {}
+    decontaminator = _decontaminator(table)
+    if decontaminator is not None:
+        for place, row in enumerate(rows):
+            match = decontaminator.find([row.instruction, row.response], blocks[place])
+            if match is not None:
+                contaminated[place] = f"{match.item}, {match.kind}: {match.text}"
+    return Reduced(
+        keys=[key_of(row, seed, table.name_diversity) for row in rows],
+        instructions=signatures([row.instruction for row in rows]).tobytes() if table.near_instructions else b"",
+        codes=signatures(["\n".join(codes) for codes in blocks]).tobytes() if table.near_code else b"",
+        contaminated=contaminated,
+    )
+
+
+@lru_cache(maxsize=1)
+def _decontaminator(table: SelectTable) -> Decontaminator | None:
+    """Loaded once in each process."""
+    indexes = [shipped_index()] if table.decontaminate else []
+    indexes += map(load_index, table.benchmarks)
+    return Decontaminator(indexes) if indexes else None
+
+
+class _Instruction(msgspec.Struct):
+    instruction: str
 
 
 class _Pool:
-    """The candidates: their lines on disk, their keys and signatures."""
+    """The candidates: lines and signatures in temporary files, keys in memory. Use as a context manager."""
 
-    def __init__(self, table: SelectTable, seed: int, spool: BinaryIO) -> None:
+    def __init__(self, table: SelectTable) -> None:
         self.keys = Keys()
         self.contaminated: set[int] = set()
         self._table = table
-        self._seed = seed
-        self._spool = spool
         self._offsets = array("Q")
-        self._end = 0
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(Row)
-        indexes = [shipped_index()] if table.decontaminate else []
-        self._decontaminator = Decontaminator([*indexes, *map(load_index, table.benchmarks)])
-        self._held_against_any = bool(indexes or table.benchmarks)
-        self._kinds = (_Signed(table.near_instructions), _Signed(table.near_code))
+        self._rows, self._instructions, self._codes = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115
 
-    def add(self, row: Row, on_reject: OnReject) -> None:
-        index = len(self.keys)
-        self.keys.add(row, self._seed, self._table.name_diversity)
-        line = encode_line(self._encoder, row)
-        self._spool.write(line)
-        self._offsets.append(self._end)
-        self._end += len(line)
-        blocks = [fence.code for fence in python_fences(row.response)]
-        for kind, text in zip(self._kinds, (row.instruction, "\n".join(blocks)), strict=True):
-            kind.add(text)
-        if self._held_against_any:
-            match = self._decontaminator.find([row.instruction, row.response], blocks)
-            if match is not None:
-                self.contaminated.add(index)
-                detail = f"{match.item}, {match.kind}: {match.text}"
-                on_reject(Reject(id=row.id, stage=STAGE, reason="contaminated", detail=detail))
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in (self._rows, self._instructions, self._codes):
+            file.close()
+
+    def spooled(self, rows: Iterable[Row]) -> Iterator[bytes]:
+        """Write rows down, and pass their lines on."""
+        end = 0
+        for row in rows:
+            line = encode_line(self._encoder, row)
+            self._rows.write(line)
+            self._offsets.append(end)
+            end += len(line)
+            yield line
+
+    def take(self, reduced: Reduced, on_reject: OnReject) -> None:
+        """Take in what decides about the next rows."""
+        first = len(self.keys)
+        for key in reduced.keys:
+            self.keys.add(key)
+        self._instructions.write(reduced.instructions)
+        self._codes.write(reduced.codes)
+        for place, detail in reduced.contaminated.items():
+            self.contaminated.add(first + place)
+            on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason="contaminated", detail=detail))
 
     def finders(self) -> Iterator[tuple[str, Finder]]:
         """What finds rows that are too alike; each holds its signatures only while it works."""
-        for kind in self._kinds:
-            if kind.threshold > 0:
-                yield "near-duplicate", kind.find
+        for file, threshold in (
+            (self._instructions, self._table.near_instructions),
+            (self._codes, self._table.near_code),
+        ):
+            if threshold > 0:
+                yield "near-duplicate", partial(_find_near, file, threshold)
         if self._table.semantic > 0:
             yield "semantic-duplicate", self._find_semantic
 
     def _find_semantic(self, order: NDArray[np.int64]) -> dict[int, int]:
-        instructions = (self.read(index).instruction for index in range(len(self.keys)))
+        decoder = msgspec.json.Decoder(_Instruction)
+        instructions = (decoder.decode(self._line(index)).instruction for index in range(len(self.keys)))
         vectors = embed(load_embedder(self._table.embedding_model), instructions)
         return semantic_duplicates(vectors, order, self._table.semantic)
 
     def read(self, index: int) -> Row:
-        self._spool.seek(self._offsets[index])
-        return self._decoder.decode(self._spool.readline())
+        """A row as it came in."""
+        return decode_record(self._line(index), Row)
 
-    def close(self) -> None:
-        for kind in self._kinds:
-            kind.file.close()
+    def _line(self, index: int) -> bytes:
+        self._rows.seek(self._offsets[index])
+        return self._rows.readline()
 
 
-class _Signed:
-    """The signatures of one kind of text, on disk until they are needed; none where the threshold is 0."""
-
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._waiting: list[str] = []
-
-    def add(self, text: str) -> None:
-        if self.threshold == 0:
-            return
-        self._waiting.append(text)
-        if len(self._waiting) == _BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self.file.write(signatures(self._waiting).tobytes())
-            self._waiting.clear()
-
-    def find(self, order: NDArray[np.int64]) -> dict[int, int]:
-        self._flush()
-        self.file.seek(0)
-        signs: Signatures = np.fromfile(self.file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
-        return near_duplicates(signs, order, self.threshold)
+def _find_near(file: BinaryIO, threshold: float, order: NDArray[np.int64]) -> dict[int, int]:
+    file.seek(0)
+    signs: Signatures = np.fromfile(file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
+    return near_duplicates(signs, order, threshold)

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from snipmill.config import Config
 from snipmill.llm.connect import connect
 from snipmill.pipeline import settings
@@ -21,11 +19,11 @@ from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.generate import generate
 from snipmill.pipeline.ordered import map_in_order
+from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
 from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
-from snipmill.select.sanitize import sanitize
 from snipmill.store.journal import Asked, Executed, Journal
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import journal_path, rejects_path
@@ -62,6 +60,14 @@ class Output:
             self._kept.write(outcome)
         elif self._dropped is not None:
             self._dropped.write(outcome)
+
+    def write_line(self, line: bytes, reason: str | None) -> None:
+        """A record that is encoded already, to the output, or to the rejects where there is a reason."""
+        self._count.count(reason)
+        if reason is None:
+            self._kept.write_line(line)
+        elif self._dropped is not None:
+            self._dropped.write_line(line)
 
 
 def _journal_file(out: str) -> Path | None:
@@ -146,10 +152,10 @@ async def execute_file(
 
 def sanitize_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
     """Check the responses of a file and write them as rows in a style."""
-    switches = msgspec.to_builtins(config.select.look)
     with Output(out, rejects, count) as output:
-        for row in _records(read_records(source, Row, "sanitize"), output):
-            output.write(sanitize(row, config.select.style, config.run.seed, switches))
+        rows = _records(read_records(source, Row, "sanitize"), output)
+        for line, reason in sanitize_rows(rows, config.select, config.run.seed):
+            output.write_line(line, reason)
 
 
 def select_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:

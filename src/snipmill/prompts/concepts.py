@@ -40,6 +40,7 @@ def parse(seed: Seed, record_id: str, _sample: int, completion: str, _draws: Dra
         concepts=concepts,
         language=seed.language,
         provenance=seed.provenance,
+        columns=seed.columns,
         parents=derive_parents({}, "seed", seed.id),
     )
 

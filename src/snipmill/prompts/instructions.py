@@ -57,6 +57,7 @@ def parse(record: Concepts, record_id: str, _sample: int, completion: str, draws
         difficulty=difficulty,
         language=record.language,
         provenance=record.provenance,
+        columns=record.columns,
         parents=derive_parents(record.parents, "concepts", record.id),
         usage=record.usage,
     )

@@ -44,6 +44,7 @@ def parse(record: Instruction, record_id: str, sample: int, completion: str, _dr
         difficulty=record.difficulty,
         language=record.language,
         provenance=record.provenance,
+        columns=record.columns,
         parents=derive_parents(record.parents, "instruction", record.id),
         usage=record.usage,
     )

@@ -1,6 +1,6 @@
 """Which rows of a data set stay: one for each instruction, no two the same, none nearly the same.
 
-Two steps, so that a million rows need not be in memory: a row is reduced to a key (`Keys.add`), and all keys together
+Two steps, so that a million rows need not be in memory: a row is reduced to a key (`key_of`), and all keys together
 decide (`choose`). Everything follows from content and seeded draws, so the order in which rows come in changes nothing.
 Source of the rules: the selection step of StarCoder2-Instruct.
 """
@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,24 @@ Keep = Literal["one", "all"]
 Finder = Callable[[NDArray[np.int64]], dict[int, int]]
 
 
-@dataclass(slots=True)
-class Keys:
-    """What decides about rows, in their order of arrival: 64-bit hashes, and ids for telling which row was the earlier.
+class Key(NamedTuple):
+    """What decides about one row: 64-bit hashes, and its id for telling which row was the earlier.
 
-    `instructions` and `responses` hash the text without white space, `questions` the instruction's record, `names` the
+    `instruction` and `response` hash the text without white space, `question` the instruction's record, `names` the
     function names; 0 means that there is none.
     """
+
+    id: str
+    rank: int
+    question: int
+    instruction: int
+    response: int
+    names: int
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys of all rows, in their order of arrival, column by column."""
 
     ids: list[str] = field(default_factory=list)
     ranks: array[int] = field(default_factory=lambda: array("Q"))
@@ -42,19 +53,30 @@ class Keys:
     responses: array[int] = field(default_factory=lambda: array("Q"))
     names: array[int] = field(default_factory=lambda: array("Q"))
 
-    def add(self, row: Row, seed: int, name_diversity: bool) -> None:
-        """Reduce a row to its key."""
-        self.ids.append(row.id)
-        self.ranks.append(rank(seed, "select", row.id))
-        instruction = _hash64("".join(row.instruction.split()))
-        parent = row.parents.get("instruction")
-        self.questions.append(_hash64(parent) if parent else _hash64(row.seed, row.instruction))
-        self.instructions.append(instruction)
-        self.responses.append(_hash64("".join(row.response.split())))
-        self.names.append(_name_key(row) if name_diversity else 0)
+    def add(self, key: Key) -> None:
+        """Take in one more row's key."""
+        self.ids.append(key.id)
+        self.ranks.append(key.rank)
+        self.questions.append(key.question)
+        self.instructions.append(key.instruction)
+        self.responses.append(key.response)
+        self.names.append(key.names)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
+    """What decides about a row: a pure function of the row, the run's seed, and whether function names count."""
+    parent = row.parents.get("instruction")
+    return Key(
+        id=row.id,
+        rank=rank(seed, "select", row.id),
+        question=_hash64(parent) if parent else _hash64(row.seed, row.instruction),
+        instruction=_hash64("".join(row.instruction.split())),
+        response=_hash64("".join(row.response.split())),
+        names=_name_key(row) if name_diversity else 0,
+    )
 
 
 def _hash64(*parts: str) -> int:

@@ -49,6 +49,7 @@ def sanitize(
         difficulty=record.difficulty,
         language=record.language,
         provenance=record.provenance,
+        columns=record.columns,
         parents=record.parents,
         usage=record.usage,
     )

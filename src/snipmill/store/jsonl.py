@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -19,10 +20,11 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError, UsageError
-from snipmill.records import Record, Reject, Seed, content_hash
+from snipmill.records import COLUMNS, Record, Reject, Seed, content_hash
 
 R = TypeVar("R", bound=Record)
 _MAX_LINE = 64 << 20
+_ENCODER = msgspec.json.Encoder()
 _PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "Execution": "r", "Row": "r"}
 
 
@@ -44,7 +46,7 @@ def read_records(
     with _open(path) as handle:
         shown = "standard input" if path == "-" else path
         count = seen_lines = 0
-        decoder = msgspec.json.Decoder(kind)
+        decoder = _decoder(kind)
         for number, line in enumerate(_lines(handle), start=1):
             if not line.strip():
                 continue
@@ -99,7 +101,9 @@ def _parse_line(line: bytes, kind: type[R], where: str, stage: str) -> Iterator[
         return
     for candidate in _samples(value):
         try:
-            yield msgspec.convert(_completed(candidate, kind), kind)
+            yield as_record(candidate, kind)
+        except RecursionError:
+            yield _bad(where, stage, "wrong-type", "has a column that is nested too deeply.")
         except msgspec.ValidationError as error:
             reason = "missing-field" if "missing required field" in str(error) else "wrong-type"
             yield _bad(where, stage, reason, f"is no {kind.__name__} record: {error}.")
@@ -107,6 +111,33 @@ def _parse_line(line: bytes, kind: type[R], where: str, stage: str) -> Iterator[
 
 def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
     return Reject(id=where, stage=stage, reason=reason, detail=f"{where} {detail}")
+
+
+def decode_record(line: bytes, kind: type[R]) -> R:
+    """The record in a line that was written here.
+
+    Raises:
+        msgspec.ValidationError: it holds no such record.
+    """
+    try:
+        record: R = _decoder(kind).decode(line)
+        return record
+    except msgspec.ValidationError:
+        return as_record(json.loads(line), kind)
+
+
+@lru_cache(maxsize=16)
+def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+    return msgspec.json.Decoder(kind)
+
+
+def as_record(value: dict[str, Any], kind: type[R]) -> R:
+    """A record out of any object that has its texts.
+
+    Raises:
+        msgspec.ValidationError: a text is missing or no text.
+    """
+    return msgspec.convert(_completed(value, kind), kind)
 
 
 def _samples(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -124,7 +155,11 @@ def _samples(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
-    """Fill in what foreign rows lack: an id from the content, and empty texts for stages that were left out."""
+    """Fill in what foreign rows lack: an id from the content, and empty texts for stages that were left out.
+
+    Columns that are none of ours are set aside, to be carried along.
+    """
+    given = value
     value = {key: item for key, item in value.items() if item is not None}
     if kind is not Seed and issubclass(kind, Record):
         value.setdefault("seed", "")
@@ -136,6 +171,10 @@ def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
             texts = [value.get("language", "Python"), value.get("seed")]
         parts = [text for text in texts if isinstance(text, str | int)]
         value["id"] = f"{_PREFIX.get(kind.__name__, 'x')}-{content_hash(*parts)}"
+    foreign = {key: item for key, item in given.items() if key not in kind.__struct_encode_fields__}
+    if foreign:
+        value = {key: item for key, item in value.items() if key not in foreign}
+        value[COLUMNS] = {key: msgspec.Raw(_encode(_ENCODER, item)) for key, item in foreign.items()}
     return value
 
 
@@ -168,8 +207,12 @@ class Writer(Generic[R]):
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
+        self.write_line(encode_line(self._encoder, record))
+
+    def write_line(self, line: bytes) -> None:
+        """Append a record that is encoded already."""
         try:
-            self._handle.write(encode_line(self._encoder, record))
+            self._handle.write(line)
         except OSError as error:
             raise StoreError(f"{self._path or 'standard output'} cannot be written: {error.strerror}.") from error
         self.count += 1
@@ -194,11 +237,19 @@ class Writer(Generic[R]):
 
 
 def encode_line(encoder: msgspec.json.Encoder, record: Any) -> bytes:
-    """One JSON line. Lone surrogates, which UTF-8 cannot carry, become replacement characters."""
+    """One JSON line, with foreign columns after ours. Lone surrogates become replacement characters."""
+    if isinstance(record, Record) and record.columns:
+        fields = msgspec.structs.asdict(record)
+        foreign = fields.pop("columns")
+        return _encode(encoder, {**fields, **{key: item for key, item in foreign.items() if key not in fields}}) + b"\n"
+    return _encode(encoder, record) + b"\n"
+
+
+def _encode(encoder: msgspec.json.Encoder, value: Any) -> bytes:
     try:
-        return encoder.encode(record) + b"\n"
-    except UnicodeEncodeError:
-        return encoder.encode(_replace_surrogates(msgspec.to_builtins(record))) + b"\n"
+        return encoder.encode(value)
+    except UnicodeEncodeError:  # UTF-8 cannot carry lone surrogates
+        return encoder.encode(_replace_surrogates(msgspec.to_builtins(value)))
 
 
 def _replace_surrogates(value: Any) -> Any:

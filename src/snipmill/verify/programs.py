@@ -48,6 +48,7 @@ def judge(record: Response, verdict: Verdict) -> Execution | Reject:
         difficulty=record.difficulty,
         language=record.language,
         provenance=record.provenance,
+        columns=record.columns,
         parents=record.parents,
         usage=record.usage,
     )
