@@ -38,7 +38,7 @@ WRONG = GOOD.replace("== {m}", "== 0")
 NO_TESTS = GOOD.split("[Tests]")[0]
 VARIANTS = (GOOD, WRONG, NO_TESTS, GOOD.replace("add_", "plus_"))
 
-Fault = Callable[[dict[str, Any], int], web.StreamResponse | None]
+Fault = Callable[[dict[str, Any], int], Any]  # a response, a coroutine that gives one, or None
 
 
 def answer_to(body: dict[str, Any]) -> str:
@@ -64,6 +64,7 @@ class StandIn:
         self.key = key
         self.requests: list[dict[str, Any]] = []
         self.delay = 0.0
+        self.pace = 0.0
         self.tokens_sent = 0
         self._seen: dict[str, int] = {}
 
@@ -114,36 +115,47 @@ class StandIn:
         body = json.loads(raw)
         self.requests.append(body)
         attempt = self._seen[raw] = self._seen.get(raw, 0) + 1
-        if self.fault is not None and (faulty := self.fault(body, attempt)) is not None:
+        faulty = self.fault(body, attempt) if self.fault is not None else None
+        if asyncio.iscoroutine(faulty):
+            faulty = await faulty
+        if faulty is not None:
             return faulty
         if self.delay:
             await asyncio.sleep(self.delay)
         chat = "messages" in body
-        text = answer_to(body)
-        words = [text[i : i + 4] for i in range(0, len(text), 4)]
-        finish = "stop"
-        if len(words) > body["max_tokens"]:
-            words, finish = words[: body["max_tokens"]], "length"
+        answers = []
+        for number in range(body.get("n", 1)):
+            text = answer_to({**body, "seed": body["seed"] + 104729 * number})
+            words = [text[i : i + 4] for i in range(0, len(text), 4)]
+            cut = len(words) > body["max_tokens"]
+            answers.append((words[: body["max_tokens"]], "length" if cut else "stop"))
+        count = sum(len(words) for words, _ in answers)
+        usage = {"prompt_tokens": 7, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": 5}}
         if not body.get("stream"):
-            choice = {"message": {"content": "".join(words)}} if chat else {"text": "".join(words)}
-            usage = {"prompt_tokens": 7, "completion_tokens": len(words), "prompt_tokens_details": {"cached_tokens": 5}}
-            return web.json_response({"choices": [{**choice, "finish_reason": finish}], "usage": usage})
-        return await self._stream(request, words, chat, finish)
+            choices = []
+            for number, (words, finish) in enumerate(answers):
+                choice = {"message": {"content": "".join(words)}} if chat else {"text": "".join(words)}
+                choices.append({"index": number, **choice, "finish_reason": finish})
+            return web.json_response({"choices": choices, "usage": usage})
+        return await self._stream(request, answers, chat, usage)
 
-    async def _stream(self, request: web.Request, words: list[str], chat: bool, finish: str) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.Request, answers: list[tuple[list[str], str]], chat: bool, usage: dict[str, Any]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         try:
-            for word in words:
-                piece = {"delta": {"content": word}} if chat else {"text": word}
-                await response.write(_event({"choices": [{**piece, "finish_reason": None}]}))
-                self.tokens_sent += 1
-                await asyncio.sleep(0)
-            last: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
-            await response.write(_event({"choices": [{**last, "finish_reason": finish}]}))
-            await response.write(
-                _event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(words)}})
-            )
+            for place in range(max(len(words) for words, _ in answers)):
+                for number, (words, _) in enumerate(answers):
+                    if place < len(words):
+                        piece = {"delta": {"content": words[place]}} if chat else {"text": words[place]}
+                        await response.write(_event({"choices": [{"index": number, **piece, "finish_reason": None}]}))
+                        self.tokens_sent += 1
+                await asyncio.sleep(self.pace)
+            for number, (_, finish) in enumerate(answers):
+                last: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
+                await response.write(_event({"choices": [{"index": number, **last, "finish_reason": finish}]}))
+            await response.write(_event({"choices": [], "usage": usage}))
             await response.write(b"data: [DONE]\n\n")
         except ConnectionResetError:
             pass

@@ -45,16 +45,33 @@ class SeedsTable(Table, frozen=True, kw_only=True):
     max_lines: Positive = 150
 
 
-class ModelTable(Table, frozen=True, kw_only=True):
-    """Who writes. Without `base_url` an embedded server is started and serves `name`."""
+class PriceTable(Table, frozen=True, kw_only=True):
+    """What a million tokens cost; `cached` None is as `prompt`."""
 
-    base_url: str | None = None
+    prompt: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    cached: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    completion: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class ModelTable(Table, frozen=True, kw_only=True):
+    """Who writes. Without `base_url` an embedded server is started and serves `name`, or vLLM with `serve = "vllm"`.
+
+    `concurrency` None finds it out; `timeout` and `give_up` in seconds; `price` in any currency per million tokens.
+    """
+
+    base_url: str | tuple[str, ...] | None = None
+    serve: Literal["vllm"] | None = None
+    serve_args: tuple[str, ...] = ()
+    serve_python: str | None = None
     name: str | None = None
     prompting: Literal["completion", "chat"] = "completion"
     temperature: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.7
     max_tokens: Positive = 1536
-    concurrency: Positive = 32
+    concurrency: Positive | None = None
     timeout: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    give_up: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    stream: bool = True
+    price: PriceTable = PriceTable()
     context: Positive = 6144
 
 
@@ -67,9 +84,16 @@ class ShotsTable(Table, frozen=True, kw_only=True):
 
 
 class GenerateTable(Table, frozen=True, kw_only=True):
-    """How much is written, and what about."""
+    """How much is written, and what about.
+
+    `samples` is the budget of an instruction, drawn in waves of `wave` until `accept` of them have passed (0: all of
+    them are drawn); `per_request` is how many are asked for at a time.
+    """
 
     samples: Positive = 10
+    wave: Positive = 5
+    accept: Natural = 3
+    per_request: Positive = 1
     enough: Positive | None = None
     fewshot: str | None = None
     shots: ShotsTable = ShotsTable()

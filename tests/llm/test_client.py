@@ -11,6 +11,7 @@ from aiohttp import web
 from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError, ServerUnreachable
 from snipmill.llm.client import Client, Server
 from snipmill.llm.connect import choose_model
+from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Refusal
 from snipmill.text.sections import cut_after_tests, is_hopeless
@@ -31,10 +32,14 @@ def request(prompt: Any = PROMPT, **changes: Any) -> Request:
     return Request(**{**fields, **changes})
 
 
-def ask(url: str, *requests: Request, **server: Any) -> list[Completion | Refusal]:
+def ask(url: str, *requests: Request, give_up: float = 1.0, **server: Any) -> list[Completion | Refusal]:
+    """The first completion of each request, or its refusal."""
+
     async def go() -> list[Completion | Refusal]:
         async with Client(Server(url, **server)) as client:
-            return list(await asyncio.gather(*map(client.complete, requests)))
+            fleet = Fleet([client], give_up=give_up)
+            answers = await asyncio.gather(*map(fleet.complete, requests))
+            return [answer if isinstance(answer, Refusal) else answer[0] for answer in answers]
 
     return asyncio.run(go())
 
@@ -64,6 +69,7 @@ def test_length_is_told(standin: StandIn) -> None:
 def test_a_stream_is_left_when_its_tests_are_closed(standin: StandIn) -> None:
     seed = next(seed for seed in range(100) if "[Tests]" in answer_to({"prompt": PROMPT, "seed": seed}))
     whole = answer_to({"prompt": PROMPT, "seed": seed})
+    standin.pace = 0.003
     (answer,) = ask(standin.url, request(seed=seed, cut=cut_after_tests, hopeless=is_hopeless))
     assert isinstance(answer, Completion)
     assert answer.finish_reason == "cut" and answer.stopped_by_itself
@@ -149,7 +155,7 @@ def test_what_no_request_can_survive_stops_at_once(status: int, error: type[Exce
 
 def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
     with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1:9"):
-        ask("http://127.0.0.1:9/v1", request(), tries=2)
+        ask("http://127.0.0.1:9/v1", request(), give_up=0.5)
 
 
 def test_a_dropped_connection_is_taken_up_again() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from snipmill.pipeline.ordered import Gate, map_in_order
+from snipmill.pipeline.ordered import map_in_order
 
 
 def test_results_come_in_order_and_the_window_holds() -> None:
@@ -42,24 +42,3 @@ def test_the_first_exception_stops_the_rest() -> None:
     with pytest.raises(ValueError, match="three"):
         asyncio.run(asyncio.wait_for(go(), 5))
     assert len(started) <= 8
-
-
-def test_the_gate_lets_the_lowest_rank_in_first() -> None:
-    async def go() -> list[int]:
-        gate, order = Gate(1), []
-        await gate.enter(0)
-
-        async def wait(rank: int) -> None:
-            await gate.enter(rank)
-            order.append(rank)
-            gate.leave()
-
-        tasks = [asyncio.create_task(wait(rank)) for rank in (2, 0, 1, 2, 0)]
-        await asyncio.sleep(0)
-        tasks[0].cancel()
-        await asyncio.sleep(0)
-        gate.leave()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return order
-
-    assert asyncio.run(go()) == [0, 0, 1, 2]

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from snipmill.pipeline.accounting import GENERATING
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.run import Progress
 
@@ -42,20 +43,26 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
 
 
 def _progress_line(progress: Progress) -> str:
-    """How far, how fast, how much is kept, when done."""
+    """How far, how fast, how much is kept, what it costs, when done."""
     elapsed = time.monotonic() - progress.started
     funnel = progress.funnel
-    written = sum(funnel[stage].completion_tokens for stage in ("concepts", "instructions", "responses"))
-    parts = [progress.phase, f"{elapsed:.0f} s"]
-    if progress.seeds:
-        parts.append(f"{progress.seeds_done} of {progress.seeds} seeds done")
-    if elapsed > 1 and written:
-        parts.append(f"{written / elapsed:.0f} tokens/s")
+    fresh = sum(funnel[stage].fresh_tokens for stage in GENERATING)
+    parts = [progress.phase, _duration(elapsed)]
+    known = f" of {progress.seeds:,}" if progress.seeds is not None else ""
+    parts.append(f"{progress.seeds_done:,}{known} seeds done")
+    if elapsed > 1 and fresh:
+        parts.append(f"{fresh / elapsed:,.0f} tokens/s")
     if funnel["responses"].came_in:
-        parts.append(f"{funnel['execute'].kept} of {funnel['responses'].came_in} responses passed")
+        parts.append(f"{funnel['execute'].kept:,} of {funnel['responses'].came_in:,} responses passed")
+    if elapsed > 60 and funnel["execute"].fresh:
+        parts.append(f"{3600 * funnel['sanitize'].fresh / elapsed:,.0f} an hour")
+    if progress.fleet is not None:
+        parts.append(f"{progress.fleet.in_flight} in flight")
+        if progress.fleet.trouble:
+            parts.append(progress.fleet.trouble)
     if progress.enough is not None:
         parts.append(f"{progress.fruitful} of {progress.enough} wanted tasks verified")
-    elif progress.seeds_done:
+    elif progress.seeds_done and progress.seeds is not None:
         left = elapsed / progress.seeds_done * (progress.seeds - progress.seeds_done)
         parts.append(f"about {_duration(left)} to go")
     return " · ".join(parts)

@@ -22,7 +22,8 @@ BaseUrl = Annotated[
     str | None,
     typer.Option(
         "--base-url",
-        help="Address of an OpenAI-compatible server, with /v1. [default: OPENAI_BASE_URL, else the embedded model]",
+        help="Address of an OpenAI-compatible server, with /v1; several, with commas between. "
+        "[default: OPENAI_BASE_URL, else the embedded model]",
         rich_help_panel=_SERVER,
         show_default=False,
     ),
@@ -41,7 +42,14 @@ Prompting = Annotated[
     typer.Option("--prompting", help="completion for base models, chat for instruct models.", rich_help_panel=_SERVER),
 ]
 Concurrency = Annotated[
-    int, typer.Option("--concurrency", min=1, help="Requests in flight at a time.", rich_help_panel=_SERVER)
+    int | None,
+    typer.Option(
+        "--concurrency",
+        min=1,
+        help="Requests in flight at each server.",
+        rich_help_panel=_SERVER,
+        show_default="as many as pay",
+    ),
 ]
 Temperature = Annotated[
     float, typer.Option("--temperature", min=0, max=5, help="Sampling temperature.", rich_help_panel=_GENERATION)
@@ -84,6 +92,12 @@ Enough = Annotated[
 ]
 Samples = Annotated[
     int, typer.Option("--samples", min=1, help="Completions drawn for each record.", rich_help_panel=_GENERATION)
+]
+PerRequest = Annotated[
+    int,
+    typer.Option(
+        "--per-request", min=1, help="How many completions one request asks for.", rich_help_panel=_GENERATION
+    ),
 ]
 Fewshot = Annotated[
     str | None,
@@ -131,3 +145,10 @@ Interpreter = Annotated[
         show_default="this one",
     ),
 ]
+
+
+def addresses(base_url: str | None) -> tuple[str, ...] | None:
+    """The servers in a --base-url."""
+    if base_url is None:
+        return None
+    return tuple(part.strip() for part in base_url.split(",") if part.strip())

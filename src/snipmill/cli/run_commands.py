@@ -75,7 +75,7 @@ def quickstart(
         run=RunTable(dir=directory, seed=seed),
         seeds=SeedsTable(sources=tuple(sources or [QUICK_SOURCE]), shuffle=True, limit=limit, max_lines=QUICK_LINES),
         model=ModelTable(
-            base_url=base_url,
+            base_url=options.addresses(base_url),
             name=model,
             prompting=prompting,
             temperature=temperature,
@@ -85,6 +85,7 @@ def quickstart(
         generate=GenerateTable(
             samples=samples,
             enough=enough,
+            accept=0,
             shots=ShotsTable(instructions=6),
             draws=1,
             match_examples=True,
@@ -130,7 +131,7 @@ def run_config(
     if limit is not None:
         loaded = replace(loaded, seeds=replace(loaded.seeds, limit=limit))
     if base_url is not None:
-        loaded = replace(loaded, model=replace(loaded.model, base_url=base_url))
+        loaded = replace(loaded, model=replace(loaded.model, base_url=options.addresses(base_url)))
     if model is not None:
         loaded = replace(loaded, model=replace(loaded.model, name=model))
     _run(loaded)

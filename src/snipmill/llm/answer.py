@@ -39,6 +39,7 @@ class Message(msgspec.Struct):
 class Choice(msgspec.Struct):
     """One answer, or a piece of one: `text` for completions, `message` or `delta` for chat."""
 
+    index: int = 0
     text: str | None = None
     message: Message | None = None
     delta: Message | None = None
@@ -70,9 +71,10 @@ class Answer(msgspec.Struct):
 
 
 class Model(msgspec.Struct):
-    """A served model."""
+    """A served model. `owned_by` names the software with some servers."""
 
     id: str
+    owned_by: str = ""
 
 
 class Models(msgspec.Struct):

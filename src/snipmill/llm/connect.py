@@ -1,4 +1,4 @@
-"""From a configuration to a client that can be asked: a given server, or the embedded one."""
+"""From a configuration to servers that can be asked: given ones, a vLLM that we start, or the embedded one."""
 
 from __future__ import annotations
 
@@ -9,53 +9,96 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from snipmill.config import ModelTable
-from snipmill.errors import ModelNotFound
+from snipmill.errors import ModelNotFound, ServerUnreachable
 from snipmill.llm.client import Client, Server
 from snipmill.llm.embedded import serve
+from snipmill.llm.fleet import Fleet
+from snipmill.llm.limit import MOST
+from snipmill.llm.vllm import serve_vllm
 from snipmill.llm.weights import find_weights
 
 MAX_SLOTS = 4
+_EMBEDDED_GIVE_UP = 60.0  # a child of ours that does not answer will not come back
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A client, and how to use it.
+    """A fleet, and how to use it.
 
     Attributes:
-        client: what to ask.
+        fleet: what to ask.
         model: the model's name.
-        concurrency: how many requests to keep in flight.
+        most: how many requests are in flight at most, whatever the servers turn out to take.
         description: in one phrase, which model this is and where.
         shares_prefixes: whether the server's slots share the cache of a common prefix. Where they do not, the stages with
             long prompts go one request at a time, so that each prefix is computed once and not in every slot.
     """
 
-    client: Client
+    fleet: Fleet
     model: str
-    concurrency: int
+    most: int
     description: str
     shares_prefixes: bool = True
 
 
 @contextlib.asynccontextmanager
 async def connect(table: ModelTable) -> AsyncIterator[Connection]:
-    """A connection for as long as the block runs; the embedded server lives no longer.
+    """A connection for as long as the block runs; servers that we start live no longer.
 
     Raises:
         ModelUnavailable, ServerUnreachable, AuthenticationFailed, ModelNotFound: there is no such server or model.
     """
-    base_url = table.base_url or os.environ.get("OPENAI_BASE_URL") or None
-    if base_url is not None:
-        server = Server(base_url, os.environ.get("OPENAI_API_KEY") or None, timeout=table.timeout)
-        async with Client(server) as client:
-            model = choose_model(await client.models(), table.name, base_url)
-            yield Connection(client, model, table.concurrency, f"{model} at {base_url}")
-        return
-    weights = await asyncio.to_thread(find_weights, table.name)
-    slots = min(table.concurrency, MAX_SLOTS)
-    async with serve(weights, slots=slots, context=table.context) as server, Client(server) as client:
-        description = f"{weights.name} (embedded, from {weights.origin})"
-        yield Connection(client, weights.name, slots, description, shares_prefixes=False)
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = _addresses(table)
+        if table.serve == "vllm":
+            managed = await stack.enter_async_context(serve_vllm(table))
+            client = await stack.enter_async_context(Client(managed.server))
+            model = choose_model(await client.models(), None, managed.server.base_url)
+            description = f"{model} (vLLM, started here)"
+            fleet = Fleet([client], concurrency=table.concurrency, give_up=table.give_up)
+            managed.dead.add_done_callback(lambda dead: None if dead.cancelled() else fleet.fail(dead.result()))
+            yield Connection(fleet, model, table.concurrency or MOST, description)
+        elif addresses:
+            key = os.environ.get("OPENAI_API_KEY") or None
+            servers = [Server(address, key, timeout=table.timeout, stream=table.stream) for address in addresses]
+            clients = [await stack.enter_async_context(Client(server)) for server in servers]
+            fleet, model = await _gather(clients, table)
+            most = (table.concurrency or MOST) * len(clients)
+            yield Connection(fleet, model, most, f"{model} at {', '.join(addresses)}")
+        else:
+            weights = await asyncio.to_thread(find_weights, table.name)
+            slots = min(table.concurrency or MAX_SLOTS, MAX_SLOTS)
+            server = await stack.enter_async_context(serve(weights, slots=slots, context=table.context))
+            client = await stack.enter_async_context(Client(server))
+            description = f"{weights.name} (embedded, from {weights.origin})"
+            fleet = Fleet([client], concurrency=slots, give_up=_EMBEDDED_GIVE_UP)
+            yield Connection(fleet, weights.name, slots, description, shares_prefixes=False)
+
+
+def _addresses(table: ModelTable) -> tuple[str, ...]:
+    if table.base_url is not None:
+        return (table.base_url,) if isinstance(table.base_url, str) else table.base_url
+    given = os.environ.get("OPENAI_BASE_URL")
+    return (given,) if given else ()
+
+
+async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]:
+    """The servers that can be had now. One that is not there yet may come later, as long as another one is."""
+    found: dict[str, list[str]] = {}
+    missing: list[ServerUnreachable] = []
+    for client in clients:
+        try:
+            found[client.url] = await client.models()
+        except ServerUnreachable as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    chosen = {choose_model(served, table.name, address) for address, served in found.items()}
+    if len(chosen) > 1:
+        raise ModelNotFound(
+            f"The servers serve different models ({', '.join(sorted(chosen))}). Choose one that all have with --model."
+        )
+    return Fleet(clients, concurrency=table.concurrency, give_up=table.give_up), chosen.pop()
 
 
 def choose_model(served: list[str], wanted: str | None, base_url: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError
 from snipmill.records import Refusal
 
-_TRANSIENT = frozenset({408, 409, 425, 429})
+_TRANSIENT = frozenset({408, 409, 425})
 _TOO_LONG = ("context", "too long", "maximum", "exceed")
 
 
@@ -20,6 +20,18 @@ class Transient(Exception):
         super().__init__(detail)
         self.detail = detail
         self.wait = wait
+
+
+class Unreached(Transient):
+    """No connection could be made."""
+
+
+class Hung(Transient):
+    """No byte came for too long."""
+
+
+class Overloaded(Transient):
+    """The server says that it has too much to do (HTTP 429 or 503)."""
 
 
 def classify(status: int, body: bytes, headers: Any, address: str, model: str) -> Refusal:
@@ -33,6 +45,8 @@ def classify(status: int, body: bytes, headers: Any, address: str, model: str) -
         AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
     """
     message = error_message(body)
+    if status in (429, 503):
+        raise Overloaded(f"HTTP {status}: {message}", _retry_after(headers))
     if status in _TRANSIENT or status >= 500:
         raise Transient(f"HTTP {status}: {message}", _retry_after(headers))
     if status in (401, 403):

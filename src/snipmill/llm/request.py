@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion of one prompt.
+    """One or more completions of one prompt.
 
     Attributes:
         prompt: a text to continue, or chat messages.
@@ -16,6 +16,8 @@ class Request:
         max_tokens: at most as many new tokens.
         temperature: sampling temperature.
         seed: sampling seed.
+        n: how many completions.
+        prefix: names what the prompt begins with: requests that share it are best asked of the same server.
         stop: strings that end the completion and are not part of it.
         cut: (text so far) -> the finished text, or None while more is needed; makes the answer a stream.
         hopeless: (text so far) -> whether the rest cannot matter any more.
@@ -26,6 +28,8 @@ class Request:
     max_tokens: int
     temperature: float
     seed: int
+    n: int = 1
+    prefix: str = ""
     stop: tuple[str, ...] = ()
     cut: Callable[[str], str | None] | None = None
     hopeless: Callable[[str], bool] | None = None

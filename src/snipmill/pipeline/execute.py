@@ -59,6 +59,7 @@ async def _execute(
         started = time.monotonic()
         verdict = await sandbox.run(program)
         entry = Executed(id=key, outcome=verdict.status, verdict=verdict, seconds=round(time.monotonic() - started, 3))
+        count.fresh += verdict.status == "passed"
         if verdict.status != "sandbox-error":  # says nothing about the program: it is tried again next time
             journal.append(entry)
     else:

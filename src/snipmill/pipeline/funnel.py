@@ -13,11 +13,18 @@ STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "sanitize
 
 @dataclass(slots=True)
 class StageCount:
-    """One stage's share of the funnel. Seconds add up over concurrent tasks."""
+    """One stage's share of the funnel. Seconds add up over concurrent tasks.
+
+    `reused` came from the journal, `fresh` records and tokens are of this session; `spared` samples were not needed.
+    """
 
     kept: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     reused: int = 0
+    requests: int = 0
+    fresh: int = 0
+    fresh_tokens: int = 0
+    spared: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -35,8 +42,10 @@ class StageCount:
         else:
             self.rejected[reason] += 1
 
-    def spend(self, usage: Usage, seconds: float) -> None:
-        """Tokens and seconds of one request."""
+    def spend(self, usage: Usage, seconds: float, *, fresh: bool = True) -> None:
+        """Tokens and seconds of one request; not `fresh` are those of an earlier session."""
+        if fresh:
+            self.fresh_tokens += usage.completion_tokens
         self.prompt_tokens += usage.prompt_tokens
         self.cached_tokens += usage.cached_tokens
         self.completion_tokens += usage.completion_tokens
@@ -48,6 +57,9 @@ class StageCount:
             "in": self.came_in,
             "kept": self.kept,
             "rejected": dict(sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))),
+            "reused": self.reused,
+            "requests": self.requests,
+            "spared": self.spared,
             "prompt_tokens": self.prompt_tokens,
             "cached_tokens": self.cached_tokens,
             "completion_tokens": self.completion_tokens,

@@ -7,12 +7,13 @@ writes the answer down before it is used, and reads it with the stage's parser. 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from snipmill.llm.client import Client
+from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
 from snipmill.pipeline.funnel import StageCount
 from snipmill.prompts.fewshot import Bank, draw_examples
@@ -44,17 +45,22 @@ class Generation:
 
 @dataclass(frozen=True)
 class Task:
-    """One request for one record: its id is that of the record that may come of it."""
+    """One request for one record, and the ids of the records that may come of it, one for each sample."""
 
-    id: str
+    ids: tuple[str, ...]
     prompt: Prompt
     request: Request
 
 
-def make_task(stage: Stage[In, Out], record: In, sample: int, generation: Generation) -> Task:
-    """The task of a record's sample: a pure function of what is asked.
+def sample_groups(samples: int, size: int, start: int = 0) -> list[range]:
+    """The samples from `start` up to `samples`, as many at a time as one request asks for."""
+    return [range(first, min(first + size, samples)) for first in range(start, samples, size)]
 
-    The id hashes all that can change the text. `max_tokens` is no part of it, since it cannot change a completion that
+
+def make_task(stage: Stage[In, Out], record: In, samples: Sequence[int], generation: Generation) -> Task:
+    """The task of some of a record's samples: a pure function of what is asked.
+
+    The ids hash all that can change a text. `max_tokens` is no part of it, since it cannot change a completion that
     stopped by itself.
     """
     seed = generation.draws.seed
@@ -65,64 +71,83 @@ def make_task(stage: Stage[In, Out], record: In, sample: int, generation: Genera
         generation.bank, stage.mode, generation.shots, generation.fewshot_draws, seed, record.id, like
     )
     prompt = stage.build(record, examples, generation.bank.systems[stage.mode], generation.draws)
-    sampling_seed = request_seed(seed, stage.name, record.id, sample)
-    record_id = content_hash(
-        stage.name,
-        record.id,
-        sample,
-        prompt.hash,
-        generation.prompting,
-        generation.model,
-        float(generation.temperature),
-        sampling_seed,
-        *stage.stop,
-    )
+    sampling_seed = request_seed(seed, stage.name, record.id, samples[0])
+    common = (prompt.hash, generation.prompting, generation.model, float(generation.temperature), sampling_seed)
+    group = () if len(samples) == 1 else (len(samples),)
     request = Request(
         prompt=render_completion(prompt) if generation.prompting == "completion" else render_chat(prompt),
         model=generation.model,
         max_tokens=generation.max_tokens,
         temperature=generation.temperature,
         seed=sampling_seed,
+        n=len(samples),
+        prefix=content_hash(stage.name, *(example.name for example in examples)),
         stop=stage.stop,
         cut=stage.cut,
         hopeless=stage.hopeless,
     )
-    return Task(f"{stage.name[0]}-{record_id}", prompt, request)
+    hashes = (content_hash(stage.name, record.id, sample, *common, *group, *stage.stop) for sample in samples)
+    return Task(tuple(f"{stage.name[0]}-{digest}" for digest in hashes), prompt, request)
 
 
 async def generate(
     stage: Stage[In, Out],
     record: In,
-    sample: int,
+    samples: Sequence[int],
     generation: Generation,
-    client: Client,
+    fleet: Fleet,
     journal: Journal[Asked],
     count: StageCount,
-) -> Out | Reject:
-    """Carry out a task, unless its completion is already there, and say what came of it."""
-    task = make_task(stage, record, sample, generation)
-    entry = journal.get(task.id)
-    if entry is not None and _still_good(entry, generation.max_tokens):
-        outcome = _read(stage, record, sample, task, entry.completion or entry.refusal, generation)
-        count.reused += 1
+    rank: int = 0,
+) -> list[Out | Reject]:
+    """Carry out a task, as far as its completions are not there already, and say what came of each sample.
+
+    Args:
+        stage: what is done with the record.
+        record: what it is done with.
+        samples: which samples, asked for with one request.
+        generation: what decides the request.
+        fleet: who answers.
+        journal: where answers are written down before they are used.
+        count: the stage's share of the funnel.
+        rank: of the requests that wait the one with the lowest goes first.
+    """
+    task = make_task(stage, record, samples, generation)
+    entries = {key: entry for key in task.ids if (entry := journal.get(key)) is not None}
+    outcomes: dict[str, Out | Reject] = {}
+    good = {key for key, entry in entries.items() if _still_good(entry, generation.max_tokens)}
+    if len(good) == len(task.ids):
+        count.reused += len(good)
     else:
         started = time.monotonic()
-        answer = await client.complete(task.request)
+        answer = await fleet.complete(task.request, rank)
         seconds = round(time.monotonic() - started, 3)
-        outcome = _read(stage, record, sample, task, answer, generation)
-        entry = Asked(
-            id=task.id,
-            outcome=outcome.reason if isinstance(outcome, Reject) else "kept",
-            max_tokens=generation.max_tokens,
-            completion=answer if isinstance(answer, Completion) else None,
-            refusal=answer if isinstance(answer, Refusal) else None,
-            seconds=seconds,
-        )
-        journal.append(entry)
-    if entry.completion is not None:
-        count.spend(entry.completion.usage, entry.seconds)
-    count.count(outcome.reason if isinstance(outcome, Reject) else None)
-    return outcome
+        count.requests += 1
+        answers: Sequence[Completion | Refusal] = [answer] * len(samples) if isinstance(answer, Refusal) else answer
+        for number, (key, sample, part) in enumerate(zip(task.ids, samples, answers, strict=True)):
+            if key in good:
+                continue
+            outcome: Out | Reject = _read(stage, record, sample, key, part, generation)
+            outcomes[key] = outcome
+            entries[key] = Asked(
+                id=key,
+                outcome=outcome.reason if isinstance(outcome, Reject) else "kept",
+                max_tokens=generation.max_tokens,
+                completion=part if isinstance(part, Completion) else None,
+                refusal=part if isinstance(part, Refusal) else None,
+                seconds=0.0 if number else seconds,
+            )
+            journal.append(entries[key])
+    for key, sample in zip(task.ids, samples, strict=True):
+        entry = entries[key]
+        if entry.completion is not None:
+            count.spend(entry.completion.usage, entry.seconds, fresh=key not in good)
+        if key not in outcomes:
+            read: Out | Reject = _read(stage, record, sample, key, entry.completion or entry.refusal, generation)
+            outcomes[key] = read
+        result = outcomes[key]
+        count.count(result.reason if isinstance(result, Reject) else None)
+    return [outcomes[key] for key in task.ids]
 
 
 def _still_good(entry: Asked, max_tokens: int) -> bool:
@@ -138,18 +163,18 @@ def _read(
     stage: Stage[In, Out],
     record: In,
     sample: int,
-    task: Task,
+    key: str,
     answer: Completion | Refusal | None,
     generation: Generation,
 ) -> Out | Reject:
     if answer is None or isinstance(answer, Refusal):
         refusal = answer or Refusal(reason="no-answer", detail="The journal holds no answer.")
-        return Reject(id=task.id, stage=stage.name, reason=refusal.reason, detail=refusal.detail)
+        return Reject(id=key, stage=stage.name, reason=refusal.reason, detail=refusal.detail)
     if not answer.stopped_by_itself and answer.finish_reason != "hopeless":
         detail = f"The completion ended by {answer.finish_reason!r} after {answer.usage.completion_tokens} tokens."
-        return Reject(id=task.id, stage=stage.name, reason="not-finished", detail=detail)
-    parsed = stage.parse(record, task.id, sample, answer.text, generation.draws)
+        return Reject(id=key, stage=stage.name, reason="not-finished", detail=detail)
+    parsed = stage.parse(record, key, sample, answer.text, generation.draws)
     if isinstance(parsed, Malformed):
-        return Reject(id=task.id, stage=stage.name, reason=parsed.reason, detail=parsed.detail)
+        return Reject(id=key, stage=stage.name, reason=parsed.reason, detail=parsed.detail)
     usage: dict[str, Any] = {**getattr(record, "usage", {}), stage.name: answer.usage}
     return msgspec.structs.replace(parsed, usage=usage)

@@ -79,7 +79,7 @@ def _prompt(stage: str, record: dict[str, Any], records: dict[str, dict[str, Any
     definition, kind, parent = _STAGES[stage]
     if parent not in records:
         return None
-    task = make_task(definition, as_record(records[parent], kind), record.get("sample", 0), settings[stage])
+    task = make_task(definition, as_record(records[parent], kind), (record.get("sample", 0),), settings[stage])
     prompt = task.request.prompt
     if isinstance(prompt, str):
         return prompt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -50,36 +49,3 @@ async def map_in_order(items: Iterable[A], work: Callable[[A], Awaitable[B]], wi
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         failed.cancel()
-
-
-class Gate:
-    """Lets a fixed number of holders in at a time, and of those who wait the one with the lowest rank first."""
-
-    def __init__(self, width: int) -> None:
-        self._free = width
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._arrivals = 0
-
-    async def enter(self, rank: int) -> None:
-        """Wait for a place."""
-        if self._free > 0:
-            self._free -= 1
-            return
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._arrivals += 1
-        heapq.heappush(self._waiting, (rank, self._arrivals, place))
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.leave()
-            raise
-
-    def leave(self) -> None:
-        """Give the place to the next one, or back."""
-        while self._waiting:
-            _, _, place = heapq.heappop(self._waiting)
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,11 +19,13 @@ from typing import Any, TypeVar
 from snipmill import __version__
 from snipmill.config import Config, render_config
 from snipmill.llm.connect import Connection, connect
+from snipmill.llm.fleet import Fleet
 from snipmill.pipeline import settings
+from snipmill.pipeline.accounting import account
 from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import Funnel
-from snipmill.pipeline.generate import Generation, generate
-from snipmill.pipeline.ordered import Gate, map_in_order
+from snipmill.pipeline.generate import Generation, generate, sample_groups
+from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
@@ -41,6 +43,7 @@ from snipmill.store.run_directory import RunDirectory
 
 In = TypeVar("In", bound=Record)
 Out = TypeVar("Out", bound=Record)
+Out_ = TypeVar("Out_")
 _RANK = {RESPONSES.name: 0, INSTRUCTIONS.name: 1, CONCEPTS.name: 2}
 
 
@@ -52,14 +55,21 @@ class Progress:
     """
 
     funnel: Funnel = field(default_factory=Funnel)
-    seeds: int = 0
     seeds_done: int = 0
+    limit: int | None = None
+    all_seeds_known: bool = False
     fruitful: int = 0
     enough: int | None = None
     phase: str = "starting"
     model: str = ""
     tier: str = ""
     started: float = field(default_factory=time.monotonic)
+    fleet: Fleet | None = None
+
+    @property
+    def seeds(self) -> int | None:
+        """How many seeds there will be at most, None while that is not known."""
+        return self.funnel["seeds"].kept if self.all_seeds_known else self.limit
 
 
 @dataclass
@@ -93,35 +103,31 @@ class _Workshop:
     journals: dict[str, Journal[Asked]]
     executed: Journal[Executed]
     progress: Progress
-    gate: Gate
     lanes: dict[str, asyncio.Semaphore]
 
-    async def ask(self, stage: Stage[In, Out], record: In, sample: int) -> Out | Reject:
-        """One sample of a stage for a record."""
-        async with self.lanes[stage.name]:
-            await self.gate.enter(_RANK[stage.name])
-            try:
-                return await generate(
-                    stage,
-                    record,
-                    sample,
-                    self.generations[stage.name],
-                    self.connection.client,
-                    self.journals[stage.name],
-                    self.progress.funnel[stage.name],
-                )
-            finally:
-                self.gate.leave()
+    async def ask(self, stage: Stage[In, Out], record: In, samples: Sequence[int] = (0,)) -> list[Out | Reject]:
+        """Some samples of a stage for a record."""
+        async with self.lanes.get(stage.name) or contextlib.nullcontext():
+            return await generate(
+                stage,
+                record,
+                samples,
+                self.generations[stage.name],
+                self.connection.fleet,
+                self.journals[stage.name],
+                self.progress.funnel[stage.name],
+                _RANK[stage.name],
+            )
 
     async def grow(self, seed: Seed) -> Grown:
         """All that comes of a seed."""
         grown = Grown()
         grown.add("seeds", seed)
         self.progress.funnel["seeds"].count(None)
-        concepts = await self.ask(CONCEPTS, seed, 0)
+        (concepts,) = await self.ask(CONCEPTS, seed)
         grown.add(CONCEPTS.name, concepts)
         if isinstance(concepts, Concepts):
-            instruction = await self.ask(INSTRUCTIONS, concepts, 0)
+            (instruction,) = await self.ask(INSTRUCTIONS, concepts)
             grown.add(INSTRUCTIONS.name, instruction)
             if isinstance(instruction, Instruction):
                 await self._answer(instruction, grown)
@@ -129,18 +135,28 @@ class _Workshop:
         return grown
 
     async def _answer(self, instruction: Instruction, grown: Grown) -> None:
-        samples = range(self.config.generate.samples)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._sample(instruction, sample)) for sample in samples]
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # one sentence for the user, not a group of the same
-        for task in tasks:
-            for stage, outcome in task.result():
-                grown.add(stage, outcome)
+        """Draw samples in waves until enough of them have passed: a rule over whole waves, so that timing is no part of it."""
+        table = self.config.generate
+        accepted = 0
+        for first in range(0, table.samples, table.wave):
+            beyond = min(first + table.wave, table.samples)
+            groups = sample_groups(beyond, table.per_request, first)
+            for outcomes in await _all(self._sample(instruction, group) for group in groups):
+                for stage, outcome in outcomes:
+                    grown.add(stage, outcome)
+                    accepted += stage == "sanitize" and isinstance(outcome, Row)
+            if table.accept and accepted >= table.accept:
+                self.progress.funnel[RESPONSES.name].spared += table.samples - beyond
+                return
 
-    async def _sample(self, instruction: Instruction, sample: int) -> list[tuple[str, Record]]:
-        response = await self.ask(RESPONSES, instruction, sample)
+    async def _sample(self, instruction: Instruction, samples: range) -> list[tuple[str, Record]]:
+        responses = await self.ask(RESPONSES, instruction, samples)
+        outcomes: list[tuple[str, Record]] = []
+        for tried in await _all(self._try(response) for response in responses):
+            outcomes += tried
+        return outcomes
+
+    async def _try(self, response: Response | Reject) -> list[tuple[str, Record]]:
         outcomes: list[tuple[str, Record]] = [(RESPONSES.name, response)]
         if not isinstance(response, Response):
             return outcomes
@@ -155,9 +171,20 @@ class _Workshop:
         outcomes.append(("execute", execution))
         if isinstance(execution, Execution):
             row = sanitize(execution, "raw", self.config.run.seed)
-            self.progress.funnel["sanitize"].count(row.reason if isinstance(row, Reject) else None)
+            count = self.progress.funnel["sanitize"]
+            count.count(row.reason if isinstance(row, Reject) else None)
             outcomes.append(("sanitize", row))
         return outcomes
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, Out_]]) -> list[Out_]:
+    """The results of some coroutines, in their order; the first error ends the others, and is raised alone."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # one sentence for the user, not a group of the same
+    return [task.result() for task in tasks]
 
 
 async def run(config: Config, progress: Progress) -> RunDirectory:
@@ -178,28 +205,36 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
         connection = await stack.enter_async_context(connect(config.model))
         progress.model, progress.phase = connection.description, "mining seeds"
         generations = settings.generations(config, connection.model)
-        gate, lanes = Gate(connection.concurrency), _lanes(connection)
-        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, gate, lanes)
+        progress.fleet = connection.fleet
+        lanes = _lanes(connection)
+        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, lanes)
         manifest = _manifest(config, connection, generations, sandbox)
         directory.write_manifest({**manifest, "status": "running"})
         await _grow_all(config, directory, workshop)
         progress.phase = "selecting"
         finish(config, directory, progress.funnel)
         seconds = round(time.monotonic() - progress.started, 1)
-        done = {"status": "done", "seconds": seconds, "retries": connection.client.retries}
+        accounts = account(progress.funnel, connection.fleet.counts, seconds, config.model.price)
+        done = {"status": "done", "seconds": seconds, "accounting": accounts}
         directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
     progress.phase = "done"
     return directory
 
 
 def _lanes(connection: Connection) -> dict[str, asyncio.Semaphore]:
-    """How many requests of each stage may be under way."""
-    narrow = connection.concurrency if connection.shares_prefixes else 1
-    return {
-        CONCEPTS.name: asyncio.Semaphore(narrow),
-        INSTRUCTIONS.name: asyncio.Semaphore(narrow),
-        RESPONSES.name: asyncio.Semaphore(connection.concurrency),
-    }
+    """Stages of which one request may be under way at a time."""
+    if connection.shares_prefixes:
+        return {}
+    return {CONCEPTS.name: asyncio.Semaphore(1), INSTRUCTIONS.name: asyncio.Semaphore(1)}
+
+
+def _window(config: Config, connection: Connection) -> int:
+    """How many seeds may be under way: plenty, so that one slow request holds nobody up, but bounded."""
+    if not connection.shares_prefixes:
+        return connection.most
+    window = max(2 * connection.most, 16)
+    enough = config.generate.enough
+    return window if enough is None else min(window, max(8, 2 * enough))
 
 
 def _manifest(
@@ -234,14 +269,15 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
             rejects["seeds"].write(reject)
             progress.funnel["seeds"].count(reject.reason)
 
-        seeds = list(iterate_seeds(config.seeds, config.run.seed, drop_seed))
-        progress.seeds, progress.phase = len(seeds), "writing"
-        progress.enough = config.generate.enough
-        shared = workshop.connection.shares_prefixes
-        window = workshop.connection.concurrency * (2 if shared else 1)
-        async with contextlib.aclosing(map_in_order(seeds, workshop.grow, window)) as harvest:
+        def mined() -> Iterator[Seed]:
+            yield from iterate_seeds(config.seeds, config.run.seed, drop_seed)
+            progress.all_seeds_known = True
+
+        progress.phase, progress.enough, progress.limit = "writing", config.generate.enough, config.seeds.limit
+        window = _window(config, workshop.connection)
+        async with contextlib.aclosing(map_in_order(mined(), workshop.grow, window)) as harvest:
             harvested = Funnel()
-            harvested["seeds"].rejected.update(progress.funnel["seeds"].rejected)
+            harvested["seeds"].rejected = progress.funnel["seeds"].rejected
             stack.callback(progress.funnel.agree_with, harvested)
             async for grown in harvest:
                 grown.count(harvested)

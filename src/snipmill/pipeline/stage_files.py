@@ -6,7 +6,6 @@ G.journal.jsonl, from which the same command continues.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from snipmill.llm.connect import connect
 from snipmill.pipeline import settings
 from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.generate import generate
+from snipmill.pipeline.generate import generate, sample_groups
 from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
@@ -26,6 +25,7 @@ from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
 from snipmill.store.journal import Asked, Executed, Journal
 from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.places import Places
 from snipmill.store.run_directory import journal_path, rejects_path
 
 In = TypeVar("In", bound=Record)
@@ -76,7 +76,7 @@ def _journal_file(out: str) -> Path | None:
 
 def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
     """The records of an input; lines that are none, and repeated records, go to the rejects."""
-    seen: set[str] = set()
+    seen = Places()
     for record in records:
         if isinstance(record, Reject):
             output.write(record)
@@ -84,7 +84,7 @@ def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
             detail = "A record with this id was already read."
             output.write(Reject(id=record.id, stage="read", reason="duplicate-record", detail=detail))
         else:
-            seen.add(record.id)
+            seen.put(record.id)
             yield record
 
 
@@ -112,20 +112,19 @@ async def generate_file(
     """
     table = config.seeds
     records = read_records(source, kind, stage.name, table.start, table.limit)
-    samples = config.generate.samples
     with Output(out, rejects, count) as output, Journal(_journal_file(out), Asked) as journal:
         async with connect(config.model) as connection:
             announce(connection.description)
             generation = settings.generations(config, connection.model)[stage.name]
-            gate = asyncio.Semaphore(connection.concurrency)
 
-            async def work(task: tuple[In, int]) -> Out | Reject:
-                async with gate:
-                    return await generate(stage, *task, generation, connection.client, journal, count)
+            async def work(task: tuple[In, range]) -> list[Out | Reject]:
+                return await generate(stage, *task, generation, connection.fleet, journal, count)
 
-            tasks = ((record, sample) for record in _records(records, output) for sample in range(samples))
-            async for outcome in map_in_order(tasks, work, 4 * connection.concurrency):
-                output.write(outcome, counted=True)
+            groups = sample_groups(config.generate.samples, config.generate.per_request)
+            tasks = ((record, group) for record in _records(records, output) for group in groups)
+            async for outcomes in map_in_order(tasks, work, 4 * connection.most):
+                for outcome in outcomes:
+                    output.write(outcome, counted=True)
 
 
 async def execute_file(

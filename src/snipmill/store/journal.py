@@ -18,6 +18,7 @@ import msgspec
 from snipmill.errors import StoreError
 from snipmill.records import Completion, Refusal, Verdict
 from snipmill.store.jsonl import encode_line
+from snipmill.store.places import Places
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,7 +51,7 @@ class Journal(Generic[E]):
         self._path = path
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(kind)
         self._encoder = msgspec.json.Encoder()
-        self._offsets: dict[str, int] = {}
+        self._offsets = Places()
         self._descriptor = -1
         self._end = 0
 
@@ -75,7 +76,7 @@ class Journal(Generic[E]):
     def _read_index(self) -> None:
         assert self._path is not None
         for entry, offset, end in _entries(self._path, self._decoder):
-            self._offsets[entry.id] = offset
+            self._offsets.put(entry.id, offset)
             self._end = end
         os.ftruncate(self._descriptor, self._end)
 
@@ -101,7 +102,7 @@ class Journal(Generic[E]):
             parts.append(head)
             if newline or not part:
                 entry: E = self._decoder.decode(b"".join(parts))
-                return entry
+                return entry if entry.id == record_id else None
             offset += len(part)
 
     def append(self, entry: E) -> None:
@@ -122,7 +123,7 @@ class Journal(Generic[E]):
         if written < len(line):
             os.ftruncate(self._descriptor, self._end)
             raise StoreError(f"{self._path} cannot be written: the disk is full. What was written so far is kept.")
-        self._offsets[entry.id] = self._end
+        self._offsets.put(entry.id, self._end)
         self._end += len(line)
 
 

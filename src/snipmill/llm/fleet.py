@@ -1,0 +1,261 @@
+"""All servers of a run, asked as one: where each request goes, how many are in flight, and what follows a fault.
+
+A request goes to the server with the least outstanding work, of near equals to the one that its prefix was sent to
+before. Faults of the moment are tried again, wherever there is room; a server that only fails is set aside and tried
+again with one request at a time. The run stops only when no server has answered for too long. Does not cover HTTP
+(`client`), nor what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from snipmill.errors import ServerUnreachable, SnipmillError
+from snipmill.llm.client import Client
+from snipmill.llm.faults import Hung, Overloaded, Transient, Unreached
+from snipmill.llm.limit import Limit
+from snipmill.llm.patience import Patience, backoff
+from snipmill.llm.request import Request
+from snipmill.records import Completion, Refusal
+
+_TRIES = 60
+_EMPTY_TRIES = 3
+_FAILURES = 20  # in a row, after which a server is set aside
+_PAUSES = (0.2, 30.0)  # seconds: the first pause of a server that was set aside, and the longest
+_SLACK = 0.1  # share of a server's limit that it may be busier for the sake of a shared prefix
+
+
+@dataclass
+class Counts:
+    """What a fleet has done so far."""
+
+    requests: int = 0
+    retries: int = 0
+    empty: int = 0
+    set_aside: int = 0
+
+
+@dataclass
+class _Member:
+    """One server with what is known of it."""
+
+    client: Client
+    limit: Limit
+    patience: Patience
+    in_flight: int = 0
+    failures: int = 0
+    pause: float = 0.0
+    closed_until: float = 0.0
+
+    def room(self, now: float) -> int:
+        """How many more requests it may be given."""
+        if now < self.closed_until:
+            return 0
+        if self.pause:  # it was set aside: one request tries it out
+            return 1 - self.in_flight
+        return self.limit.value - self.in_flight
+
+
+@dataclass(order=True)
+class _Waiting:
+    rank: int
+    arrival: int
+    place: asyncio.Future[_Member] = field(compare=False)
+    prefix: str = field(compare=False)
+
+
+class Fleet:
+    """Servers that serve the same model.
+
+    Args:
+        clients: one for each server, entered.
+        concurrency: requests in flight at each server; None to find it out.
+        give_up: seconds without any answer, while requests fail, after which the run stops.
+    """
+
+    def __init__(self, clients: Sequence[Client], *, concurrency: int | None = None, give_up: float = 600.0) -> None:
+        now = time.monotonic()
+        self._members = [
+            _Member(client, Limit(concurrency, now), Patience(client.server.timeout)) for client in clients
+        ]
+        self._give_up = give_up
+        self._waiting: list[_Waiting] = []
+        self._arrivals = 0
+        self._last_answer = now
+        self._last_fault = "no answer"
+        self._wake: asyncio.TimerHandle | None = None
+        self._failure: SnipmillError | None = None
+        self.counts = Counts()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests at the servers now."""
+        return sum(member.in_flight for member in self._members)
+
+    @property
+    def room(self) -> int:
+        """How many requests may be in flight now."""
+        return sum(member.limit.value for member in self._members)
+
+    @property
+    def trouble(self) -> str:
+        """In one phrase what keeps servers from working; empty while all do."""
+        now = time.monotonic()
+        closed = [member for member in self._members if now < member.closed_until or member.pause]
+        if not closed:
+            return ""
+        names = ", ".join(member.client.url for member in closed)
+        return f"waiting for {names}: {self._last_fault}"
+
+    async def complete(self, request: Request, rank: int = 0) -> list[Completion] | Refusal:
+        """The completions of a request, `request.n` of them, or why it has none.
+
+        Args:
+            request: what is asked.
+            rank: of the requests that wait for a place the one with the lowest goes first.
+
+        Raises:
+            ServerUnreachable: no server has answered for `give_up` seconds.
+            AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
+        """
+        empty = tries = 0
+        while True:
+            try:
+                answer = await self._ask(request, rank, request.seed + 7919 * empty)
+            except Transient as fault:
+                self.counts.retries += 1
+                tries += not isinstance(fault, Unreached)  # a server that is not there says nothing about the request
+                if tries >= _TRIES:
+                    detail = f"It failed {tries} times, while others did not; the last time: {fault.detail}"
+                    return Refusal(reason="server-failed", detail=detail)
+                await asyncio.sleep(backoff(max(tries, 1)))
+                continue
+            if isinstance(answer, Refusal) or all(
+                part.text.strip() or part.finish_reason == "length" for part in answer
+            ):
+                return answer
+            empty += 1
+            self.counts.empty += 1
+            if empty == _EMPTY_TRIES:
+                return Refusal(reason="empty-completion", detail=f"The server answered {empty} times without a text.")
+
+    async def _ask(self, request: Request, rank: int, seed: int) -> list[Completion] | Refusal:
+        member = await self._enter(rank, request.prefix)
+        self.counts.requests += 1
+        started = last = time.monotonic()
+        longest = 0.0
+
+        def arrived(tokens: int) -> None:
+            nonlocal last, longest
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+            member.limit.progress(tokens)
+
+        try:
+            answer = await member.client.ask(request, seed=seed, timeout=member.patience.seconds, on_tokens=arrived)
+        except Transient as fault:
+            self._failed(member, fault, started)
+            raise
+        else:
+            now = time.monotonic()
+            member.patience.waited(max(longest, now - last))
+            member.limit.answered(now)
+            member.failures, member.pause, self._last_answer = 0, 0.0, now
+            return answer
+        finally:
+            member.in_flight -= 1
+            self._dispatch()
+
+    def _failed(self, member: _Member, fault: Transient, started: float) -> None:
+        now = time.monotonic()
+        self._last_fault = fault.detail
+        member.failures += 1
+        if isinstance(fault, Hung):
+            member.patience.hung()
+            member.limit.hung(member.in_flight)
+        elif isinstance(fault, Overloaded):
+            member.limit.overloaded(member.in_flight)
+        if fault.wait is not None:
+            member.closed_until = max(member.closed_until, now + fault.wait)
+        # Requests that were under way when the server was set aside say nothing new.
+        if (member.failures >= _FAILURES or member.pause) and started >= member.closed_until:
+            self.counts.set_aside += not member.pause
+            member.pause = min(max(2 * member.pause, _PAUSES[0]), _PAUSES[1])
+            member.closed_until = now + member.pause
+
+    async def _enter(self, rank: int, prefix: str) -> _Member:
+        """Wait for a place at a server."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._waiting and (member := self._choose(prefix)) is not None:
+            member.in_flight += 1
+            return member
+        place: asyncio.Future[_Member] = asyncio.get_running_loop().create_future()
+        self._arrivals += 1
+        heapq.heappush(self._waiting, _Waiting(rank, self._arrivals, place, prefix))
+        for member in self._members:
+            member.limit.full()
+        self._dispatch()
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.exception() is None:
+                place.result().in_flight -= 1
+                self._dispatch()
+            raise
+
+    def _choose(self, prefix: str) -> _Member | None:
+        """The server that a request goes to now, None where there is no room."""
+        now = time.monotonic()
+        able = [member for member in self._members if member.room(now) > 0]
+        if len(able) < 2:
+            return able[0] if able else None
+        least = min(member.in_flight for member in able)
+        near = [member for member in able if member.in_flight <= least + _SLACK * member.limit.value]
+        # Rendezvous hashing: each prefix has a favourite, and another one where that is busy or gone.
+        return max(near, key=lambda member: blake2b(f"{prefix}\0{member.client.url}".encode(), digest_size=8).digest())
+
+    def _dispatch(self) -> None:
+        """Give free places to those who wait, and see to it that this is tried again when a server reopens."""
+        while self._waiting:
+            if self._waiting[0].place.done():
+                heapq.heappop(self._waiting)
+                continue
+            member = self._choose(self._waiting[0].prefix)
+            if member is None:
+                break
+            heapq.heappop(self._waiting).place.set_result(member)
+            member.in_flight += 1
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        now = time.monotonic()
+        reopening = [member.closed_until for member in self._members if member.closed_until > now]
+        if not self._waiting or not reopening:
+            return
+        if not self.in_flight and now - self._last_answer > self._give_up and len(reopening) == len(self._members):
+            self._give_all_up(now)
+            return
+        self._wake = asyncio.get_running_loop().call_later(min(reopening) - now + 0.001, self._dispatch)
+
+    def _give_all_up(self, now: float) -> None:
+        names = " and ".join(member.client.url for member in self._members)
+        self.fail(
+            ServerUnreachable(
+                f"No answer from {names} for {now - self._last_answer:.0f} s (the last fault: {self._last_fault}). "
+                "Everything so far is kept; start the server and run the same command again."
+            )
+        )
+
+    def fail(self, error: SnipmillError) -> None:
+        """No server can be had any more: tell all who wait, and all who come."""
+        self._failure = error
+        for waiting in self._waiting:
+            if not waiting.place.done():
+                waiting.place.set_exception(error)
+        self._waiting.clear()

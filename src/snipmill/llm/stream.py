@@ -1,0 +1,118 @@
+"""A streamed answer: server-sent events put together to texts, one for each completion that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from snipmill.llm.answer import DECODER, Answer
+from snipmill.llm.faults import Transient
+from snipmill.llm.request import Request
+from snipmill.records import Completion, Usage
+
+_LOOK_EVERY = 16  # pieces without a line end or a bracket after which a text is looked at all the same
+_DONE = b"[DONE]"
+
+
+class _Text:
+    """One of the completions, as far as it has come."""
+
+    __slots__ = ("finish_reason", "pieces", "text", "tokens")
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.pieces = 0
+        self.tokens = 0
+        self.finish_reason: str | None = None
+
+
+class Stream:
+    """Takes bytes as they come, and says when no more are needed."""
+
+    def __init__(self, request: Request, on_tokens: Callable[[int], None]) -> None:
+        self._request = request
+        self._on_tokens = on_tokens
+        self._rest = b""
+        self._texts = [_Text() for _ in range(request.n)]
+        self._usage: Usage | None = None
+        self._over = False
+        self.complete = False
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes in. Returns whether the rest of the answer cannot matter."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        tokens = 0
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            event = line[5:].strip()
+            if event == _DONE:
+                self._over = self.complete = True
+            elif event:
+                tokens += self._take(DECODER.decode(event))
+            if self._over:  # what else has arrived depends on timing, so it must not be looked at
+                break
+        if tokens:
+            self._on_tokens(tokens)
+        return self._over
+
+    def _take(self, event: Answer) -> int:
+        """Take one event in, and return how many tokens it brought."""
+        if event.usage is not None:
+            self._usage = event.usage.to_usage()
+        elif event.timings is not None:
+            timings = event.timings
+            self._usage = Usage(
+                prompt_tokens=timings.prompt_n + timings.cache_n,
+                cached_tokens=timings.cache_n,
+                completion_tokens=timings.predicted_n,
+            )
+        arrived = 0
+        for choice in event.choices or ():
+            if not 0 <= choice.index < len(self._texts):
+                raise ValueError(f"choice {choice.index} was not asked for")
+            text = self._texts[choice.index]
+            if text.finish_reason in ("cut", "hopeless"):
+                continue
+            before = text.tokens
+            if choice.content:
+                text.pieces += 1
+                text.text += choice.content
+                if "\n" in choice.content or "]" in choice.content or text.pieces % _LOOK_EVERY == 0:
+                    self._look(text)
+            # Some servers send counts on the way, which are those of this choice. Else one piece is one token.
+            text.tokens = self._usage.completion_tokens if self._usage is not None else text.pieces
+            text.finish_reason = text.finish_reason or choice.finish_reason
+            arrived += max(text.tokens - before, 0)
+        reasons = [text.finish_reason for text in self._texts]
+        # A server that ends by itself still has its counts to tell.
+        self._over = None not in reasons and not {"cut", "hopeless"}.isdisjoint(reasons)
+        return arrived
+
+    def _look(self, text: _Text) -> None:
+        request = self._request
+        cut = request.cut(text.text) if request.cut is not None else None
+        if cut is not None:
+            text.text, text.finish_reason = cut, "cut"
+        elif request.hopeless is not None and request.hopeless(text.text):
+            text.finish_reason = "hopeless"
+
+    def completions(self) -> list[Completion]:
+        """The completions, once the stream has ended or was left.
+
+        Raises:
+            Transient: the server ended it before they were whole.
+        """
+        completions = []
+        for number, text in enumerate(self._texts):
+            if text.finish_reason is None:
+                raise Transient("the stream ended without a finish reason")
+            usage = self._usage or Usage()
+            # The first completion carries the prompt, which was paid for once.
+            usage = Usage(
+                prompt_tokens=0 if number else usage.prompt_tokens,
+                cached_tokens=0 if number else usage.cached_tokens,
+                completion_tokens=usage.completion_tokens if len(self._texts) == 1 and self._usage else text.tokens,
+            )
+            completions.append(Completion(text=text.text, finish_reason=text.finish_reason, usage=usage))
+        return completions

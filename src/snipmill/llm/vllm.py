@@ -1,0 +1,178 @@
+"""A vLLM server of our own: started as a child on loopback, watched, started again once if it dies, and ended with us.
+
+What goes wrong is told with the end of its log. Does not cover which requests are made (`fleet`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import aiohttp
+
+from snipmill.config import ModelTable
+from snipmill.errors import ModelUnavailable, SnipmillError, UsageError
+from snipmill.llm.client import Server
+
+_HEALTHY_WITHIN = 3600.0  # large models are downloaded and compiled first
+_LOOK_EVERY = 0.5
+_END_OF_LOG = 1500
+# The module, not the `vllm` command: the command is missing or broken in some builds.
+_MODULE = "vllm.entrypoints.openai.api_server"
+
+
+@dataclass(frozen=True)
+class Managed:
+    """A server that we started.
+
+    Attributes:
+        server: how to ask it.
+        dead: done, with what to tell, when it cannot be had any more.
+    """
+
+    server: Server
+    dead: asyncio.Future[SnipmillError]
+
+
+@contextlib.asynccontextmanager
+async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
+    """Serve a model with vLLM for as long as the block runs.
+
+    Raises:
+        UsageError: no model is named.
+        ModelUnavailable: vLLM is not installed or cannot serve; the message shows the end of its log.
+    """
+    if table.name is None:
+        raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or the folder of one.')
+    port, key = _free_port(), secrets.token_hex(16)
+    python = table.serve_python or sys.executable
+    ours = ("--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching")
+    command = [python, "-m", _MODULE, "--model", table.name, *ours, *table.serve_args]
+    server = Server(f"http://127.0.0.1:{port}/v1", key, timeout=table.timeout, stream=table.stream)
+    dead: asyncio.Future[SnipmillError] = asyncio.get_running_loop().create_future()
+    with tempfile.TemporaryFile() as log:
+        child = _Child(command, {**os.environ, "VLLM_API_KEY": key}, log, f"http://127.0.0.1:{port}/health")
+        watch: asyncio.Task[None] | None = None
+        try:
+            child.start()
+            await child.until_healthy()
+            watch = asyncio.create_task(_watch(child, dead))
+            yield Managed(server, dead)
+        finally:
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+            await asyncio.to_thread(child.stop)
+
+
+async def _watch(child: _Child, dead: asyncio.Future[SnipmillError]) -> None:
+    """Start the server again the first time that it dies; say so the second time."""
+    for restart in (True, False):
+        await asyncio.to_thread(child.wait)
+        if restart:
+            try:
+                await asyncio.to_thread(child.stop)
+                child.start()
+                await child.until_healthy()
+                continue
+            except ModelUnavailable as error:
+                dead.set_result(error)
+                return
+    dead.set_result(child.failure("died twice"))
+
+
+class _Child:
+    """The process, in a session of its own, so that all that it starts ends with it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: BinaryIO, health: str) -> None:
+        self._command = command
+        self._environment = environment
+        self._log = log
+        self._health = health
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it.
+
+        Raises:
+            ModelUnavailable: there is no such Python.
+        """
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ModelUnavailable(f"vLLM cannot be started with {self._command[0]}: {error.strerror}.") from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def wait(self) -> None:
+        """Wait until it ends."""
+        if self._process is not None:
+            self._process.wait()
+
+    async def until_healthy(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            ModelUnavailable: it ended first, or took an hour.
+        """
+        wait = aiohttp.ClientTimeout(total=5.0)
+        try:
+            async with asyncio.timeout(_HEALTHY_WITHIN), aiohttp.ClientSession(timeout=wait) as session:
+                while self.alive:
+                    with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+                        async with session.get(self._health) as answer:
+                            if answer.status == 200:
+                                return
+                    await asyncio.sleep(_LOOK_EVERY)
+        except TimeoutError:
+            raise self.failure("did not become healthy within an hour") from None
+        raise self.failure("ended before it could serve")
+
+    def failure(self, what: str) -> ModelUnavailable:
+        """The error that says what happened, with the end of the log."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _END_OF_LOG))
+        tail = self._log.read().decode("utf-8", "replace").strip()
+        if "No module named 'vllm'" in tail or "No module named vllm" in tail:
+            return ModelUnavailable(
+                f"vLLM is not installed for {self._command[0]}. Install it there, or name another Python with "
+                "serve_python in [model]."
+            )
+        return ModelUnavailable(f"vLLM {what}. The end of its log:\n{tail}")
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        if self._process is None:
+            return
+        for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+        self._process = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,64 @@
+"""A map from record ids to numbers that stays small with millions of them: about 32 bytes for each, however long the ids.
+
+Ids are held as 64-bit hashes. Two ids of a million share one with a chance of 1 in 40 million; who needs certainty looks
+at what is found.
+"""
+
+from __future__ import annotations
+
+from array import array
+from hashlib import blake2b
+
+_FIRST = 1 << 10
+
+
+class Places:
+    """Open addressing over two arrays; entries are never removed."""
+
+    def __init__(self) -> None:
+        self._keys = array("Q", bytes(8 * _FIRST))
+        self._values = array("Q", bytes(8 * _FIRST))  # one more than the number: 0 is free
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, record_id: str) -> int | None:
+        """The number of an id."""
+        value = self._values[self._slot(_hash64(record_id))]
+        return value - 1 if value else None
+
+    def __contains__(self, record_id: str) -> bool:
+        return self.get(record_id) is not None
+
+    def put(self, record_id: str, number: int = 0) -> None:
+        """Give an id a number of at most 63 bits, in place of an earlier one."""
+        key = _hash64(record_id)
+        slot = self._slot(key)
+        if not self._values[slot]:
+            self._count += 1
+            if 3 * self._count > 2 * len(self._keys):
+                self._grow()
+                slot = self._slot(key)
+        self._keys[slot], self._values[slot] = key, number + 1
+
+    def _slot(self, key: int) -> int:
+        keys, values = self._keys, self._values
+        last = len(keys) - 1
+        slot = key & last
+        while values[slot] and keys[slot] != key:
+            slot = (slot + 1) & last
+        return slot
+
+    def _grow(self) -> None:
+        keys, values = self._keys, self._values
+        self._keys = array("Q", bytes(16 * len(keys)))
+        self._values = array("Q", bytes(16 * len(values)))
+        for key, value in zip(keys, values, strict=True):
+            if value:
+                slot = self._slot(key)
+                self._keys[slot], self._values[slot] = key, value
+
+
+def _hash64(record_id: str) -> int:
+    return int.from_bytes(blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
