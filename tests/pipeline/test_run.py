@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from snipmill.config import Config, parse_config
+from snipmill.config import Config, parse_config, render_config
 from snipmill.errors import StoreError
 from snipmill.pipeline.run import Progress, run
 from snipmill.store.run_directory import RunDirectory
@@ -249,3 +249,69 @@ def test_killed_at_any_instant_and_continued(tmp_path: Path, standin: StandIn, a
     killed = RunDirectory(tmp_path / "killed")
     assert_same(whole, killed)
     assert len(standin.requests) <= needed + 4 * kills
+
+
+def test_waves_stop_when_enough_samples_have_passed(tmp_path: Path, standin: StandIn) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 12)
+    waves = "wave = 2\naccept = 2"
+    one, progress = carry_out(config(tmp_path / "one", seeds, standin.url, samples=8, more=waves, concurrency=1))
+    responses = progress.funnel["responses"]
+    assert responses.spared > 0 and responses.spared % 2 == 0
+    assert responses.spared + responses.came_in == 8 * progress.funnel["instructions"].kept
+    many, _ = carry_out(config(tmp_path / "many", seeds, standin.url, samples=8, more=waves, concurrency=32))
+    assert_same(one, many)
+    # Whoever stopped early has had enough, by the end of a whole wave and not before.
+    by_instruction: dict[str, list[dict[str, Any]]] = {}
+    for record in read_lines(one.kept("responses")) + read_lines(one.rejects("responses")):
+        by_instruction.setdefault(record.get("instruction", "?"), []).append(record)
+    accepted = [record["instruction"] for record in read_lines(one.kept("sanitize"))]
+    drawn = {name: max(r["sample"] for r in records) + 1 for name, records in by_instruction.items() if name != "?"}
+    assert all(accepted.count(name) >= 2 for name, number in drawn.items() if number < 6)
+    accounts = one.read_manifest()["accounting"]
+    assert accounts["samples_spared"] == responses.spared
+    assert accounts["response_tokens_without_early_stop"] > accounts["response_tokens"] > 0
+    assert accounts["tokens_per_row"] > 0 and accounts["requests"] == accounts["samples_drawn"] + 24
+
+
+def test_several_samples_of_one_request(tmp_path: Path, standin: StandIn) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 6)
+    settings = config(tmp_path / "run", seeds, standin.url, samples=5, more="per_request = 2\naccept = 0")
+    directory, progress = carry_out(settings)
+    responses = progress.funnel["responses"]
+    assert responses.came_in == 5 * 6 and responses.requests == 3 * 6
+    assert sorted({body.get("n", 1) for body in standin.requests}) == [1, 2]
+    asked, before = len(standin.requests), contents(directory)
+    carry_out(settings)
+    assert len(standin.requests) == asked
+    for name, content in contents(directory).items():
+        assert without_times(content) == without_times(before[name])
+
+
+def test_the_plan_says_what_would_be_done_again(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 6)
+    directory, progress = carry_out(config(tmp_path / "run", seeds, standin.url, max_tokens=40))
+    unfinished = progress.funnel["responses"].rejected["not-finished"]
+    saved = parse_config((directory.path / "config.toml").read_text(), "saved")
+
+    def plan(**changes: Any) -> dict[str, tuple[int, int, int]]:
+        model = msgspec.structs.replace(saved.model, **changes)
+        (tmp_path / "other.toml").write_text(render_config(msgspec.structs.replace(saved, model=model)))
+        done = snipmill("status", directory.path, "--config", tmp_path / "other.toml")
+        assert done.returncode == 0, done.stderr
+        lines = [line.split() for line in done.stderr.splitlines()[-4:]]
+        return {name: (int(there), int(missing), int(follow)) for name, there, missing, follow in lines}
+
+    asked = len(standin.requests)
+    there = plan()
+    assert all(missing == follow == 0 for _, missing, follow in there.values())
+    longer = plan(max_tokens=1536)
+    assert longer["concepts"] == (6, 0, 0) and longer["responses"][:2] == (18 - unfinished, unfinished)
+    assert plan(temperature=0.1) == {
+        "concepts": (0, 6, 0),
+        "instructions": (0, 0, 6),
+        "responses": (0, 0, 18),
+        "execute": (0, 0, 18),
+    }
+    assert len(standin.requests) == asked
+    carry_out(config(tmp_path / "run", seeds, standin.url, max_tokens=1536))
+    assert len(standin.requests) - asked == unfinished

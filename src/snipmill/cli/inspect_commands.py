@@ -12,21 +12,24 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from snipmill import __version__
 from snipmill.cli import options
 from snipmill.cli.display import console, funnel_table
 from snipmill.cli.errors import guarded
+from snipmill.config import load_config
 from snipmill.errors import SnipmillError, UsageError
 from snipmill.llm.client import Client, Server
 from snipmill.llm.embedded import engine_installed
 from snipmill.llm.weights import find_weights
 from snipmill.pipeline.lineage import Ancestor, trace
+from snipmill.pipeline.plan import Plan
 from snipmill.pipeline.status import read_funnel
 from snipmill.sandbox.driver import try_tier
 from snipmill.sandbox.program import TIERS
 from snipmill.store.journal import is_in_use
-from snipmill.store.run_directory import RunDirectory
+from snipmill.store.run_directory import CONFIG, RunDirectory
 
 _PANEL = "Look"
 
@@ -61,8 +64,9 @@ def doctor(base_url: options.BaseUrl = None) -> None:
     healthy = True
     if address:
         try:
-            served = asyncio.run(_served(address))
-            lines.append(("server", f"{address} serves {', '.join(served) or 'no model'}"))
+            for each in options.addresses(address) or ():
+                served = asyncio.run(_served(each))
+                lines.append(("server", f"{each} serves {', '.join(served) or 'no model'}"))
         except SnipmillError as error:
             healthy = False
             lines.append(("server", str(error)))
@@ -86,8 +90,17 @@ async def _served(address: str) -> list[str]:
         return await client.models()
 
 
-def status(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None:
-    """Show a run's funnel so far, also while it runs."""
+def status(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Also look up what is still to be done, and what is there already.")
+    ] = False,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", help="Plan with another configuration than the run's own: what would be done again?"),
+    ] = None,
+) -> None:
+    """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
     directory = RunDirectory(run)
     manifest = directory.read_manifest()
     state = str(manifest.get("status", "unknown"))
@@ -99,6 +112,21 @@ def status(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None
         console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
     else:
         console.print("The data set is not written yet.")
+    if plan or config is not None:
+        _print_plan(directory, manifest, config or str(directory.path / CONFIG))
+
+
+def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str) -> None:
+    config = load_config(path)
+    model = config.model.name or str(manifest.get("model"))
+    tier = str(manifest.get("sandbox_tier")) if config.execute.sandbox == "auto" else config.execute.sandbox
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("stage", "there already", "to be done", "may follow, at most"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for name, stage in Plan(config, directory, model, tier).look().items():
+        table.add_row(name, *(f"{number:,}" for number in (stage.there, stage.missing, stage.may_follow)))
+    console.print(escape(f"\nWith {path}:"))
+    console.print(table)
 
 
 def show(

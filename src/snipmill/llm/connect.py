@@ -79,7 +79,7 @@ def _addresses(table: ModelTable) -> tuple[str, ...]:
     if table.base_url is not None:
         return (table.base_url,) if isinstance(table.base_url, str) else table.base_url
     given = os.environ.get("OPENAI_BASE_URL")
-    return (given,) if given else ()
+    return tuple(part.strip() for part in given.split(",") if part.strip()) if given else ()
 
 
 async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]:

@@ -39,6 +39,27 @@ async def execute(
     return outcome
 
 
+def look_up(
+    record: Response, limits: Limits, tier: str, interpreter: str, journal: Journal[Executed]
+) -> Execution | Reject | None:
+    """What came of a response's program, None where it has to be run."""
+    program = _program(record)
+    if isinstance(program, Reject):
+        return program
+    entry = journal.get(program_id(program, limits, tier, interpreter))
+    return None if entry is None else judge(record, entry.verdict)
+
+
+def _program(record: Response) -> Program | Reject:
+    if record.language != "Python":
+        detail = f"{record.language} cannot be executed here."
+        return Reject(id=record.id, stage=STAGE, reason="unsupported", detail=detail)
+    program = build_program(record.response)
+    if isinstance(program, Malformed):
+        return Reject(id=record.id, stage=STAGE, reason=program.reason, detail=program.detail)
+    return program
+
+
 async def _execute(
     record: Response,
     sandbox: Sandbox,
@@ -47,12 +68,9 @@ async def _execute(
     journal: Journal[Executed],
     count: StageCount,
 ) -> Execution | Reject:
-    if record.language != "Python":
-        detail = f"{record.language} cannot be executed here."
-        return Reject(id=record.id, stage=STAGE, reason="unsupported", detail=detail)
-    program = build_program(record.response)
-    if isinstance(program, Malformed):
-        return Reject(id=record.id, stage=STAGE, reason=program.reason, detail=program.detail)
+    program = _program(record)
+    if isinstance(program, Reject):
+        return program
     key = program_id(program, limits, sandbox.tier, interpreter)
     entry = journal.get(key)
     if entry is None:

@@ -150,6 +150,20 @@ async def generate(
     return [outcomes[key] for key in task.ids]
 
 
+def look_up(
+    stage: Stage[In, Out], record: In, samples: Sequence[int], generation: Generation, journal: Journal[Asked]
+) -> list[Out | Reject] | None:
+    """What came of a task, None where a server has to be asked."""
+    outcomes: list[Out | Reject] = []
+    for key, sample in zip(make_task(stage, record, samples, generation).ids, samples, strict=True):
+        entry = journal.get(key)
+        if entry is None or not _still_good(entry, generation.max_tokens):
+            return None
+        outcome: Out | Reject = _read(stage, record, sample, key, entry.completion or entry.refusal, generation)
+        outcomes.append(outcome)
+    return outcomes
+
+
 def _still_good(entry: Asked, max_tokens: int) -> bool:
     """Whether asking again could not give another text. A refusal may be due to the number of tokens asked for."""
     if entry.completion is None:

@@ -71,14 +71,20 @@ class Journal(Generic[E]):
                 f"Another snipmill works on {self._path} at this moment. Wait for it, or stop it, or choose another output."
             ) from None
         self._read_index()
+        os.ftruncate(self._descriptor, self._end)
         return self
+
+    def open_to_read(self) -> None:
+        """Read a journal, which another process may be writing, as far as it has come; nothing can be appended."""
+        if self._path is not None and self._path.exists():
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._read_index()
 
     def _read_index(self) -> None:
         assert self._path is not None
         for entry, offset, end in _entries(self._path, self._decoder):
             self._offsets.put(entry.id, offset)
             self._end = end
-        os.ftruncate(self._descriptor, self._end)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
