@@ -31,6 +31,7 @@ SERVER = """
         parser.add_argument(name)
     parser.add_argument("--port", type=int)
     parser.add_argument("--enable-prefix-caching", action="store_true")
+    parser.add_argument("--enable-prompt-tokens-details", action="store_true")
     args = parser.parse_args()
     starts = Path(args.model)
     starts.open("a").write(f"{os.getpid()}\\n")

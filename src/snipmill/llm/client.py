@@ -112,7 +112,6 @@ class Client:
         request: Request,
         *,
         seed: int | None = None,
-        timeout: float | None = None,
         on_tokens: Callable[[int], None] = lambda _tokens: None,
     ) -> list[Completion] | Refusal:
         """Ask once.
@@ -120,7 +119,6 @@ class Client:
         Args:
             request: what is asked.
             seed: a sampling seed instead of the request's own.
-            timeout: seconds without a byte after which the server counts as hung; None for the server's own.
             on_tokens: told how many tokens have arrived, as they do.
 
         Raises:
@@ -132,11 +130,8 @@ class Client:
         if streamed:
             body |= {"stream": True, **self._stream_extra}
         path = "completions" if isinstance(request.prompt, str) else "chat/completions"
-        wait = aiohttp.ClientTimeout(
-            total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=timeout if timeout is not None else self.server.timeout
-        )
         try:
-            async with self._session.post(f"{self.url}/{path}", data=_encode(body), timeout=wait) as answer:
+            async with self._session.post(f"{self.url}/{path}", data=_encode(body)) as answer:
                 if answer.status != 200:
                     return classify(answer.status, await answer.read(), answer.headers, self.url, request.model)
                 if not streamed:
@@ -153,7 +148,7 @@ class Client:
         except aiohttp.ClientConnectorError as error:
             raise Unreached(f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
-            raise Hung(f"no byte came for {wait.sock_read:.0f} s") from error
+            raise Hung(f"no byte came for {self.server.timeout:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"{type(error).__name__}: {error}") from error
         except (msgspec.DecodeError, ValueError) as error:

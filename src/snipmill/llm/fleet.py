@@ -25,6 +25,7 @@ from snipmill.records import Completion, Refusal
 
 _TRIES = 60
 _EMPTY_TRIES = 3
+_WATCH_EVERY = 0.5  # seconds between looks for requests that hang
 _FAILURES = 20  # in a row, after which a server is set aside
 _PAUSES = (0.2, 30.0)  # seconds: the first pause of a server that was set aside, and the longest
 _SLACK = 0.1  # share of a server's limit that it may be busier for the sake of a shared prefix
@@ -40,6 +41,23 @@ class Counts:
     set_aside: int = 0
 
 
+@dataclass(eq=False)
+class _Flight:
+    """A request under way, and when its server was last heard of."""
+
+    started: float
+    last: float = 0.0
+    longest: float = 0.0
+    scope: asyncio.Timeout | None = None
+
+    def __post_init__(self) -> None:
+        self.last = self.started
+
+    def heard(self, now: float) -> None:
+        """Something arrived."""
+        self.longest, self.last = max(self.longest, now - self.last), now
+
+
 @dataclass
 class _Member:
     """One server with what is known of it."""
@@ -48,6 +66,7 @@ class _Member:
     limit: Limit
     patience: Patience
     in_flight: int = 0
+    flights: set[_Flight] = field(default_factory=set)
     failures: int = 0
     pause: float = 0.0
     closed_until: float = 0.0
@@ -88,6 +107,7 @@ class Fleet:
         self._arrivals = 0
         self._last_answer = now
         self._last_fault = "no answer"
+        self._watch: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._failure: SnipmillError | None = None
         self.counts = Counts()
@@ -147,29 +167,49 @@ class Fleet:
     async def _ask(self, request: Request, rank: int, seed: int) -> list[Completion] | Refusal:
         member = await self._enter(rank, request.prefix)
         self.counts.requests += 1
-        started = last = time.monotonic()
-        longest = 0.0
+        flight = _Flight(time.monotonic())
 
         def arrived(tokens: int) -> None:
-            nonlocal last, longest
-            now = time.monotonic()
-            longest, last = max(longest, now - last), now
+            flight.heard(time.monotonic())
             member.limit.progress(tokens)
 
         try:
-            answer = await member.client.ask(request, seed=seed, timeout=member.patience.seconds, on_tokens=arrived)
-        except Transient as fault:
-            self._failed(member, fault, started)
-            raise
+            async with asyncio.timeout(None) as flight.scope:
+                member.flights.add(flight)
+                self._watch_for_hangs()
+                answer = await member.client.ask(request, seed=seed, on_tokens=arrived)
+        except (Transient, TimeoutError) as error:
+            fault = error if isinstance(error, Transient) else Hung("no byte came for longer than ever before")
+            self._failed(member, fault, flight.started)
+            raise fault from error
         else:
             now = time.monotonic()
-            member.patience.waited(max(longest, now - last))
+            flight.heard(now)
+            member.patience.waited(flight.longest)
             member.limit.answered(now)
             member.failures, member.pause, self._last_answer = 0, 0.0, now
             return answer
         finally:
+            member.flights.discard(flight)
             member.in_flight -= 1
             self._dispatch()
+
+    def _watch_for_hangs(self) -> None:
+        """Leave requests that have been silent for too long, by what is known now and not when they began."""
+        if self._watch is not None:
+            return
+        self._watch = asyncio.get_running_loop().call_later(_WATCH_EVERY, self._leave_hung)
+
+    def _leave_hung(self) -> None:
+        now = time.monotonic()
+        for member in self._members:
+            patience = member.patience.seconds
+            for flight in member.flights:
+                if now - flight.last > patience and flight.scope is not None:
+                    flight.scope.reschedule(asyncio.get_running_loop().time())
+        self._watch = None
+        if self.in_flight:
+            self._watch_for_hangs()
 
     def _failed(self, member: _Member, fault: Transient, started: float) -> None:
         now = time.monotonic()

@@ -2,7 +2,7 @@
 
 A round is as many answers as requests may be in flight. The limit doubles from round to round while a round brings a
 tenth more tokens per second than the best before it; then it rests a quarter above that best, so that the server always
-has a next request at hand, and looks upwards again from time to time. Overload (429, 503, or a tenth of a round hung)
+has a next request at hand, and looks upwards again from time to time. Overload (429, 503, or a quarter of a round hung)
 takes a third away, once per round. No clock of its own and no IO: times are given.
 """
 
@@ -80,7 +80,7 @@ class Limit:
     def hung(self, in_flight: int) -> None:
         """A request was given up. One may be an accident; many say that the server cannot keep up."""
         self._hung += 1
-        if self._hung > max(2, self.value // 10):
+        if self._hung > max(4, (self._answers + self._hung) // 4):
             self.overloaded(in_flight)
 
     def overloaded(self, in_flight: int) -> None:

@@ -9,13 +9,14 @@ _SEEN = 256
 _ENOUGH = 16
 _FACTOR = 5.0
 _AT_LEAST = 2.0
+_STRETCH = 4.0
 
 
 class Patience:
     """The time without a byte after which a request counts as hung.
 
-    Five times the longest wait among the last 256, doubled after each hang until an answer comes; never more than `most`
-    seconds, and `most` until there are 16 answers to judge by.
+    Five times the longest wait among the last 256, up to four times that after hangs with no answer between them; never
+    more than `most` seconds, and `most` until there are 16 answers to judge by.
     """
 
     def __init__(self, most: float) -> None:
@@ -35,7 +36,7 @@ class Patience:
 
     def hung(self) -> None:
         """A request was given up."""
-        self._stretch *= 2
+        self._stretch = min(2 * self._stretch, _STRETCH)
 
     @property
     def seconds(self) -> float:
@@ -46,7 +47,8 @@ class Patience:
 
 
 def backoff(attempt: int) -> float:
-    """Seconds before try number `attempt` (from 1): exponential with full jitter. Not a draw of any record."""
-    if attempt == 1:
-        return random.uniform(0.02, 0.1)  # most often a kept connection that the server had dropped
-    return random.uniform(0.1, 1.0) * min(0.25 * 2.0 ** min(attempt, 10), 20.0)
+    """Seconds before try number `attempt` (from 1): exponential up to 4, with full jitter. Not a draw of any record.
+
+    It need not be long: a server that only fails is set aside as a whole.
+    """
+    return random.uniform(0.1, 1.0) * min(0.1 * 2.0 ** min(attempt - 1, 6), 4.0)

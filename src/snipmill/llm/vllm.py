@@ -56,7 +56,7 @@ async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
         raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or the folder of one.')
     port, key = _free_port(), secrets.token_hex(16)
     python = table.serve_python or sys.executable
-    ours = ("--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching")
+    ours = ("--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching", "--enable-prompt-tokens-details")
     command = [python, "-m", _MODULE, "--model", table.name, *ours, *table.serve_args]
     server = Server(f"http://127.0.0.1:{port}/v1", key, timeout=table.timeout, stream=table.stream)
     dead: asyncio.Future[SnipmillError] = asyncio.get_running_loop().create_future()
