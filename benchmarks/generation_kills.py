@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import signal
 import subprocess
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=40)
     args = parser.parse_args()
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # a killed client is no news here
     draw = random.Random(0)
     same = kills = again = 0
     with tempfile.TemporaryDirectory() as temporary, StandIn() as server:
