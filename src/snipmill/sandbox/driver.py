@@ -11,13 +11,19 @@ import asyncio
 import os
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
+from typing import TypeVar
+
+import msgspec
 
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
-from snipmill.sandbox.program import TIERS, Limits, Program
+from snipmill.sandbox.program import TIERS, Limits, Program, Trial, UnitOutcome
 from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, open_slot
+
+T = TypeVar("T")
 
 # Imports what no fork server has loaded: Python's own files must be readable behind the walls.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
@@ -70,6 +76,7 @@ class Sandbox:
         self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
+        self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
         self.tier = await choose_tier(self.tier, self._limits, self._interpreter)
@@ -90,6 +97,37 @@ class Sandbox:
         Raises:
             SandboxError: the sandbox itself failed several times in a row.
         """
+        try:
+            return await self._with_slot(lambda slot, again: slot.run(program, careful=again))
+        except SlotLost as lost:
+            return self._sandbox_error(str(lost))
+
+    async def try_units(self, trial: Trial) -> list[UnitOutcome]:
+        """What came of each unit of a trial, in their order; one that took the process along is an error or a timeout.
+
+        Units behind it are tried again in a new process.
+
+        Raises:
+            SandboxError: the sandbox itself failed several times in a row.
+        """
+        outcomes: list[UnitOutcome] = []
+        while len(outcomes) < len(trial.units):
+            rest = msgspec.structs.replace(trial, units=trial.units[len(outcomes) :])
+            begun = len(outcomes)
+            self.processes += 1
+            try:
+                found = await self._with_slot(partial(_try_units, rest))
+            except SlotLost as lost:
+                self._sandbox_error(str(lost))
+                found = []
+            for outcome in found:
+                outcomes.append(msgspec.structs.replace(outcome, place=begun + outcome.place))
+            if len(found) < len(rest.units):
+                outcomes.append(UnitOutcome(place=len(outcomes), status="error", value="ended"))
+        return outcomes
+
+    async def _with_slot(self, work: Callable[[Slot, bool], Awaitable[T]]) -> T:
+        """Work with a free slot, and once more with a new one where it is lost."""
         slot = await self._free.get()
         try:
             for attempt in (1, 2):
@@ -99,20 +137,16 @@ class Sandbox:
                     )
                     self._slots.add(slot)
                 try:
-                    verdict = await slot.run(program, careful=attempt == 2)
-                except SlotLost as lost:
+                    result = await work(slot, attempt == 2)
+                except BaseException as error:
+                    # Lost, or cancelled with a program still running: the slot would answer out of turn.
                     self._discard(slot)
                     slot = None
-                    if attempt == 2:
-                        return self._sandbox_error(str(lost))
-                except BaseException:
-                    # Cancelled with a program still running: the slot would answer out of turn.
-                    self._discard(slot)
-                    slot = None
-                    raise
+                    if attempt == 2 or not isinstance(error, SlotLost):
+                        raise
                 else:
                     self._errors_in_a_row = 0
-                    return verdict
+                    return result
             raise AssertionError("unreachable")
         finally:
             self._free.put_nowait(slot)
@@ -144,6 +178,10 @@ class Sandbox:
                 "See `snipmill doctor`; what was done so far is kept."
             )
         return Verdict(status="sandbox-error", tier=self.tier, detail=detail)
+
+
+async def _try_units(trial: Trial, slot: Slot, _again: bool) -> list[UnitOutcome]:
+    return await slot.try_units(trial)
 
 
 def time_bound(programs: int, limits: Limits, workers: int) -> float:

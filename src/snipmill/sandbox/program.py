@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 TIERS = ("namespaces", "uid", "landlock", "seatbelt", "none")  # from the strongest to none at all
@@ -16,6 +18,49 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     tests_line: int | None = None
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to an implementation that stands already.
+
+    `setup` is run first; then `value`, an expression, is compared with `expected` by `==`, or, where there is no value,
+    `check` must be true. With `program` the unit is a whole program, judged as strictly as a program alone.
+    """
+
+    setup: str = ""
+    value: str | None = None
+    expected: str | None = None
+    check: str | None = None
+    program: Program | None = None
+    trace: bool = False
+
+
+UnitStatus = Literal["passed", "failed", "error", "timeout"]
+
+
+class UnitOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What came of a unit. `value` shows what was computed in a form that equal values share, or the exception's type.
+
+    `lines` and `jumps` are those of a traced program: lines that ran, and pairs of lines that ran after each other.
+    """
+
+    place: int
+    status: UnitStatus
+    value: str = ""
+    lines: list[int] = []
+    jumps: list[tuple[int, int]] = []
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """An implementation, and units that are tried on it one after the other in one process, each for `unit_timeout` s.
+
+    Each unit has a copy of the implementation's names, so that none sees what another one defines. What the implementation
+    itself keeps between calls is shared: a trial is evidence beside a program's own verdict, never in place of it.
+    """
+
+    source: str
+    units: tuple[Unit, ...]
+    unit_timeout: float = 1.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

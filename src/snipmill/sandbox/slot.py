@@ -21,11 +21,18 @@ from snipmill.errors import SandboxError
 from snipmill.records import Verdict
 from snipmill.sandbox.cgroup import Cgroup, make_cgroup
 from snipmill.sandbox.interpreter import readable_paths
-from snipmill.sandbox.program import Limits, Program
+from snipmill.sandbox.program import Limits, Program, Trial, UnitOutcome
 
 _CHILD = Path(__file__).parent / "child"
 START_TIMEOUT = 60.0
 _VERDICT = msgspec.json.Decoder(Verdict)
+
+
+class _Outcomes(msgspec.Struct):
+    units: list[UnitOutcome] = []
+
+
+_OUTCOMES = msgspec.json.Decoder(_Outcomes)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
@@ -64,16 +71,28 @@ class Slot:
         Raises:
             SlotLost: no verdict came within the program's own deadline and a grace.
         """
-        job = {"source": program.source, "tests_line": program.tests_line, "careful": careful}
-        try:
-            async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
-                await self._send(job)
-                verdict = _VERDICT.decode(await self._receive())
-        except (TimeoutError, OSError, ValueError) as error:
-            raise SlotLost(str(error) or type(error).__name__) from error
+        verdict = _VERDICT.decode(
+            await self._do({"source": program.source, "tests_line": program.tests_line, "careful": careful})
+        )
         if self._cgroup is not None and verdict.status in ("killed", "failed") and self._cgroup.ran_out_of_memory():
             return msgspec.structs.replace(verdict, status="memory", detail="its processes together ran out of memory")
         return verdict
+
+    async def try_units(self, trial: Trial) -> list[UnitOutcome]:
+        """The outcomes of a trial's units, as far as they came before the process ended.
+
+        Raises:
+            SlotLost: no answer came within the limits.
+        """
+        return _OUTCOMES.decode(await self._do({**msgspec.to_builtins(trial), "careful": True})).units
+
+    async def _do(self, job: dict[str, Any]) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
+                await self._send(job)
+                return await self._receive()
+        except (TimeoutError, OSError, ValueError) as error:
+            raise SlotLost(str(error) or type(error).__name__) from error
 
     async def _send(self, message: Any) -> None:
         # ASCII with escapes: a lone surrogate in a program's text must not break the pipe.

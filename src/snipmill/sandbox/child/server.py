@@ -24,6 +24,7 @@ from snipmill.sandbox.child import isolation, linux
 from snipmill.sandbox.child.harness import Checks, Failure, compile_checked, run_program, show
 from snipmill.sandbox.child.instrument import compile_program
 from snipmill.sandbox.child.isolation import Limits, StepFailed, Walls
+from snipmill.sandbox.child.units import run_units
 from snipmill.sandbox.child.watch import ProcessWatch
 
 _REPORT_LIMIT = 1 << 20
@@ -109,7 +110,7 @@ class _Server:
         """
         started = time.monotonic()
         compiled = None
-        if not job["careful"] and len(job["source"]) <= _COMPILED_HERE:
+        if "units" not in job and not job["careful"] and len(job["source"]) <= _COMPILED_HERE:
             try:
                 compiled = compile_checked(job["source"], job["tests_line"])
             except Failure as failure:
@@ -175,7 +176,15 @@ class _Server:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
         sys.path[0] = work
         original = os.getpid()
-        result = run_program(job["source"], job["tests_line"], compiled)
+        if "units" in job:
+
+            def tell(outcome: list[Any]) -> None:
+                if os.getpid() == original:
+                    _write(report, outcome)
+
+            result = run_units(job["source"], job["units"], job["unit_timeout"], tell)
+        else:
+            result = run_program(job["source"], job["tests_line"], compiled)
         if os.getpid() != original:  # a fork that the program made ran on to here: it has no say
             os._exit(0)
         try:
@@ -183,10 +192,14 @@ class _Server:
             sys.stderr.flush()
         except (OSError, ValueError):
             pass
-        body = json.dumps(result).encode("ascii")[:_REPORT_LIMIT]
-        while body:
-            body = body[os.write(report, body) :]
+        _write(report, result)
         os._exit(0)
+
+
+def _write(report: int, message: Any) -> None:
+    body = json.dumps(message).encode("ascii")[:_REPORT_LIMIT] + b"\n"
+    while body:
+        body = body[os.write(report, body) :]
 
 
 def hide_ourselves() -> list[ModuleType]:
@@ -224,8 +237,10 @@ class _Supervision:
 
     def __init__(self, pid: int, report: int, output: int, limits: Limits, started: float) -> None:
         self._pid = pid
-        self._report = report
+        self._report_end = report
         self._output = output
+        self._report: Any = None
+        self._units: list[Any] = []
         self._limits = limits
         self._started = started
         self._report_body = b""
@@ -243,7 +258,10 @@ class _Supervision:
             process.kill()
             _, status, usage = os.wait4(self._pid, 0)
             process.close()
+        self._read_report()
         verdict = self._verdict(os.waitstatus_to_exitcode(status))
+        if self._units:
+            verdict["units"] = self._units
         verdict["wall_ms"] = round((time.monotonic() - self._started) * 1000, 3)
         verdict["cpu_ms"] = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
         verdict["peak_memory"] = usage.ru_maxrss * 1024
@@ -254,7 +272,7 @@ class _Supervision:
     def _loop(self, ended: int) -> None:
         deadline = self._started + self._limits.timeout
         poll = select.poll()
-        for descriptor in (self._report, self._output, ended):
+        for descriptor in (self._report_end, self._output, ended):
             poll.register(descriptor, select.POLLIN)
         while True:
             remaining = deadline - time.monotonic()
@@ -273,7 +291,7 @@ class _Supervision:
 
     def _drain(self) -> None:
         """The program and all its children are gone: what they wrote is in the pipes, and then these end."""
-        for descriptor in (self._report, self._output):
+        for descriptor in (self._report_end, self._output):
             os.set_blocking(descriptor, False)
             try:
                 while self._read(descriptor):
@@ -283,7 +301,7 @@ class _Supervision:
 
     def _read(self, descriptor: int) -> bool:
         chunk = os.read(descriptor, 65536)
-        if descriptor == self._report:
+        if descriptor == self._report_end:
             if len(self._report_body) <= _REPORT_LIMIT:
                 self._report_body += chunk
         else:
@@ -293,17 +311,25 @@ class _Supervision:
             self._tail = (self._tail + chunk)[-_KEEP:] if self._written > _KEEP else b""
         return bool(chunk)
 
+    def _read_report(self) -> None:
+        """Lines of JSON: lists are outcomes of units, as far as it came; the object is the verdict."""
+        for line in self._report_body.split(b"\n"):
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, list):
+                self._units.append(message)
+            else:
+                self._report = message
+
     def _verdict(self, exit_code: int) -> dict[str, Any]:
         if self._stopped_for == "timeout":
             return {"status": "timeout", "detail": f"not finished after {self._limits.timeout:g} s"}
         if self._stopped_for:
             return {"status": "output-limit", "detail": f"wrote more than {self._limits.output} bytes"}
-        try:
-            report = json.loads(self._report_body)
-        except ValueError:
-            report = None
-        if isinstance(report, dict) and exit_code == 0:
-            return report
+        if isinstance(self._report, dict) and exit_code == 0:
+            return self._report
         if exit_code < 0:
             number = -exit_code
             if number == signal.SIGXCPU:

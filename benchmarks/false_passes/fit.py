@@ -1,0 +1,148 @@
+"""How good is each filter, and what is the evidence worth? Replays evidence.json in seconds.
+
+    python benchmarks/false_passes/fit.py [--weights]
+
+For each filter: rows kept (one for each task), how many fail the hidden tests (false passes), and the right rows. Confidence is
+cross-validated: each task's samples are judged by weights fitted on all other tasks. `--weights` prints the table for
+src/snipmill/verify/confidence.py, fitted on all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snipmill.verify.agreement import Support
+from snipmill.verify.confidence import features
+
+HERE = Path(__file__).parent
+RIDGE = 3.0
+Samples = list[dict[str, Any]]
+FIELDS = set(Support.__dataclass_fields__)
+
+
+def load() -> Samples:
+    """All samples, each with its task and its features."""
+    samples = []
+    for task in json.loads((HERE / "evidence.json").read_text()):
+        for sample in task["samples"]:
+            fields = {name: value for name, value in sample.items() if name in FIELDS}
+            support = Support(**{**fields, "passed": sample["passed_share"]})
+            strength = sample["recompute"]["strength"] or {}
+            mutation = strength["killed"] / strength["mutants"] if strength.get("mutants") else None
+            found = features(support, passed=sample["passed"], mutation=mutation)
+            samples.append({**sample, "task": task["task"], "features": found, "support": support})
+    return samples
+
+
+def fit(samples: Samples) -> NDArray[np.float64]:
+    """Weights by ridge-penalised logistic regression (Newton's method); the constant is not penalised."""
+    x = np.array([list(sample["features"].values()) for sample in samples])
+    y = np.array([float(sample["right"]) for sample in samples])
+    penalty = np.full(x.shape[1], RIDGE)
+    penalty[0] = 1e-3
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-x @ weights))
+        gradient = x.T @ (p - y) + penalty * weights
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
+        weights -= np.linalg.solve(hessian, gradient)
+    return weights
+
+
+def cross_validated(samples: Samples) -> list[float]:
+    """Each sample's confidence by weights that have not seen its task."""
+    by_task = {}
+    for task in {sample["task"] for sample in samples}:
+        by_task[task] = fit([sample for sample in samples if sample["task"] != task])
+    found = []
+    for sample in samples:
+        score = float(np.dot(list(sample["features"].values()), by_task[sample["task"]]))
+        found.append(1 / (1 + np.exp(-score)))
+    return found
+
+
+def expected(samples: Samples, keep: Callable[[dict[str, Any]], bool]) -> tuple[int, float]:
+    """Tasks with a row, and right rows to be expected, where one of those kept is drawn for each task."""
+    rows: dict[str, list[bool]] = {}
+    for sample in samples:
+        if keep(sample):
+            rows.setdefault(sample["task"], []).append(sample["right"])
+    return len(rows), sum(sum(rights) / len(rights) for rights in rows.values())
+
+
+def report(name: str, rows: int, right: float, tasks: int) -> None:
+    share = (rows - right) / rows if rows else 0.0
+    print(f"{name:58} {rows:4} rows {rows / tasks:6.0%}   {right:5.1f} right   {share:6.1%} false")
+
+
+def curve(samples: Samples, scores: list[float], able: Callable[[dict[str, Any]], bool]) -> list[tuple[float, bool]]:
+    """The best sample of each task that can be kept, from the most to the least confident."""
+    best: dict[str, tuple[float, bool]] = {}
+    for sample, score in zip(samples, scores, strict=True):
+        if able(sample) and score > best.get(sample["task"], (-1.0, False))[0]:
+            best[sample["task"]] = (score, sample["right"])
+    return sorted(best.values(), reverse=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", action="store_true")
+    args = parser.parse_args()
+    samples = load()
+    if args.weights:
+        for name, weight in zip(samples[0]["features"], fit(samples), strict=True):
+            print(f'    "{name}": {weight:.3f},')
+        return
+    tasks = len({sample["task"] for sample in samples})
+    right_tasks = len({sample["task"] for sample in samples if sample["right"]})
+    right = sum(sample["right"] for sample in samples)
+    print(f"{tasks} tasks, {len(samples)} samples, {right} right, {right_tasks} tasks with a right sample")
+    trues = sum(s["own_true"] for s in samples if s["right"])
+    asked = sum(s["own_true"] + s["own_false"] for s in samples if s["right"])
+    print(f"{trues / asked:.0%} of the assertions that were written for right code hold for it\n")
+    filters: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "(a) raises nothing, as the original": lambda s: s["exit_zero"],
+        "(b) strict verdict": lambda s: s["passed"],
+        "(c) strict verdict, one more implementation agrees": lambda s: s["passed"] and s["group"] >= 2,
+        "(c) repaired tests hold, one more implementation agrees": lambda s: s["recompute"]["holds"] and s["group"] >= 2,
+        "(c) repaired tests hold, two more agree": lambda s: s["recompute"]["holds"] and s["group"] >= 3,
+        "(d) the same, and mutation score at least 0.8": lambda s: (
+            s["recompute"]["holds"] and s["group"] >= 2 and s["features"]["mutation score"] >= 0.8
+        ),
+    }
+    for name, keep in filters.items():
+        report(name, *expected(samples, keep), tasks)
+    scores = cross_validated(samples)
+    print("\nby confidence, cross-validated, best of each task whose tests hold after repair:")
+    ranked = curve(samples, scores, lambda s: s["recompute"]["holds"])
+    for threshold in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.0):
+        kept = [truth for score, truth in ranked if score >= threshold]
+        report(f"    confidence at least {threshold}", len(kept), sum(kept), tasks)
+    rows, good = expected(samples, filters["(a) raises nothing, as the original"])
+    false_rate = (rows - good) / rows
+    most = max((n for n in range(1, len(ranked) + 1) if 1 - sum(t for _, t in ranked[:n]) / n <= false_rate), default=0)
+    print(f"\nat the false-pass rate of (a), {false_rate:.1%}: {sum(t for _, t in ranked[:most])} right rows against {good:.1f}")
+    same = ranked[: rows]
+    print(f"at the coverage of (a), {rows} rows: {rows - sum(t for _, t in same)} false against {rows - good:.1f}")
+    order = np.argsort(scores)
+    truth = np.array([sample["right"] for sample in samples])[order]
+    ranks = np.arange(1, len(truth) + 1)
+    positives = truth.sum()
+    area = (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(truth) - positives))
+    print(f"area under the ROC curve over all samples: {area:.3f}")
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        inside = [(score, s["right"]) for score, s in zip(scores, samples, strict=True) if low <= score < low + 0.2]
+        if inside:
+            said, was = np.mean([a for a, _ in inside]), np.mean([b for _, b in inside])
+            print(f"    said {said:.2f}, was {was:.2f} ({len(inside)} samples)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Record the samples of the false-pass benchmark: from the journal of a sampling to one committed file.
+
+    python benchmarks/false_passes/tasks.py ../shared/benchmarks/sanitized-mbpp.json > instructions.jsonl
+    snipmill responses instructions.jsonl -o responses.jsonl --samples 8 --temperature 0.6 --max-tokens 450 \\
+        --draws 1 --shots 1 --fewshot benchmarks/false_passes/bank --concurrency 4
+    python benchmarks/false_passes/record.py instructions.jsonl responses.jsonl.journal.jsonl
+
+The second command is the long one, and continues where it was stopped. Written are the tasks that have all their samples.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+from snipmill.config import Config, GenerateTable, ModelTable, ShotsTable
+from snipmill.pipeline.generate import look_up
+from snipmill.pipeline.settings import generations
+from snipmill.prompts.responses import STAGE
+from snipmill.records import Instruction, Response
+from snipmill.store.journal import Asked, Journal
+from snipmill.store.jsonl import read_records
+
+SAMPLES = 8
+MODEL = "Qwen2.5-Coder-0.5B-Instruct-Q4_K_M"
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Write recorded.jsonl.gz beside this file."""
+    config = Config(
+        model=ModelTable(temperature=0.6, max_tokens=450),
+        generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(HERE / "bank")),
+    )
+    generation = generations(config, MODEL)[STAGE.name]
+    journal = Journal(Path(sys.argv[2]), Asked)
+    journal.open_to_read()
+    tasks = samples = 0
+    lines = []
+    for record in read_records(sys.argv[1], Instruction, "record"):
+        assert isinstance(record, Instruction)
+        answers = [look_up(STAGE, record, (sample,), generation, journal) for sample in range(SAMPLES)]
+        if None in answers:
+            continue
+        tasks += 1
+        for sample, answer in enumerate(answers):
+            response = answer[0].response if answer and isinstance(answer[0], Response) else None
+            samples += response is not None
+            lines.append(
+                json.dumps(
+                    {"task": record.id, "instruction": record.instruction, "sample": sample, "response": response}
+                )
+            )
+    (HERE / "recorded.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
+    print(f"{tasks} tasks, {samples} well-formed of {tasks * SAMPLES} samples")
+
+
+if __name__ == "__main__":
+    main()

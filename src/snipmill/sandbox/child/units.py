@@ -1,0 +1,150 @@
+"""Tries many units on one implementation, in one process: each in a copy of its names, each with a time limit.
+
+An outcome is told as soon as it is known, so that a unit that ends the process takes only itself along. Does not cover
+isolation, or what the outcomes mean.
+"""
+
+from __future__ import annotations
+
+import builtins
+import linecache
+import signal
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from snipmill.sandbox.child.harness import FILENAME, run_program, show
+
+_REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
+_DEPTH = 6
+
+
+class _TimeUp(BaseException):
+    """The unit has had its time."""
+
+
+def run_units(
+    source: str, units: list[dict[str, Any]], seconds: float, tell: Callable[[list[Any]], None]
+) -> dict[str, Any]:
+    """Try all units.
+
+    Args:
+        source: the implementation; where it cannot be run, every unit is an error.
+        units: fields of `sandbox.program.Unit`.
+        seconds: wall time for each.
+        tell: takes [place, status, value, lines, jumps] of each unit.
+    """
+    signal.signal(signal.SIGALRM, _ring)
+    module = types.ModuleType("__main__")
+    module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
+    sys.modules["__main__"] = module
+    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    status, problem = _limited(seconds, lambda: _stand(source, module.__dict__))
+    for place, unit in enumerate(units):
+        if status != "passed":
+            tell([place, "timeout" if status == "timeout" else "error", problem])
+            continue
+        sys.modules["__main__"] = module
+        recorder = _Recorder(unit["program"]["tests_line"]) if unit["trace"] else None
+        if unit["program"] is not None:
+            outcome = _limited(seconds, lambda unit=unit, r=recorder: _program(unit["program"], r))  # type: ignore[misc]
+        else:
+            names = dict(module.__dict__)
+            outcome = _limited(seconds, lambda unit=unit, names=names: _ask(unit, names))  # type: ignore[misc]
+        seen = [sorted(recorder.lines), sorted(recorder.jumps)] if recorder is not None else []
+        tell([place, *outcome, *seen])
+    return {"status": "passed", "detail": ""}
+
+
+def _ring(_number: int, _frame: Any) -> None:
+    raise _TimeUp
+
+
+def _limited(seconds: float, action: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """Do something for a limited time; whatever it raises is an outcome."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
+        try:
+            return action()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            sys.settrace(None)
+    except _TimeUp:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return "timeout", ""
+    except AssertionError:
+        return "failed", ""
+    except BaseException as error:  # anything that model-written code can raise
+        return "error", type(error).__name__
+
+
+def _stand(source: str, names: dict[str, Any]) -> tuple[str, str]:
+    exec(compile(source, FILENAME, "exec"), names)
+    return "passed", ""
+
+
+def _ask(unit: dict[str, Any], names: dict[str, Any]) -> tuple[str, str]:
+    if unit["setup"]:
+        exec(compile(unit["setup"], "unit.py", "exec"), names)
+    if unit["value"] is None:
+        if unit["check"] is None:
+            return "passed", ""
+        return ("passed" if eval(unit["check"], names) else "failed"), ""
+    value = eval(unit["value"], names)
+    shown = canonical(value)  # before the comparison, which might change it
+    if unit["expected"] is None:
+        return "passed", shown
+    return ("passed" if value == eval(unit["expected"], names) else "failed"), shown
+
+
+def _program(program: dict[str, Any], recorder: _Recorder | None) -> tuple[str, str]:
+    if recorder is not None:
+        sys.settrace(recorder.enter)
+    report = run_program(program["source"], program["tests_line"])
+    return ("passed" if report["status"] == "passed" else "failed"), report["status"]
+
+
+def canonical(value: object, depth: int = _DEPTH) -> str:
+    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return repr(int(value))
+    if isinstance(value, bool):
+        return repr(int(value))
+    if depth > 0:
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            inner = ", ".join(canonical(item, depth - 1) for item in value[:200])
+            return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
+        if type(value) in (set, frozenset):
+            return "{" + ", ".join(sorted(canonical(item, depth - 1) for item in value)) + "}"  # type: ignore[attr-defined]
+        if type(value) is dict:
+            items = (f"{canonical(key, depth - 1)}: {canonical(item, depth - 1)}" for key, item in value.items())
+            return "{" + ", ".join(sorted(items)) + "}"
+    return show(value)
+
+
+class _Recorder:
+    """Which lines of a program's implementation ran, and which after which."""
+
+    def __init__(self, tests_line: int) -> None:
+        self.lines: set[int] = set()
+        self.jumps: set[tuple[int, int]] = set()
+        self._tests_line = tests_line
+        self._last: dict[int, int] = {}
+
+    def enter(self, frame: types.FrameType, _event: str, _argument: Any) -> Any:
+        """A trace function: follows frames of the implementation alone."""
+        if frame.f_code.co_filename != FILENAME or frame.f_code.co_firstlineno >= self._tests_line:
+            return None
+        self._last[id(frame)] = 0
+        return self._step
+
+    def _step(self, frame: types.FrameType, event: str, _argument: Any) -> Any:
+        key = id(frame)
+        if event == "line" and frame.f_lineno < self._tests_line:
+            self.lines.add(frame.f_lineno)
+            self.jumps.add((self._last.get(key, 0), frame.f_lineno))
+            self._last[key] = frame.f_lineno
+        elif event == "return":
+            self.jumps.add((self._last.pop(key, 0), 0))
+        return self._step

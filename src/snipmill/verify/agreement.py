@@ -1,0 +1,256 @@
+"""Dual execution agreement (CodeT, Chen et al. 2022), over single assertions and the values that they compute.
+
+Every distinct implementation of an instruction is asked every distinct assertion of all its samples, in one trial for each
+implementation. What independent implementations compute alike is likely right; an assertion that they contradict is likely
+wrong. Duplicates count once. Does not cover running the trials (`pipeline`), or how much the evidence weighs (`confidence`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from snipmill.sandbox.program import Trial, Unit, UnitOutcome
+from snipmill.verify.interface import Signature, align, interface, used_names
+from snipmill.verify.normal import normal_form
+from snipmill.verify.units import Assertion, assertions
+
+MOST_ASSERTIONS = 80
+_WRONG = ("error", "timeout")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One response: its code, its tests, and whether its own program passed."""
+
+    id: str
+    implementation: str
+    tests: str
+    passed: bool
+
+
+@dataclass
+class _Implementation:
+    code: str
+    offers: dict[str, Signature | None]
+    entries: frozenset[str] = frozenset()
+    samples: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Question:
+    """A distinct assertion, with the samples that make it."""
+
+    assertion: Assertion
+    implementation: int
+    samples: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Support:
+    """What speaks for and against one sample.
+
+    Attributes:
+        own_true: its own assertions that hold for its implementation.
+        own_false: those that do not.
+        contradicted: its own assertions that hold, and that the majority of implementations contradicts.
+        endorsed: its own assertions whose expected value at least one other implementation computes too.
+        group: distinct implementations, its own among them, that compute the same wherever both can be asked.
+        share: share of all samples that are in this group, copies included.
+        values: how many different values it computes over all questions; one that always answers None says little.
+        agreement: mean share of the other distinct implementations that compute the same, over all questions.
+        foreign_true: assertions of other implementations' samples that hold for it.
+        foreign: assertions of other implementations' samples that it could be asked.
+        implementations: distinct implementations of the instruction.
+        passed: share of the instruction's samples whose own program passed.
+    """
+
+    own_true: int = 0
+    own_false: int = 0
+    contradicted: int = 0
+    endorsed: int = 0
+    group: int = 1
+    share: float = 0.0
+    values: int = 0
+    agreement: float = 0.0
+    foreign_true: int = 0
+    foreign: int = 0
+    implementations: int = 1
+    passed: float = 0.0
+
+
+class Agreement:
+    """The crosswise evidence on the samples of one instruction.
+
+    First `trials` are to be run, then `weigh` reads their outcomes.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = list(samples)
+        self._implementations: list[_Implementation] = []
+        self._of_sample: list[int] = []
+        self._questions: list[_Question] = []
+        self._own: list[list[int]] = []
+        self._asked: list[list[Assertion]] = []
+        self._values: list[dict[int, UnitOutcome]] = []
+        self.pairs = self.alignable = 0
+        self._gather()
+        self._placed: list[list[int]] = []
+        self.trials: list[Trial] = [self._trial(number) for number in range(len(self._implementations))]
+
+    def _gather(self) -> None:
+        forms: dict[str, int] = {}
+        tests = [assertions(sample.tests) for sample in self.samples]
+        for number, sample in enumerate(self.samples):
+            form = normal_form(sample.implementation)
+            if form not in forms:
+                forms[form] = len(self._implementations)
+                self._implementations.append(_Implementation(sample.implementation, interface(sample.implementation)))
+            self._of_sample.append(forms[form])
+            self._implementations[forms[form]].samples.append(number)
+        places: dict[str, int] = {}
+        for number, sample in enumerate(self.samples):
+            offers = interface(sample.implementation)
+            used = used_names(offers, tests[number])
+            implementation = self._implementations[self._of_sample[number]]
+            if implementation.samples[0] == number:
+                implementation.entries = used
+            mine: list[int] = []
+            asked: list[Assertion] = []
+            for assertion in tests[number]:
+                if not assertion.names & offers.keys():
+                    continue  # it asks nothing of the implementation
+                key = _common_key(assertion.key, used)
+                if key not in places:
+                    if len(self._questions) == MOST_ASSERTIONS:
+                        continue
+                    places[key] = len(self._questions)
+                    self._questions.append(_Question(assertion, number))
+                self._questions[places[key]].samples.append(number)
+                mine.append(places[key])
+                asked.append(assertion)
+            self._own.append(mine)
+            self._asked.append(asked)
+
+    def _trial(self, number: int) -> Trial:
+        """All questions that can be put to an implementation."""
+        implementation = self._implementations[number]
+        units: list[Unit] = []
+        placed: list[int] = []
+        for place, question in enumerate(self._questions):
+            own = interface(self.samples[question.implementation].implementation)
+            self.pairs += 1
+            fitted = align(question.assertion, own, implementation.offers, implementation.entries)
+            if fitted is not None:
+                self.alignable += 1
+                units.append(fitted.unit)
+                placed.append(place)
+        self._placed.append(placed)
+        return Trial(source=implementation.code, units=tuple(units))
+
+    def take(self, outcomes: Sequence[Sequence[UnitOutcome]]) -> None:
+        """Take the outcomes of the trials in."""
+        self._values = [
+            dict(zip(placed, found, strict=True)) for placed, found in zip(self._placed, outcomes, strict=True)
+        ]
+
+    def _value(self, implementation: int, question: int) -> str | None:
+        """What an implementation computes for a question; None where it cannot be asked."""
+        outcome = self._values[implementation].get(question)
+        if outcome is None:
+            return None
+        if outcome.status in _WRONG:
+            return f"!{implementation}"  # failures are not alike
+        return outcome.value or outcome.status
+
+    def majority(self, question: int) -> tuple[str, int, int] | None:
+        """The value that most implementations compute: (value, how many, of how many asked); None where there is a tie."""
+        asked = range(len(self._implementations))
+        values = [value for number in asked if (value := self._value(number, question)) is not None]
+        counts = Counter(value for value in values if not value.startswith("!")).most_common(2)
+        if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
+            return None
+        return (*counts[0], len(values))
+
+    def holds_for_majority(self, question: int) -> bool | None:
+        """Whether an assertion holds for the value that most implementations compute; None where there is no majority of two."""
+        best = self.majority(question)
+        if best is None or best[1] < 2 or 2 * best[1] <= best[2]:
+            return None
+        for number in range(len(self._implementations)):
+            if self._value(number, question) == best[0]:
+                return self._values[number][question].status == "passed"
+        return None
+
+    def own_assertions(self, sample: int) -> list[tuple[Assertion, bool, bool | None]]:
+        """A sample's own assertions: (assertion, whether it holds for its code, whether it holds for the majority)."""
+        implementation = self._of_sample[sample]
+        found = []
+        for place, assertion in zip(self._own[sample], self._asked[sample], strict=True):
+            outcome = self._values[implementation].get(place)
+            holds = outcome is not None and outcome.status == "passed"
+            found.append((assertion, holds, self.holds_for_majority(place)))
+        return found
+
+    def agreed_value(self, sample: int, assertion: Assertion) -> str | None:
+        """What a sample's code and the majority of all implementations both compute for one of its assertions."""
+        for place, asked in zip(self._own[sample], self._asked[sample], strict=True):
+            if asked is assertion:
+                best = self.majority(place)
+                agreed = best is not None and best[1] >= 2 and 2 * best[1] > best[2]
+                if best is not None and agreed and self._value(self._of_sample[sample], place) == best[0]:
+                    return best[0]
+        return None
+
+    def weigh(self, sample: int) -> Support:
+        """What speaks for and against a sample."""
+        mine = self._of_sample[sample]
+        others = [number for number in range(len(self._implementations)) if number != mine]
+        own = self.own_assertions(sample)
+        shares: list[float] = []
+        apart: set[int] = set()
+        common: Counter[int] = Counter()
+        foreign = foreign_true = endorsed = 0
+        values: set[str] = set()
+        for place, question in enumerate(self._questions):
+            value = self._value(mine, place)
+            if value is None:
+                continue
+            asked = [number for number in others if self._value(number, place) is not None]
+            alike = [number for number in asked if self._value(number, place) == value and not value.startswith("!")]
+            if asked:
+                shares.append(len(alike) / len(asked))
+            if not value.startswith("!"):
+                values.add(value)
+            common.update(asked)
+            apart.update(set(asked) - set(alike))
+            holds = self._values[mine][place].status == "passed"
+            if all(self._of_sample[owner] != mine for owner in question.samples):
+                foreign += 1
+                foreign_true += holds
+            elif holds and place in self._own[sample] and alike:
+                endorsed += 1
+        group = [mine, *(number for number in others if number not in apart and common[number] > 0)]
+        return Support(
+            own_true=sum(holds for _, holds, _ in own),
+            own_false=sum(not holds for _, holds, _ in own),
+            contradicted=sum(holds and majority is False for _, holds, majority in own),
+            endorsed=endorsed,
+            group=len(group),
+            share=sum(len(self._implementations[number].samples) for number in group) / len(self.samples),
+            values=len(values),
+            agreement=sum(shares) / len(shares) if shares else 0.0,
+            foreign_true=foreign_true,
+            foreign=foreign,
+            implementations=len(self._implementations),
+            passed=sum(sample.passed for sample in self.samples) / len(self.samples),
+        )
+
+
+def _common_key(key: str, used: frozenset[str]) -> str:
+    """An assertion's key with the names of the asked implementation made alike."""
+    for name in sorted(used):
+        key = re.sub(rf"\b{re.escape(name)}\b", "\0", key)
+    return key

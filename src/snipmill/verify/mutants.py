@@ -1,0 +1,210 @@
+"""Mutants of an implementation: small changes of its syntax tree that good tests notice (DeMillo et al. 1978).
+
+The first mutants gut the functions: their tests must not survive that. Mutants that compile to the same code as the
+implementation, or as an earlier mutant, are left out. Others that cannot be told from it by any input may remain: a score of
+1 is not always within reach. Does not cover running them.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from snipmill.verify.units import parse
+
+MOST = 24
+_COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE),
+    ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE),
+    ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,),
+    ast.NotEq: (ast.Eq,),
+    ast.In: (ast.NotIn,),
+    ast.NotIn: (ast.In,),
+    ast.Is: (ast.IsNot,),
+    ast.IsNot: (ast.Is,),
+}
+_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitOr,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A changed implementation. `kind` names the change; `line` is where it was made."""
+
+    kind: str
+    line: int
+    source: str
+
+
+def mutants(code: str, most: int = MOST) -> list[Mutant]:
+    """Mutants of an implementation: one that guts all functions, and then by turns from each kind of change."""
+    tree = parse(code)
+    if tree is None:
+        return []
+    try:
+        original = _compiled(ast.unparse(tree))
+        seen = {original}
+        kinds = [list(_changes(tree, kind)) for kind in _KINDS]
+        chosen: list[Mutant] = []
+        for turn in range(max((len(changes) for changes in kinds), default=0)):
+            for changes in kinds:
+                if turn < len(changes) and len(chosen) < most:
+                    compiled = _compiled(changes[turn].source)
+                    if compiled is not None and compiled not in seen:
+                        seen.add(compiled)
+                        chosen.append(changes[turn])
+        return chosen
+    except RecursionError:
+        return []
+
+
+def _compiled(source: str) -> tuple[object, ...] | None:
+    """What two sources share that do the same by construction."""
+    try:
+        code = compile(source, "m", "exec", dont_inherit=True, optimize=2)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return _essence(code)
+
+
+def _essence(code: object) -> tuple[object, ...]:
+    assert hasattr(code, "co_code")
+    constants = tuple(
+        _essence(constant) if hasattr(constant, "co_code") else (type(constant).__name__, repr(constant))
+        for constant in code.co_consts  # type: ignore[attr-defined]
+    )
+    return (code.co_code, constants, code.co_names, code.co_varnames)  # type: ignore[attr-defined]
+
+
+Change = Callable[[ast.AST], Iterator[Callable[[], None]]]
+
+
+def _changes(tree: ast.Module, kind: str) -> Iterator[Mutant]:
+    """All mutants of a kind. Nodes are found by their place in the walk, which a copy shares."""
+    find = _KINDS[kind]
+    if kind == "gutted":
+        changed = copy.deepcopy(tree)
+        functions = [node for node in ast.walk(changed) if _is_function(node)]
+        for function in functions:
+            function.body = [ast.Pass()]  # type: ignore[attr-defined]
+        if functions:
+            yield Mutant(kind, functions[0].lineno, _text(changed))  # type: ignore[attr-defined]
+        return
+    for place, node in enumerate(ast.walk(tree)):
+        for option in range(sum(1 for _ in find(node))):
+            changed = copy.deepcopy(tree)
+            twin = next(other for number, other in enumerate(ast.walk(changed)) if number == place)
+            list(find(twin))[option]()
+            yield Mutant(kind, getattr(node, "lineno", 0), _text(changed))
+
+
+def _text(tree: ast.Module) -> str:
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def _comparison(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.Compare):
+        for replacement in _COMPARISONS.get(type(node.ops[0]), ()):
+
+            def change(replacement: type[ast.cmpop] = replacement) -> None:
+                node.ops[0] = replacement()
+
+            yield change
+
+
+def _arithmetic(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in _ARITHMETIC:
+
+        def change() -> None:
+            node.op = _ARITHMETIC[type(node.op)]()
+
+        yield change
+
+
+def _off_by_one(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+
+        def change() -> None:
+            node.value = int(str(node.value)) + 1
+
+        yield change
+
+
+def _negated(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+
+        def change() -> None:
+            node.test = ast.UnaryOp(ast.Not(), node.test)
+
+        yield change
+
+
+def _swapped_logic(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.BoolOp):
+
+        def change() -> None:
+            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+
+        yield change
+
+
+def _constant_return(node: ast.AST) -> Iterator[Callable[[], None]]:
+    if isinstance(node, ast.Return) and node.value is not None:
+        for value in (None, 0, ""):
+            if not (isinstance(node.value, ast.Constant) and node.value.value == value):
+
+                def change(value: object = value) -> None:
+                    node.value = ast.Constant(value)  # type: ignore[arg-type]
+
+                yield change
+                return
+
+
+def _dropped(node: ast.AST) -> Iterator[Callable[[], None]]:
+    body = getattr(node, "body", None)
+    if isinstance(body, list) and not isinstance(node, ast.Module | ast.ClassDef):
+        for place, statement in enumerate(body):
+            if isinstance(statement, ast.Assign | ast.AugAssign | ast.Expr | ast.Return | ast.If | ast.For) and not (
+                isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            ):
+
+                def change(place: int = place) -> None:
+                    body[place] = ast.Pass()
+
+                yield change
+
+
+def _nothing(_node: ast.AST) -> Iterator[Callable[[], None]]:
+    return iter(())
+
+
+_KINDS: dict[str, Change] = {
+    "gutted": _nothing,
+    "comparison": _comparison,
+    "arithmetic": _arithmetic,
+    "off-by-one": _off_by_one,
+    "negated condition": _negated,
+    "swapped logic": _swapped_logic,
+    "constant return": _constant_return,
+    "dropped statement": _dropped,
+}
