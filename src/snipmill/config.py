@@ -115,6 +115,18 @@ class ExecuteTable(Table, frozen=True, kw_only=True):
     allow_fork: bool = False
 
 
+class VerifyTable(Table, frozen=True, kw_only=True):
+    """What a passing program has to stand beyond its own tests.
+
+    `repair` says what becomes of assertions that fail for code that others agree with, or that the majority contradicts.
+    """
+
+    agreement: bool = True
+    repair: Literal["drop", "recompute", "off"] = "drop"
+    mutation: bool = True
+    rerun: bool = True
+
+
 class LookTable(Table, frozen=True, kw_only=True):
     """Parts of the rows' look that differ from the style; None is as the style has it."""
 
@@ -138,6 +150,9 @@ class SelectTable(Table, frozen=True, kw_only=True):
     near_code: Share = 0.7
     semantic: Share = 0.0
     embedding_model: str = "minishlab/potion-base-8M"
+    min_mutation: Share = 0.0
+    min_agreement: Positive = 1
+    min_confidence: Share = 0.0
     decontaminate: bool = True
     benchmarks: tuple[str, ...] = ()
 
@@ -150,6 +165,7 @@ class Config(Table, frozen=True, kw_only=True):
     model: ModelTable = ModelTable()
     generate: GenerateTable = GenerateTable()
     execute: ExecuteTable = ExecuteTable()
+    verify: VerifyTable = VerifyTable()
     select: SelectTable = SelectTable()
 
 

@@ -158,6 +158,40 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     checks_executed: int = 0
 
 
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other samples and the tests' strength say of a row. Shares are from 0 to 1.
+
+    `samples` of the instruction had a program, `passed` of them as written; `implementations` of them differ. `group` of
+    these compute the same as this one wherever both could be asked, `group_share` is their share of all samples, and
+    `agreement` the mean share of the others that compute the same. `own_assertions` hold; `contradicted` ones do too, but not
+    for the majority; `changed` were taken out or given another value, since the evidence was against them. `foreign_true` of
+    `foreign` assertions of other samples hold. `mutants` are changed implementations, `killed` those that the tests notice;
+    `lines` and `branches` are the tests' coverage. `confidence` is the fitted probability that the code is right.
+    """
+
+    samples: int
+    passed: int
+    implementations: int = 1
+    group: int = 1
+    group_share: float = 0.0
+    agreement: float = 0.0
+    own_assertions: int = 0
+    contradicted: int = 0
+    changed: int = 0
+    foreign: int = 0
+    foreign_true: int = 0
+    mutants: int = 0
+    killed: int = 0
+    lines: float = 0.0
+    branches: float = 0.0
+    confidence: float = 0.0
+
+    @property
+    def mutation(self) -> float | None:
+        """Mutation score; None where nothing could be changed."""
+        return self.killed / self.mutants if self.mutants else None
+
+
 class Execution(Record, frozen=True, kw_only=True):
     """A response with the verdict on its program."""
 
@@ -166,6 +200,7 @@ class Execution(Record, frozen=True, kw_only=True):
     instruction: str
     response: str
     verdict: Verdict
+    verification: Verification | None = None
     sample: int = 0
     category: str = "function"
     difficulty: str = "medium"
@@ -183,6 +218,7 @@ class Row(Record, frozen=True, kw_only=True):
     instruction: str
     response: str
     verdict: Evidence | None = None
+    verification: Verification | None = None
     style: str = ""
     sample: int = 0
     category: str = "function"

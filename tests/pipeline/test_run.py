@@ -24,7 +24,7 @@ from snipmill.store.run_directory import RunDirectory
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
-STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "sanitize")
+STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "verify", "sanitize")
 
 
 def seeds_file(path: Path, count: int) -> Path:
@@ -198,7 +198,8 @@ def test_by_hand_is_the_same_as_run(tmp_path: Path, standin: StandIn, snipmill: 
         ["instructions", "concepts.jsonl", "--out", "instructions.jsonl", *server],
         ["responses", "instructions.jsonl", "--out", "responses.jsonl", "--samples", 3, *server],
         ["execute", "responses.jsonl", "--out", "execute.jsonl"],
-        ["sanitize", "execute.jsonl", "--style", "raw", "--out", "sanitize.jsonl", *common],
+        ["agree", "responses.jsonl", "--out", "verify.jsonl"],
+        ["sanitize", "verify.jsonl", "--style", "raw", "--out", "sanitize.jsonl", *common],
         ["select", "sanitize.jsonl", "--out", "selected.jsonl", "--near-instructions", 0, "--near-code", 0, *common],
         ["sanitize", "selected.jsonl", "--style", "smart", "--out", "dataset.jsonl", *common],
     ):

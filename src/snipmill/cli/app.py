@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from snipmill import __version__
-from snipmill.cli import inspect_commands, run_commands, stage_commands
+from snipmill.cli import inspect_commands, run_commands, selection_commands, stage_commands, verify_commands
 
 app = typer.Typer(
     name="snipmill",
@@ -16,7 +16,7 @@ app = typer.Typer(
     help=(
         "Turn source code into a verified instruction-tuning data set for code models, with an open model and nothing "
         "else.\n\nBegin with [bold]snipmill quickstart[/]. Every step can also be run by hand, file to file:\n\n"
-        "seeds -> concepts -> instructions -> responses -> execute -> sanitize -> select"
+        "seeds -> concepts -> instructions -> responses -> agree -> sanitize -> select"
     ),
 )
 
@@ -37,4 +37,6 @@ def root(
 
 run_commands.register(app)
 stage_commands.register(app)
+verify_commands.register(app)
+selection_commands.register(app)
 inspect_commands.register(app)

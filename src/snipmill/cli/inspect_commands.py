@@ -31,14 +31,12 @@ from snipmill.sandbox.program import TIERS
 from snipmill.store.journal import is_in_use
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
-_PANEL = "Look"
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("doctor", rich_help_panel=_PANEL)(guarded(doctor))
-    app.command("status", rich_help_panel=_PANEL)(guarded(status))
-    app.command("show", rich_help_panel=_PANEL)(guarded(show))
+    app.command("doctor", rich_help_panel=options.LOOK)(guarded(doctor))
+    app.command("status", rich_help_panel=options.LOOK)(guarded(status))
+    app.command("show", rich_help_panel=options.LOOK)(guarded(show))
 
 
 def doctor(base_url: options.BaseUrl = None) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+ONE_STAGE, LOOK = "One stage alone, file to file", "Look"
 _GENERATION, _SERVER, _EXECUTION = "Generation", "Server", "Execution"
 
+Source = Annotated[str, typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)]
 Out = Annotated[str, typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default=False)]
 RejectsFile = Annotated[
     str | None, typer.Option("--rejects", help="File for what is dropped. [default: beside --out]", show_default=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from snipmill.records import Usage
 
-STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "sanitize", "select")
+STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "verify", "sanitize", "select")
 
 
 @dataclass(slots=True)

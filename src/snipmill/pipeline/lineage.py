@@ -18,13 +18,14 @@ from snipmill.records import Concepts, Instruction, Seed
 from snipmill.store.jsonl import as_record
 from snipmill.store.run_directory import RunDirectory
 
-_FILES = ("seeds", "concepts", "instructions", "responses", "execute", "dataset")
+_FILES = ("seeds", "concepts", "instructions", "responses", "execute", "verify", "dataset")
 _SHOWN = {
     "seeds": ("provenance", "seed"),
     "concepts": ("concepts", "usage"),
     "instructions": ("category", "difficulty", "instruction"),
     "responses": ("sample", "response"),
     "execute": ("verdict",),
+    "verify": ("verification",),
     "dataset": ("style", "instruction", "response"),
 }
 _STAGES: dict[str, tuple[Stage[Any, Any], type[Any], str]] = {

@@ -29,6 +29,7 @@ from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
+from snipmill.pipeline.verifying import Verifier, verify
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
@@ -37,7 +38,7 @@ from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.select.sanitize import sanitize
-from snipmill.store.journal import Asked, Executed, Journal
+from snipmill.store.journal import Asked, Executed, Journal, Verified
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import RunDirectory
 
@@ -104,6 +105,7 @@ class _Workshop:
     executed: Journal[Executed]
     progress: Progress
     lanes: dict[str, asyncio.Semaphore]
+    verifier: Verifier
 
     async def ask(self, stage: Stage[In, Out], record: In, samples: Sequence[int] = (0,)) -> list[Out | Reject]:
         """Some samples of a stage for a record."""
@@ -137,29 +139,37 @@ class _Workshop:
     async def _answer(self, instruction: Instruction, grown: Grown) -> None:
         """Draw samples in waves until enough of them have passed: a rule over whole waves, so that timing is no part of it."""
         table = self.config.generate
-        accepted = 0
+        tried: list[tuple[Response, Execution | Reject]] = []
         for first in range(0, table.samples, table.wave):
             beyond = min(first + table.wave, table.samples)
             groups = sample_groups(beyond, table.per_request, first)
             for outcomes in await _all(self._sample(instruction, group) for group in groups):
-                for stage, outcome in outcomes:
-                    grown.add(stage, outcome)
-                    accepted += stage == "sanitize" and isinstance(outcome, Row)
-            if table.accept and accepted >= table.accept:
+                for response, execution in outcomes:
+                    grown.add(RESPONSES.name, response)
+                    if isinstance(response, Response) and execution is not None:
+                        grown.add("execute", execution)
+                        tried.append((response, execution))
+            if table.accept and sum(self._acceptable(execution) for _, execution in tried) >= table.accept:
                 self.progress.funnel[RESPONSES.name].spared += table.samples - beyond
-                return
+                break
+        for verified in await verify(self.verifier, tried):
+            grown.add("verify", verified)
+            if isinstance(verified, Execution):
+                row = sanitize(verified, "raw", self.config.run.seed)
+                self.progress.funnel["sanitize"].count(row.reason if isinstance(row, Reject) else None)
+                grown.add("sanitize", row)
 
-    async def _sample(self, instruction: Instruction, samples: range) -> list[tuple[str, Record]]:
-        responses = await self.ask(RESPONSES, instruction, samples)
-        outcomes: list[tuple[str, Record]] = []
-        for tried in await _all(self._try(response) for response in responses):
-            outcomes += tried
-        return outcomes
+    def _acceptable(self, execution: Execution | Reject) -> bool:
+        return isinstance(execution, Execution) and isinstance(sanitize(execution, "raw", self.config.run.seed), Row)
 
-    async def _try(self, response: Response | Reject) -> list[tuple[str, Record]]:
-        outcomes: list[tuple[str, Record]] = [(RESPONSES.name, response)]
+    async def _sample(
+        self, instruction: Instruction, samples: range
+    ) -> list[tuple[Response | Reject, Execution | Reject | None]]:
+        return await _all(self._try(response) for response in await self.ask(RESPONSES, instruction, samples))
+
+    async def _try(self, response: Response | Reject) -> tuple[Response | Reject, Execution | Reject | None]:
         if not isinstance(response, Response):
-            return outcomes
+            return response, None
         execution = await execute(
             response,
             self.sandbox,
@@ -168,13 +178,7 @@ class _Workshop:
             self.executed,
             self.progress.funnel["execute"],
         )
-        outcomes.append(("execute", execution))
-        if isinstance(execution, Execution):
-            row = sanitize(execution, "raw", self.config.run.seed)
-            count = self.progress.funnel["sanitize"]
-            count.count(row.reason if isinstance(row, Reject) else None)
-            outcomes.append(("sanitize", row))
-        return outcomes
+        return response, execution
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, Out_]]) -> list[Out_]:
@@ -199,15 +203,25 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
         # The journals are opened first: they keep a second process out.
         journals = {stage: stack.enter_context(Journal(directory.journal(stage), Asked)) for stage in sorted(_RANK)}
         executed = stack.enter_context(Journal(directory.journal("execute"), Executed))
+        verified = stack.enter_context(Journal(directory.journal("verify"), Verified))
         directory.write_text("config.toml", render_config(config))
-        sandbox = await stack.enter_async_context(settings.open_sandbox(config))
+        sandbox, again = await stack.enter_async_context(settings.open_sandboxes(config))
         progress.tier, progress.phase = sandbox.tier, "starting the model"
         connection = await stack.enter_async_context(connect(config.model))
         progress.model, progress.phase = connection.description, "mining seeds"
         generations = settings.generations(config, connection.model)
         progress.fleet = connection.fleet
         lanes = _lanes(connection)
-        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, lanes)
+        verifier = Verifier(
+            sandbox=sandbox,
+            again=again,
+            limits=settings.limits(config),
+            interpreter=settings.interpreter(config),
+            table=config.verify,
+            journal=verified,
+            count=progress.funnel["verify"],
+        )
+        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, lanes, verifier)
         manifest = _manifest(config, connection, generations, sandbox)
         directory.write_manifest({**manifest, "status": "running"})
         await _grow_all(config, directory, workshop)
@@ -261,7 +275,7 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
     with contextlib.ExitStack() as stack:
         kept: dict[str, Writer[Any]] = {}
         rejects: dict[str, Writer[Reject]] = {}
-        for stage in ("seeds", *_RANK, "execute", "sanitize"):
+        for stage in ("seeds", *_RANK, "execute", "verify", "sanitize"):
             kept[stage] = stack.enter_context(Writer(directory.kept(stage)))
             rejects[stage] = stack.enter_context(Writer(directory.rejects(stage)))
 

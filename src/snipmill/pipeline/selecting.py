@@ -20,7 +20,7 @@ from snipmill.config import SelectTable
 from snipmill.pipeline.benchmarks import load_index, shipped_index
 from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
-from snipmill.records import Reject, Row
+from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import STAGE, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.select.contamination import Decontaminator
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
@@ -46,7 +46,7 @@ def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: O
     with _Pool(table) as pool:
         for reduced in map_chunks(partial(reduce_rows, table=table, seed=seed), pool.spooled(rows)):
             pool.take(reduced, on_reject)
-        choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.contaminated), alike=pool.finders())
+        choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders())
         for index, (reason, other) in choice.dropped.items():
             on_reject(reject_for(pool.keys, index, reason, other))
         for index in choice.kept:
@@ -54,31 +54,46 @@ def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: O
 
 
 class Reduced(NamedTuple):
-    """What selection needs of some rows: keys, two kinds of signatures, and what is contaminated, by place."""
+    """What selection needs of some rows: keys, two kinds of signatures, and which are refused, why, by place."""
 
     keys: list[Key]
     instructions: bytes
     codes: bytes
-    contaminated: dict[int, str]
+    refused: dict[int, tuple[str, str]]
 
 
 def reduce_rows(lines: list[bytes], table: SelectTable, seed: int) -> Reduced:
     """Reduce rows, given as JSON lines, to what decides about them."""
     rows = [decode_record(line, Row) for line in lines]
     blocks = [[fence.code for fence in python_fences(row.response)] for row in rows]
-    contaminated: dict[int, str] = {}
+    refused: dict[int, tuple[str, str]] = {}
     decontaminator = _decontaminator(table)
-    if decontaminator is not None:
-        for place, row in enumerate(rows):
-            match = decontaminator.find([row.instruction, row.response], blocks[place])
-            if match is not None:
-                contaminated[place] = f"{match.item}, {match.kind}: {match.text}"
+    for place, row in enumerate(rows):
+        weak = weakness(row, table)
+        match = decontaminator.find([row.instruction, row.response], blocks[place]) if decontaminator else None
+        if match is not None:
+            refused[place] = ("contaminated", f"{match.item}, {match.kind}: {match.text}")
+        elif weak is not None:
+            refused[place] = weak
     return Reduced(
         keys=[key_of(row, seed, table.name_diversity) for row in rows],
         instructions=signatures([row.instruction for row in rows]).tobytes() if table.near_instructions else b"",
         codes=signatures(["\n".join(codes) for codes in blocks]).tobytes() if table.near_code else b"",
-        contaminated=contaminated,
+        refused=refused,
     )
+
+
+def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
+    """Why a row's evidence is below the bar: a reason code and a sentence. A row without any has the least."""
+    found = row.verification or Verification(samples=1, passed=1)
+    mutation = found.mutation if found.mutation is not None else 0.0
+    if table.min_mutation and mutation < table.min_mutation:
+        return "weak-tests", f"Mutation score {mutation:.2f} is below {table.min_mutation}."
+    if found.group < table.min_agreement:
+        return "little-agreement", f"{found.group} implementations agree, {table.min_agreement} are asked for."
+    if found.confidence < table.min_confidence:
+        return "low-confidence", f"Confidence {found.confidence:.2f} is below {table.min_confidence}."
+    return None
 
 
 @lru_cache(maxsize=1)
@@ -98,7 +113,7 @@ class _Pool:
 
     def __init__(self, table: SelectTable) -> None:
         self.keys = Keys()
-        self.contaminated: set[int] = set()
+        self.refused: set[int] = set()
         self._table = table
         self._offsets = array("Q")
         self._encoder = msgspec.json.Encoder()
@@ -128,9 +143,9 @@ class _Pool:
             self.keys.add(key)
         self._instructions.write(reduced.instructions)
         self._codes.write(reduced.codes)
-        for place, detail in reduced.contaminated.items():
-            self.contaminated.add(first + place)
-            on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason="contaminated", detail=detail))
+        for place, (reason, detail) in reduced.refused.items():
+            self.refused.add(first + place)
+            on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason=reason, detail=detail))
 
     def finders(self) -> Iterator[tuple[str, Finder]]:
         """What finds rows that are too alike; each holds its signatures only while it works."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import AsyncIterator
 
 from snipmill.config import Config
 from snipmill.pipeline.bank_files import load_bank
@@ -49,12 +51,20 @@ def interpreter(config: Config) -> str:
     return config.execute.interpreter or sys.executable
 
 
-def open_sandbox(config: Config) -> Sandbox:
+def open_sandbox(config: Config, *, hash_seed: int = 0, tier: str | None = None) -> Sandbox:
     """The sandbox, not yet entered."""
     return Sandbox(
-        tier=config.execute.sandbox,
+        hash_seed=hash_seed,
+        tier=tier or config.execute.sandbox,
         limits=limits(config),
         workers=config.execute.workers or os.cpu_count() or 1,
         interpreter=interpreter(config),
         allow_fork=config.execute.allow_fork,
     )
+
+
+@contextlib.asynccontextmanager
+async def open_sandboxes(config: Config) -> AsyncIterator[tuple[Sandbox, Sandbox]]:
+    """The sandbox, and another one for second runs: of the same tier, with another hash seed and other working folders."""
+    async with open_sandbox(config) as sandbox, open_sandbox(config, hash_seed=1, tier=sandbox.tier) as again:
+        yield sandbox, again

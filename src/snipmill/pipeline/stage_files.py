@@ -6,8 +6,10 @@ G.journal.jsonl, from which the same command continues.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +23,10 @@ from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
+from snipmill.pipeline.verifying import Verifier, verify
 from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
-from snipmill.store.journal import Asked, Executed, Journal
+from snipmill.store.journal import Asked, Executed, Journal, Verified
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.places import Places
 from snipmill.store.run_directory import journal_path, rejects_path
@@ -147,6 +150,46 @@ async def execute_file(
 
             async for outcome in map_in_order(_records(records, output), work, 64):
                 output.write(outcome, counted=True)
+
+
+async def agree_file(
+    source: str, out: str, rejects: str | None, config: Config, count: StageCount, announce: Announce
+) -> None:
+    """Run a file of responses, and hold the samples of each instruction against each other. Samples stand together in it.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    table = config.seeds
+    records = read_records(source, Response, "verify", table.start, table.limit)
+    limits, interpreter = settings.limits(config), settings.interpreter(config)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(Output(out, rejects, count))
+        journal = _journal_file(out)
+        executed = stack.enter_context(Journal(journal and journal.with_suffix(".executed"), Executed))
+        verified = stack.enter_context(Journal(journal, Verified))
+        async with settings.open_sandboxes(config) as (sandbox, again):
+            announce(f"sandbox tier {sandbox.tier}")
+            verifier = Verifier(sandbox, again, limits, interpreter, config.verify, verified, count)
+
+            async def work(group: list[Response]) -> list[Execution | Reject]:
+                runs = (execute(one, sandbox, limits, interpreter, executed, StageCount()) for one in group)
+                tried = list(zip(group, await asyncio.gather(*runs), strict=True))
+                outcomes = await verify(verifier, tried)
+                told = {outcome.id for outcome in outcomes}
+                failed = [outcome for _, outcome in tried if isinstance(outcome, Reject) and outcome.id not in told]
+                for reject in failed:
+                    count.count(reject.reason)
+                return [*outcomes, *failed]
+
+            groups = (list(group) for _, group in groupby(_records(records, output), _question))
+            async for outcomes in map_in_order(groups, work, 16):
+                for outcome in outcomes:
+                    output.write(outcome, counted=True)
+
+
+def _question(response: Response) -> str:
+    return response.parents.get("instruction") or response.instruction
 
 
 def sanitize_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:

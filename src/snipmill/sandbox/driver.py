@@ -54,6 +54,7 @@ class Sandbox:
         workers: how many programs run at the same time; None for one per CPU.
         interpreter: the Python whose packages the programs see.
         preload: modules that a slot has imported before it forks.
+        hash_seed: of the programs' string hashes.
         allow_fork: let programs make processes also where no namespace ends them; they are found and ended one by one.
     """
 
@@ -66,6 +67,7 @@ class Sandbox:
         interpreter: str = sys.executable,
         preload: Sequence[str] = COMMON_MODULES,
         allow_fork: bool = False,
+        hash_seed: int = 0,
     ) -> None:
         self.tier = tier
         self._limits = limits or Limits()
@@ -73,6 +75,7 @@ class Sandbox:
         self._interpreter = interpreter
         self._preload = tuple(preload)
         self._allow_fork = allow_fork
+        self._hash_seed = hash_seed
         self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
@@ -133,7 +136,12 @@ class Sandbox:
             for attempt in (1, 2):
                 if slot is None:
                     slot = await open_slot(
-                        self.tier, self._limits, self._interpreter, self._preload, allow_fork=self._allow_fork
+                        self.tier,
+                        self._limits,
+                        self._interpreter,
+                        self._preload,
+                        allow_fork=self._allow_fork,
+                        hash_seed=self._hash_seed,
                     )
                     self._slots.add(slot)
                 try:

@@ -35,7 +35,7 @@ class _Outcomes(msgspec.Struct):
 _OUTCOMES = msgspec.json.Decoder(_Outcomes)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
 class SlotLost(Exception):
@@ -147,6 +147,7 @@ async def open_slot(
     preload: Sequence[str] = (),
     *,
     allow_fork: bool = False,
+    hash_seed: int = 0,
 ) -> Slot:
     """Start a fork server behind the walls of a tier.
 
@@ -172,7 +173,7 @@ async def open_slot(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
-        env=_ENVIRONMENT,
+        env=_ENVIRONMENT | {"PYTHONHASHSEED": str(hash_seed)},
         cwd="/",
         start_new_session=True,
     )

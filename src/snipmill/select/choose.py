@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -40,6 +41,7 @@ class Key(NamedTuple):
     instruction: int
     response: int
     names: int
+    confidence: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Keys:
     instructions: array[int] = field(default_factory=lambda: array("Q"))
     responses: array[int] = field(default_factory=lambda: array("Q"))
     names: array[int] = field(default_factory=lambda: array("Q"))
+    confidences: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, key: Key) -> None:
         """Take in one more row's key."""
@@ -61,6 +64,7 @@ class Keys:
         self.instructions.append(key.instruction)
         self.responses.append(key.response)
         self.names.append(key.names)
+        self.confidences.append(key.confidence)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,6 +80,7 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
         instruction=_hash64("".join(row.instruction.split())),
         response=_hash64("".join(row.response.split())),
         names=_name_key(row) if name_diversity else 0,
+        confidence=row.verification.confidence if row.verification is not None else 0.0,
     )
 
 
@@ -124,15 +129,29 @@ def choose(
 
 
 def _order(keys: Keys) -> list[int]:
+    """The rows by rank, but within an instruction the most confident first."""
     ranks: NDArray[np.uint64] = (
         np.frombuffer(keys.ranks, dtype=np.uint64) if len(keys) else np.zeros(0, dtype=np.uint64)
     )
     order: list[int] = np.argsort(ranks, kind="stable").tolist()
     # Equal ranks are as good as impossible, but the order of the input must not decide even then.
-    for place in range(1, len(order)):
-        if keys.ranks[order[place]] == keys.ranks[order[place - 1]]:
-            return sorted(order, key=lambda row: (keys.ranks[row], keys.ids[row]))
+    if any(keys.ranks[one] == keys.ranks[other] for one, other in pairwise(order)):
+        order.sort(key=lambda row: (keys.ranks[row], keys.ids[row]))
+    if any(keys.confidences):
+        _confident_first(keys, order)
     return order
+
+
+def _confident_first(keys: Keys, order: list[int]) -> None:
+    """Let the rows of an instruction change places among themselves: the places stay, and with them the order of tasks."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(order):
+        places.setdefault(keys.questions[row], []).append(place)
+    for mine in places.values():
+        if len(mine) > 1:
+            rows = sorted((order[place] for place in mine), key=lambda row: -keys.confidences[row])
+            for place, row in zip(mine, rows, strict=True):
+                order[place] = row
 
 
 def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int]) -> dict[int, tuple[str, int]]:
@@ -160,7 +179,7 @@ def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int
 
 
 _DETAILS = {
-    "not-chosen": "another response to its instruction was drawn",
+    "not-chosen": "another response to its instruction was chosen",
     "duplicate-instruction": "the instruction is that of",
     "duplicate-response": "the response is that of",
     "duplicate-names": "its functions are named as in",

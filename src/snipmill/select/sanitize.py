@@ -43,6 +43,7 @@ def sanitize(
         instruction=instruction,
         response=response,
         verdict=_evidence(record.verdict) if isinstance(record, Execution) else None,
+        verification=record.verification if isinstance(record, Execution) else None,
         style=name,
         sample=record.sample,
         category=record.category,

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError
-from snipmill.records import Completion, Refusal, Verdict
+from snipmill.records import Completion, Refusal, Verdict, Verification
 from snipmill.store.jsonl import encode_line
 from snipmill.store.places import Places
 
@@ -41,7 +41,22 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-E = TypeVar("E", Asked, Executed)
+class Verified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What verification found for one response: `kept`, `failed` (its program stays a failure), or a reject's reason.
+
+    `tests` replace the response's own where they were repaired; `verdict` is that of the repaired program.
+    """
+
+    id: str
+    outcome: str
+    verification: Verification | None = None
+    tests: str | None = None
+    verdict: Verdict | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+
+E = TypeVar("E", Asked, Executed, Verified)
 
 
 class Journal(Generic[E]):

@@ -1,0 +1,302 @@
+"""A finished data set, anyone's, executed again: which rows hold, and what is wrong with the others.
+
+Rows with four sections are read as such; in others the Python blocks of the response are the program, and its tests are those in a
+column of their own, or the blocks that hold checks. What repeats or is contaminated is found as selection finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snipmill.config import Config
+from snipmill.errors import UsageError
+from snipmill.pipeline import settings
+from snipmill.pipeline.examine import TestStrength, examine_tests
+from snipmill.pipeline.funnel import StageCount
+from snipmill.pipeline.ordered import map_in_order
+from snipmill.pipeline.selecting import select_rows
+from snipmill.pipeline.stage_files import Announce
+from snipmill.pipeline.verifying import runs_differently
+from snipmill.records import Record, Reject, Row
+from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.program import Program
+from snipmill.store.jsonl import Writer, as_record, read_records
+from snipmill.text.code import has_assert
+from snipmill.text.fences import python_fences
+from snipmill.text.sections import Malformed, parse_sections
+from snipmill.verify.programs import build_program
+
+STAGE = "verify"
+_WINDOW = 64
+# Findings in the order of the report; those in BAD make a row bad.
+FINDINGS = (
+    "holds",
+    "weak",
+    "failed",
+    "timeout",
+    "vacuous",
+    "flaky",
+    "syntax-error",
+    "unsupported",
+    "no-tests",
+    "duplicate",
+    "near-duplicate",
+    "contaminated",
+    "unreadable",
+)
+BAD = ("failed", "timeout", "vacuous", "flaky", "syntax-error", "duplicate", "contaminated", "unreadable")
+_SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed", "vacuous-tests": "vacuous"}
+_DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a foreign data set hold what."""
+
+    instruction: str = "instruction"
+    response: str = "response"
+    tests: str | None = None
+
+
+@dataclass
+class Audit:
+    """What was found: how many rows there are, how many are bad, and of each finding its rows and an example."""
+
+    rows: int = 0
+    findings: dict[str, tuple[int, str]] = field(default_factory=lambda: dict.fromkeys(FINDINGS, (0, "")))
+    bad_ids: set[str] = field(default_factory=set)
+
+    @property
+    def bad(self) -> int:
+        """Rows with at least one bad finding."""
+        return len(self.bad_ids)
+
+    def add(self, finding: str, row_id: str, detail: str) -> None:
+        """One more row of a finding."""
+        number, example = self.findings[finding]
+        self.findings[finding] = (number + 1, example or f"{row_id}: {detail}"[:300] if detail else example or row_id)
+        if finding in BAD:
+            self.bad_ids.add(row_id)
+
+
+class Found(Record, frozen=True, kw_only=True):
+    """What was found of one row, as `--out` writes it."""
+
+    finding: str
+    detail: str = ""
+    checks_executed: int = 0
+    mutants: int = 0
+    killed: int = 0
+    lines: float = 0.0
+    branches: float = 0.0
+
+
+async def audit_file(
+    path: str, out: str | None, columns: Columns, config: Config, count: StageCount, announce: Announce
+) -> Audit:
+    """Execute a data set again.
+
+    Args:
+        path: JSON lines or Parquet; read twice.
+        out: a file for the findings, row by row.
+        columns: where instruction, response and tests are.
+        config: limits, sandbox, benchmarks, and the least mutation score.
+        count: counts rows as they are done.
+        announce: is told the sandbox tier.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    audit = Audit()
+    async with settings.open_sandboxes(config) as (sandbox, again):
+        announce(f"sandbox tier {sandbox.tier}")
+
+        async def work(row: Row | Reject) -> Found:
+            if isinstance(row, Reject):
+                return Found(id=row.id, finding="unreadable", detail=row.detail)
+            return await _examine(row, columns, config, sandbox, again)
+
+        with Writer[Found](out) if out else _Nowhere() as written:
+            rows = read_rows(path, columns, config.seeds.limit)
+            async for found in map_in_order(rows, work, _WINDOW):
+                audit.rows += 1
+                count.count(None if found.finding in ("holds", "weak") else found.finding)
+                audit.add(found.finding, found.id, found.detail)
+                if found.finding == "weak":
+                    audit.add("holds", found.id, "")
+                written.write(found)
+    _look_for_duplicates(path, columns, config, audit)
+    return audit
+
+
+class _Nowhere:
+    def __enter__(self) -> _Nowhere:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def write(self, _record: object) -> None:
+        """Keep nothing."""
+
+
+def _look_for_duplicates(path: str, columns: Columns, config: Config, audit: Audit) -> None:
+    def note(reject: Reject) -> None:
+        if reject.reason in _DUPLICATES:
+            audit.add("duplicate", reject.id, reject.detail)
+        elif reject.reason in FINDINGS:
+            audit.add(reject.reason, reject.id, reject.detail)
+
+    table = msgspec.structs.replace(config.select, min_mutation=0.0)
+    rows = (row for row in read_rows(path, columns, config.seeds.limit) if isinstance(row, Row))
+    for _ in select_rows(rows, table, config.run.seed, note):
+        pass
+
+
+def read_rows(path: str, columns: Columns, limit: int | None) -> Iterator[Row | Reject]:
+    """The rows of a data set; each is named by its own id, or by its place in the file where it has none.
+
+    Raises:
+        UsageError: there is no such file, or it has no such columns.
+    """
+    if path == "-":
+        raise UsageError("A data set is read twice, so it cannot come from standard input; give a file.")
+    values = _parquet(path) if path.endswith(".parquet") else _lines(path)
+    seen: set[str] = set()
+    for number, value in enumerate(values, start=1):
+        if limit is not None and number > limit:
+            return
+        if isinstance(value, Reject):
+            yield value
+            continue
+        row = _row(value, columns, f"{path}:{number}")
+        if isinstance(row, Row) and row.id in seen:
+            row = msgspec.structs.replace(row, id=f"{row.id}@{number}")
+        if isinstance(row, Row):
+            seen.add(row.id)
+        yield row
+
+
+class _Any(Record, frozen=True, kw_only=True):
+    pass
+
+
+def _lines(path: str) -> Iterator[dict[str, Any] | Reject]:
+    for record in read_records(path, _Any, STAGE):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            columns = record.columns if isinstance(record.columns, dict) else {}
+            yield {"id": record.id, **{key: msgspec.json.decode(value) for key, value in columns.items()}}
+
+
+def _parquet(path: str) -> Iterator[dict[str, Any] | Reject]:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
+    if not Path(path).is_file():
+        raise UsageError(f"There is no file {path}.")
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(1024):
+                yield from batch.to_pylist()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is no Parquet file: {error}.") from error
+
+
+def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
+    tests = value.get(columns.tests) if columns.tests is not None else None
+    for name in (columns.instruction, columns.response, columns.tests):
+        if name is not None and not isinstance(value.get(name), str | list):
+            found = ", ".join(sorted(value)) or "none"
+            detail = f"{where} has no text in column {name!r}; its columns are {found}."
+            return Reject(id=where, stage=STAGE, reason="missing-field", detail=detail)
+    fields = {
+        "id": value.get("id"),
+        "instruction": _text(value[columns.instruction]),
+        "response": _text(value[columns.response]),
+        _TESTS: _text(tests) if tests is not None else "",
+    }
+    return as_record(fields, Row)
+
+
+_TESTS = "tests to verify with"
+
+
+def _text(value: str | list[Any]) -> str:
+    return value if isinstance(value, str) else "\n".join(map(str, value))
+
+
+def build_any_program(response: str, tests: str) -> tuple[str, Program] | Malformed:
+    """Implementation and program of a response, with four sections or with code blocks alone.
+
+    Args:
+        response: Markdown.
+        tests: tests that stand apart; empty where the response holds its own.
+    """
+    sections = parse_sections(response)
+    if not isinstance(sections, Malformed) and not tests:
+        program = build_program(response)
+        return program if isinstance(program, Malformed) else (sections.code, program)
+    blocks = [fence.code.rstrip() for fence in python_fences(response)]
+    if not blocks:
+        blocks = [response] if tests and "```" not in response else []
+    if not blocks:
+        return Malformed("no-tests", "The response holds no Python block.")
+    if tests:
+        found = python_fences(tests)
+        return _joined(blocks, [found[0].code if found else tests])
+    checking = [block for block in blocks[1:] if has_assert(block) or "unittest" in block]
+    if checking:
+        return _joined([block for block in blocks if block not in checking], checking)
+    if any(has_assert(block) or "unittest" in block for block in blocks):
+        return "\n\n".join(blocks), Program(source="\n\n".join(blocks) + "\n")
+    return Malformed("no-tests", "Neither the response nor another column holds a check.")
+
+
+def _joined(implementation: list[str], tests: list[str]) -> tuple[str, Program]:
+    code = "\n\n".join(implementation)
+    source = f"{code}\n\n\n" + "\n\n".join(tests) + "\n"
+    return code, Program(source=source, tests_line=code.count("\n") + 4)
+
+
+async def _examine(row: Row, columns: Columns, config: Config, sandbox: Sandbox, again: Sandbox) -> Found:
+    tests = ""
+    if columns.tests is not None and isinstance(row.columns, dict):
+        tests = msgspec.json.decode(row.columns[_TESTS], type=str)
+    built = build_any_program(row.response, tests)
+    if isinstance(built, Malformed):
+        known = built.reason if built.reason in FINDINGS else "unreadable"
+        return Found(id=row.id, finding=known, detail=built.detail)
+    implementation, program = built
+    verdict = await sandbox.run(program)
+    if verdict.status != "passed":
+        finding = _SAME.get(verdict.status, verdict.status)
+        detail = verdict.failed_check or verdict.detail
+        return Found(id=row.id, finding=finding, detail=detail, checks_executed=verdict.checks_executed)
+    if (flaky := await runs_differently(program, again)) is not None:
+        return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {flaky.status}: {flaky.detail}")
+    strength = TestStrength(0, 0, False, 0.0, 0.0)
+    if program.tests_line is not None:
+        strength = await examine_tests(implementation, program, sandbox)
+    finding, detail = "holds", ""
+    if strength.survives_gutting:
+        finding, detail = "vacuous", "Its tests pass with all function bodies taken out."
+    elif strength.score is not None and strength.score < config.select.min_mutation:
+        finding, detail = "weak", f"Its tests notice {strength.killed} of {strength.mutants} mutants."
+    return Found(
+        id=row.id,
+        finding=finding,
+        detail=detail,
+        checks_executed=verdict.checks_executed,
+        mutants=strength.mutants,
+        killed=strength.killed,
+        lines=strength.lines,
+        branches=strength.branches,
+    )
