@@ -16,6 +16,7 @@ import argparse
 import ast
 import io
 import json
+import keyword
 import random
 import re
 import resource
@@ -32,29 +33,50 @@ from snipmill.pipeline.cores import available_cores
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.stage_files import sanitize_file, select_file
 
+SYLLABLES = ("ka", "lo", "mi", "ne", "ru", "sa", "to", "vi")
 TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")
 
 
 def generate(path: Path, count: int) -> None:
-    """Rows out of the few-shot bank's responses, each with words and names of its own."""
+    """Rows out of the few-shot bank's responses: nine of ten with most names and words of their own, the rest near duplicates."""
     bank = load_bank(None).examples
     examples = [example for example in bank if example.response is not None and len(example.response) < 1700]
     draw = random.Random(1)
+    vocabulary = [f"{draw.choice(SYLLABLES)}{draw.choice(SYLLABLES)}{number}" for number in range(50_000)]
     with path.open("w") as out:
         for number in range(count):
             example = examples[draw.randrange(len(examples))]
-            words = [f"w{draw.randrange(5000)}" for _ in range(12)]
+            words = [vocabulary[draw.randrange(50_000)] for _ in range(12)]
             response = str(example.response).replace("\n[Explanation]\n", f"\n[Explanation]\n{' '.join(words)}\n")
             response = re.sub(r"\bdef (\w+)", rf"def \1_{number}", response)
+            instruction = f"{' '.join(words)} {example.instruction[:200]} Variant {number}."
+            if number % 10:
+                response = _own_words(response, draw, vocabulary)
+                instruction = _own_words(instruction, draw, vocabulary)
             row = {
                 "id": f"r-{number}",
                 "seed": example.snippet,
                 "concepts": list(example.concepts),
-                "instruction": f"{' '.join(words)} {example.instruction[:200]} Variant {number}.",
+                "instruction": instruction,
                 "response": response,
                 "parents": {"instruction": f"i-{number}"},
             }
             out.write(json.dumps(row) + "\n")
+
+
+def _own_words(text: str, draw: random.Random, vocabulary: list[str]) -> str:
+    """A text with other words in the place of most of its longer lower-case ones; code stays code."""
+    others: dict[str, str] = {}
+
+    def other(match: re.Match[str]) -> str:
+        word = match.group()
+        if keyword.iskeyword(word) or word == "python":
+            return word
+        if word not in others:
+            others[word] = vocabulary[draw.randrange(50_000)] if draw.random() < 0.9 else word
+        return others[word]
+
+    return re.sub(r"\b[a-z]{4,}(?![\w\"'(])", other, text)
 
 
 def ours(source: Path, folder: Path, names: bool, near: float) -> dict[str, float]:

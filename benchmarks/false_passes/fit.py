@@ -111,7 +111,9 @@ def main() -> None:
         "(a) raises nothing, as the original": lambda s: s["exit_zero"],
         "(b) strict verdict": lambda s: s["passed"],
         "(c) strict verdict, one more implementation agrees": lambda s: s["passed"] and s["group"] >= 2,
-        "(c) repaired tests hold, one more implementation agrees": lambda s: s["recompute"]["holds"] and s["group"] >= 2,
+        "(c) repaired tests hold, one more implementation agrees": lambda s: (
+            s["recompute"]["holds"] and s["group"] >= 2
+        ),
         "(c) repaired tests hold, two more agree": lambda s: s["recompute"]["holds"] and s["group"] >= 3,
         "(d) the same, and mutation score at least 0.8": lambda s: (
             s["recompute"]["holds"] and s["group"] >= 2 and s["features"]["mutation score"] >= 0.8
@@ -128,8 +130,10 @@ def main() -> None:
     rows, good = expected(samples, filters["(a) raises nothing, as the original"])
     false_rate = (rows - good) / rows
     most = max((n for n in range(1, len(ranked) + 1) if 1 - sum(t for _, t in ranked[:n]) / n <= false_rate), default=0)
-    print(f"\nat the false-pass rate of (a), {false_rate:.1%}: {sum(t for _, t in ranked[:most])} right rows against {good:.1f}")
-    same = ranked[: rows]
+    print(
+        f"\nat the false-pass rate of (a), {false_rate:.1%}: {sum(t for _, t in ranked[:most])} right rows against {good:.1f}"
+    )
+    same = ranked[:rows]
     print(f"at the coverage of (a), {rows} rows: {rows - sum(t for _, t in same)} false against {rows - good:.1f}")
     order = np.argsort(scores)
     truth = np.array([sample["right"] for sample in samples])[order]

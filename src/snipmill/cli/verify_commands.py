@@ -124,6 +124,8 @@ def _print_audit(audit: Audit) -> None:
     for name in ("", "rows", "share", "an example"):
         table.add_column(name, justify="right" if name in ("rows", "share") else "left", overflow="fold")
     for name, (number, example) in audit.findings.items():
+        if not number and name != "holds":
+            continue
         style = "red" if name in BAD and number else ""
         table.add_row(
             Text(name, style=style), f"{number:,}", f"{number / max(audit.rows, 1):.1%}", Text(example, style="dim")

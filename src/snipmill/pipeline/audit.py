@@ -79,7 +79,7 @@ class Audit:
     def add(self, finding: str, row_id: str, detail: str) -> None:
         """One more row of a finding."""
         number, example = self.findings[finding]
-        self.findings[finding] = (number + 1, example or f"{row_id}: {detail}"[:300] if detail else example or row_id)
+        self.findings[finding] = (number + 1, example or (f"{row_id}: {detail}"[:300] if detail else row_id))
         if finding in BAD:
             self.bad_ids.add(row_id)
 
@@ -214,7 +214,7 @@ def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
     tests = value.get(columns.tests) if columns.tests is not None else None
     for name in (columns.instruction, columns.response, columns.tests):
         if name is not None and not isinstance(value.get(name), str | list):
-            found = ", ".join(sorted(value)) or "none"
+            found = ", ".join(sorted(set(value) - {"id"})) or "none"
             detail = f"{where} has no text in column {name!r}; its columns are {found}."
             return Reject(id=where, stage=STAGE, reason="missing-field", detail=detail)
     fields = {

@@ -165,7 +165,8 @@ async def open_slot(
         "preload": list(preload),
         "allow_fork": allow_fork,
     }
-    command = [interpreter, "-I", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno()), json.dumps(settings)]
+    # Not -I: it would leave the hash seed to chance. The environment is ours, so nothing of the user's comes in.
+    command = [interpreter, "-s", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno()), json.dumps(settings)]
     # Started by this very thread: the child asks the kernel to die with the thread that made it.
     process = subprocess.Popen(  # noqa: ASYNC220
         command,

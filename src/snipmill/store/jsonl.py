@@ -161,7 +161,7 @@ def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
     """
     given = value
     value = {key: item for key, item in value.items() if item is not None}
-    if kind is not Seed and issubclass(kind, Record):
+    if kind is not Seed and "seed" in kind.__struct_fields__:
         value.setdefault("seed", "")
     if kind.__name__ in ("Instruction", "Response", "Execution", "Row"):
         value.setdefault("concepts", [])

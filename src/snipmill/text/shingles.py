@@ -7,6 +7,7 @@ alike and layout does not matter. Hashes are the same on every machine and in ev
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from zlib import crc32
 
 import numpy as np
@@ -33,10 +34,24 @@ def word_hashes(text: str) -> Hashes:
 
 def ngram_hashes(hashes: Hashes, n: int) -> Hashes:
     """A hash of each run of n words, shape (words - n + 1,); of the whole text where it is shorter."""
-    length = max(len(hashes) - n + 1, 1 if len(hashes) else 0)
+    if len(hashes) <= n:  # one run: a product with the powers, not a step for each word
+        whole: Hashes = (hashes * _powers(len(hashes))).sum(keepdims=True, dtype=np.uint64)
+        return whole[: len(hashes)]
+    length = len(hashes) - n + 1
     result = np.zeros(length, dtype=np.uint64)
-    power = 1
-    for offset in range(min(n, len(hashes))):
-        result += hashes[offset : offset + length] * np.uint64(power)
-        power = power * _BASE % (1 << 64)
+    for offset, power in enumerate(_powers(n)):
+        result += hashes[offset : offset + length] * power
     return result
+
+
+def _powers(count: int) -> Hashes:
+    """The powers of the base, from 0 on, modulo 2**64."""
+    rounded = 1 << max(count - 1, 15).bit_length()
+    return _rounded_powers(rounded)[:count]
+
+
+@lru_cache(maxsize=32)
+def _rounded_powers(count: int) -> Hashes:
+    return np.cumprod(
+        np.concatenate(([1], np.full(count - 1, _BASE, dtype=np.uint64))).astype(np.uint64), dtype=np.uint64
+    )

@@ -1,0 +1,164 @@
+"""What the pure parts of verification make of code and tests."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snipmill.verify.coverage import coverage
+from snipmill.verify.interface import align, interface, used_names
+from snipmill.verify.mutants import mutants
+from snipmill.verify.normal import normal_form
+from snipmill.verify.units import Assertion, assertions
+
+TESTS = """
+import math
+values = [1, 2]
+other = {}
+values.append(3)
+print("begin")
+assert total(values) == 6
+assert math.isclose(total([0.1]), 0.1), "message"
+assert not total_is_odd([2])
+assert 6 == total([6])
+
+def test_more():
+    empty = []
+    assert total(empty) == 0
+    for n in range(3):
+        assert total([n]) == n
+
+class TestTotal(unittest.TestCase):
+    def test_it(self):
+        data = [4]
+        self.assertEqual(total(data), 4)
+        self.assertTrue(total([1]) == 1)
+        self.assertFalse(total([]))
+
+if __name__ == "__main__":
+    unittest.main()
+"""
+
+
+def test_tests_become_single_assertions_with_what_they_need() -> None:
+    found = assertions(TESTS)
+    assert [(one.unit.value, one.unit.expected, one.unit.check) for one in found[:5]] == [
+        ("total(values)", "6", None),
+        ("math.isclose(total([0.1]), 0.1)", "True", None),
+        ("total_is_odd([2])", "False", None),
+        ("total([6])", "6", None),
+        ("total(empty)", "0", None),
+    ]
+    assert found[0].unit.setup == "values = [1, 2]\nvalues.append(3)"
+    assert found[1].unit.setup == "import math" and found[3].unit.setup == ""
+    assert "for n in range(3)" in found[5].unit.setup and found[5].unit.value is None
+    assert [one.unit.value for one in found[6:8]] == ["total(data)", "total([1])"]
+    assert found[0].span == (7, 7) and found[4].span is None
+    assert len(found) == 9
+
+
+@pytest.mark.parametrize("tests", ["", "x =", "assert", "(" * 300, "\0", "def f(): pass"])
+def test_what_is_no_test_has_no_assertions(tests: str) -> None:
+    assert assertions(tests) == []
+
+
+def one(text: str) -> Assertion:
+    (found,) = assertions(text)
+    return found
+
+
+def aligned(tests: str, own: str, other: str, entries: frozenset[str] | None = None) -> Assertion | None:
+    offers = interface(other)
+    assertion = one(tests)
+    assert used_names(interface(own), [assertion])
+    return align(assertion, interface(own), offers, entries if entries is not None else frozenset(offers))
+
+
+def test_tests_are_put_to_a_function_of_another_name() -> None:
+    fitted = aligned("assert add(1, 2) == 3", "def add(a, b): ...", "def plus(x, y): ...")
+    assert fitted is not None and fitted.unit.setup == "add = plus" and fitted.unit.value == "add(1, 2)"
+
+
+def test_keywords_are_renamed_by_position() -> None:
+    fitted = aligned("assert add(1, b=2) == 3", "def add(a, b): ...", "def plus(x, y): ...")
+    assert fitted is not None and fitted.unit.value == "add(1, y=2)"
+
+
+@pytest.mark.parametrize(
+    ("tests", "own", "other"),
+    [
+        ("assert add(1, 2) == 3", "def add(a, b): ...", "def plus(x): ..."),
+        ("assert add(1) == 3", "def add(a): ...", "def plus(x, y): ..."),
+        ("assert add(1, b=2) == 3", "def add(a, b): ...", "def plus(x, y, z=1): ..."),
+        ("assert Stack(1).pop() == 1", "class Stack:\n def pop(self): ...", "class Pile:\n def take(self): ..."),
+        ("assert Stack(1).pop() == 1", "class Stack:\n def pop(self): ...", "def stack(x): ..."),
+        ("assert add(LIMIT) == 1", "LIMIT = 1\ndef add(a): ...", "def add(a): ..."),
+        ("assert add(1) == 1", "def add(a): ...", "def one(a): ...\ndef two(a): ..."),
+    ],
+)
+def test_what_does_not_fit_is_not_tried(tests: str, own: str, other: str) -> None:
+    assert aligned(tests, own, other) is None
+
+
+def test_a_helper_of_the_same_name_is_not_touched() -> None:
+    """The name is bound in the unit's own copy, so that the other code still finds its own helper."""
+    other = "def plus(x):\n    return add(x)\ndef add(x):\n    return x"
+    fitted = aligned("assert add(1) == 1", "def add(a): ...", other, frozenset({"plus"}))
+    assert fitted is not None and fitted.unit.setup == ""  # the same name is taken for the same thing
+
+
+SAME = '''
+def total(values: list[int]) -> int:
+    """Add them."""
+    result = 0
+    # one by one
+    for value in values:
+        result += value
+    return result
+'''
+
+
+def test_names_layout_and_comments_make_no_difference() -> None:
+    other = "def add_all(xs):\n\n    r = 0\n    for x in xs: r += x\n    return (r)\n"
+    assert normal_form(SAME) == normal_form(other)
+    assert normal_form(SAME) != normal_form(other.replace("+=", "-="))
+    assert normal_form("def f(a, b): return a - b") != normal_form("def f(a, b): return b - a")
+
+
+def test_mutants_differ_from_the_code_and_each_other() -> None:
+    code = "def f(x):\n    if x > 2 and x < 9:\n        x = x + 1\n    return [x, 3]\n"
+    found = mutants(code)
+    assert found[0].kind == "gutted" and "pass" in found[0].source
+    assert {"comparison", "arithmetic", "off-by-one", "negated condition", "swapped logic", "constant return"} <= {
+        mutant.kind for mutant in found
+    }
+    sources = [mutant.source for mutant in found]
+    assert len(set(sources)) == len(sources) <= 24
+    assert found == mutants(code)
+
+
+def test_mutants_that_compile_to_the_same_code_are_left_out() -> None:
+    assert mutants("def f():\n    pass\n") == []
+    assert [mutant.kind for mutant in mutants("def f():\n    return None\n")].count("gutted") == 0
+    assert mutants("not python (") == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["x = x + 1", "if x: x = 2", "while x > 9: x -= 1", "return x", "y = [x, not x]"]), max_size=6
+    )
+)
+def test_every_mutant_is_python(lines: list[str]) -> None:
+    for mutant in mutants("def f(x):\n    " + "\n    ".join(["z = 0", *lines]) + "\n"):
+        compile(mutant.source, "m", "exec")
+
+
+def test_coverage_counts_lines_and_ways() -> None:
+    code = "def f(x):\n    if x > 2:\n        return 1\n    return 0\n"
+    half = coverage(code, [1, 2, 3], [(0, 2), (2, 3), (3, 0)])
+    assert (round(half.lines, 2), half.branches) == (0.67, 0.5)
+    whole = coverage(code, [1, 2, 3, 4], [(0, 2), (2, 3), (2, 4)])
+    assert (whole.lines, whole.branches) == (1.0, 1.0)
+    assert coverage("x = 1\n", [1], []).lines == 1.0

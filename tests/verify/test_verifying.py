@@ -1,0 +1,218 @@
+"""Verification with the real sandbox: samples against each other, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snipmill.config import Config, VerifyTable
+from snipmill.pipeline import settings
+from snipmill.pipeline.examine import cross_examine, examine_tests
+from snipmill.pipeline.execute import execute
+from snipmill.pipeline.funnel import StageCount
+from snipmill.pipeline.verifying import Verifier, verify
+from snipmill.records import Execution, Reject, Response
+from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.program import Limits, Program, Trial, Unit
+from snipmill.store.journal import Executed, Journal, Verified
+from snipmill.verify.agreement import Sample
+from snipmill.verify.repair import repair
+
+RIGHT = "def double(x):\n    return 2 * x\n"
+ALSO = "def twice(number):\n    return number + number\n"
+WRONG = "def double(x):\n    return x * x\n"
+
+
+def sample(name: str, code: str, tests: str, passed: bool = True) -> Sample:
+    return Sample(name, code, tests, passed)
+
+
+def crossed(*samples: Sample) -> Any:
+    async def go() -> Any:
+        async with Sandbox(limits=Limits(timeout=5)) as sandbox:
+            agreement = await cross_examine(samples, sandbox)
+            return agreement, sandbox.processes
+
+    return asyncio.run(go())
+
+
+def test_independent_code_that_agrees_is_a_group() -> None:
+    agreement, processes = crossed(
+        sample("a", RIGHT, "assert double(2) == 4\nassert double(3) == 6"),
+        sample("b", ALSO, "assert twice(5) == 10"),
+        sample("c", WRONG, "assert double(2) == 4\nassert double(0) == 0"),
+        sample("copy of a", RIGHT.replace("x", "value"), "assert double(7) == 14"),
+    )
+    right, also, wrong, copy = (agreement.weigh(number) for number in range(4))
+    assert processes == 3  # one for each distinct implementation
+    assert right.implementations == 3 and right.group == also.group == copy.group == 2
+    assert (right.share, wrong.share, wrong.group) == (0.75, 0.25, 1)
+    assert wrong.own_true == 2 and wrong.contradicted == 0
+    assert (right.foreign_true, right.foreign) == (2, 2)
+    assert (wrong.foreign_true, wrong.foreign) == (0, 3)
+    assert right.agreement > wrong.agreement
+
+
+def test_a_false_assertion_is_found_and_taken_out_or_corrected() -> None:
+    agreement, _ = crossed(
+        sample("a", RIGHT, "assert double(2) == 4\nassert double(3) == 7\n", passed=False),
+        sample("b", ALSO, "assert twice(5) == 10"),
+    )
+    dropped = repair(agreement, 0, "drop")
+    assert dropped is not None and dropped.tests.strip() == "assert double(2) == 4" and dropped.changed == 1
+    corrected = repair(agreement, 0, "recompute")
+    assert corrected is not None and corrected.tests == "assert double(2) == 4\nassert double(3) == 6"
+    assert repair(agreement, 1, "drop") is None
+
+
+def test_tests_that_are_not_made_of_plain_asserts_stay_as_they_are() -> None:
+    agreement, _ = crossed(
+        sample("a", RIGHT, "def test_it():\n    assert double(3) == 7\n    assert double(2) == 4\n", passed=False),
+        sample("b", ALSO, "assert twice(5) == 10"),
+    )
+    assert repair(agreement, 0, "drop") is None
+
+
+def test_failures_are_not_alike_and_loops_end() -> None:
+    agreement, _ = crossed(
+        sample("a", "def f(x):\n    raise ValueError\n", "assert f(1) == 1"),
+        sample("b", "def f(x):\n    raise KeyError\n", "assert f(2) == 1"),
+        sample("c", "def f(x):\n    while True:\n        pass\n", "assert f(3) == 1"),
+        sample("d", "import os\ndef f(x):\n    os._exit(0)\n", "assert f(4) == 1"),
+        sample("e", "def f(x) return", "assert f(4) == 1"),
+    )
+    assert [agreement.weigh(number).group for number in range(5)] == [1] * 5
+
+
+def test_each_unit_has_its_own_names_and_time() -> None:
+    units = (
+        Unit(setup="double = None\nextra = 1", value="extra", expected="1"),
+        Unit(value="double(2)", expected="4"),
+        Unit(check="extra == 1"),
+        Unit(setup="while True: pass", check="True"),
+        Unit(value="{3, 1, 2} | {double(1)}", expected="{1, 2, 3}"),
+        Unit(setup="raise SystemExit(0)", check="True"),
+        Unit(program=Program(source="def f(x):\n    return x\n\n\nassert f(1) == 1\n", tests_line=5)),
+        Unit(program=Program(source="def f(x):\n    return x\n\n\nif False:\n    assert f(1)\n", tests_line=5)),
+    )
+
+    async def go() -> Any:
+        async with Sandbox(limits=Limits(timeout=5)) as sandbox:
+            return await sandbox.try_units(Trial(source=RIGHT, units=units, unit_timeout=0.3))
+
+    outcomes = asyncio.run(go())
+    assert [outcome.status for outcome in outcomes] == [
+        "passed", "passed", "error", "timeout", "passed", "error", "passed", "failed",
+    ]  # fmt: skip
+    assert outcomes[4].value == "{1, 2, 3}"
+
+
+@pytest.mark.parametrize(
+    ("tests", "expected"),
+    [
+        ("assert sign(5) == 1\nassert sign(-5) == -1\nassert sign(0) == 0", (1.0, 1.0, 1.0)),
+        ("assert sign(5) == 1", (0.4, 0.6, 0.25)),
+    ],
+)
+def test_the_strength_of_tests(tests: str, expected: tuple[float, float, float]) -> None:
+    code = "def sign(x):\n    if x > 0:\n        return 1\n    if x < 0:\n        return -1\n    return 0\n"
+
+    async def go() -> Any:
+        program = Program(source=f"{code}\n\n{tests}\n", tests_line=code.count("\n") + 3)
+        async with Sandbox(limits=Limits(timeout=10)) as sandbox:
+            return await examine_tests(code, program, sandbox)
+
+    strength = asyncio.run(go())
+    mutation, lines, branches = expected
+    assert not strength.survives_gutting
+    assert (strength.lines, strength.branches) == (lines if lines == 1 else 0.4, branches)
+    if mutation == 1.0:
+        assert strength.score is not None and strength.score >= 0.85
+    else:
+        assert strength.score is not None and strength.score < 0.8
+
+
+# The whole stage --------------------------------------------------------------------------------------------------------
+
+
+def response(number: int, code: str, tests: str) -> Response:
+    text = (
+        f"[Reasoning]\nIt is {number}.\n\n[Implementation]\n```python\n{code.rstrip()}\n```\n\n[Explanation]\nSo.\n\n"
+        f"[Tests]\n```python\n{tests.rstrip()}\n```"
+    )
+    parents = {"instruction": "i-1"}
+    return Response(
+        id=f"r-{number}", seed="", concepts=[], instruction="Double it.", response=text, sample=number, parents=parents
+    )
+
+
+def verified(journal: Path, *responses: Response, **table: Any) -> tuple[dict[str, Execution | Reject], StageCount]:
+    config = Config(verify=VerifyTable(**table))
+
+    async def go() -> tuple[dict[str, Execution | Reject], StageCount]:
+        count = StageCount()
+        limits, interpreter = settings.limits(config), settings.interpreter(config)
+        with Journal(None, Executed) as executed, Journal(journal, Verified) as entries:
+            async with settings.open_sandboxes(config) as (sandbox, again):
+                verifier = Verifier(sandbox, again, limits, interpreter, config.verify, entries, count)
+                tried = [
+                    (one, await execute(one, sandbox, limits, interpreter, executed, StageCount())) for one in responses
+                ]
+                return {outcome.id: outcome for outcome in await verify(verifier, tried)}, count
+
+    return asyncio.run(go())
+
+
+def test_a_run_keeps_what_holds_with_its_evidence_and_rescues_what_only_its_tests_failed(tmp_path: Path) -> None:
+    responses = (
+        response(0, RIGHT, "assert double(2) == 4\nassert double(3) == 6"),
+        response(1, ALSO, "assert twice(5) == 10\nassert twice(1) == 3"),
+        response(2, WRONG, "assert double(2) == 4\nassert double(3) == 9"),
+        response(3, "def double(x):\n    return None\n", "assert double(2) == 4"),
+    )
+    outcomes, _ = verified(tmp_path / "j", *responses)
+    assert set(outcomes) == {"r-0", "r-1", "r-2"}
+    right, rescued, wrong = outcomes["r-0"], outcomes["r-1"], outcomes["r-2"]
+    assert isinstance(right, Execution) and isinstance(rescued, Execution)
+    assert right.verification is not None and rescued.verification is not None
+    assert (right.verification.group, right.verification.samples, right.verification.passed) == (2, 4, 2)
+    assert right.verification.mutants > 0 and right.verification.changed == 0
+    assert rescued.verification.changed == 1 and "twice(1) == 3" not in rescued.response
+    assert rescued.verdict.status == "passed" and rescued.verdict.checks_executed == 1
+    # The square agrees with the double at 2, and with nobody at 3.
+    assert isinstance(wrong, Execution) and wrong.verification is not None
+    assert wrong.verification.confidence < right.verification.confidence
+    again, count = verified(tmp_path / "j", *responses)
+    assert count.reused == 4
+    assert [(o.response, o.verification) for o in again.values() if isinstance(o, Execution)] == [
+        (o.response, o.verification) for o in outcomes.values() if isinstance(o, Execution)
+    ]
+    unrepaired, _ = verified(tmp_path / "other", *responses, repair="off")
+    assert set(unrepaired) == {"r-0", "r-2"}
+
+
+def test_flaky_and_vacuous_rows_are_rejected(tmp_path: Path) -> None:
+    outcomes, _ = verified(
+        tmp_path / "j",
+        response(0, "def f():\n    return hash('a') % 97\n", f"assert f() == {hash_of_a()}"),
+        response(
+            1, "import time\ndef f():\n    return int(time.time())\n", "import time\nassert f() == int(time.time())"
+        ),
+        response(2, "def f(x):\n    return None\n\ndef g():\n    return 3\n", "f(1)\nassert 1 + 1 == 2"),
+    )
+    assert {name: outcome.reason for name, outcome in outcomes.items() if isinstance(outcome, Reject)} == {
+        "r-0": "flaky",
+        "r-2": "vacuous-tests",
+    }
+
+
+def hash_of_a() -> int:
+    """The value under the hash seed of first runs."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", "print(hash('a') % 97)"]
+    return int(subprocess.run(command, env={"PYTHONHASHSEED": "0"}, capture_output=True, check=True).stdout)
