@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +52,8 @@ def answer_to(body: dict[str, Any]) -> str:
         return f"adding numbers, functions, case {digest % 1000}\n"
     if prompt.rstrip().endswith("### Instruction"):
         return f"Write a function that adds the number {digest % 50} to its argument, variant {digest % 997}."
-    n = digest % 50
+    asked = re.findall(r"adds the number (\d+)", prompt)
+    n = int(asked[-1]) if asked else digest % 50
     return VARIANTS[digest // 50 % len(VARIANTS)].format(n=n, m=n + 1)
 
 

@@ -55,7 +55,7 @@ def _progress_line(progress: Progress) -> str:
     if funnel["responses"].came_in:
         parts.append(f"{funnel['execute'].kept:,} of {funnel['responses'].came_in:,} responses passed")
     if elapsed > 60 and funnel["execute"].fresh:
-        parts.append(f"{3600 * funnel['sanitize'].fresh / elapsed:,.0f} an hour")
+        parts.append(f"{3600 * funnel['execute'].fresh / elapsed:,.0f} an hour")
     if progress.fleet is not None:
         parts.append(f"{progress.fleet.in_flight} in flight")
         if progress.fleet.trouble:

@@ -75,11 +75,13 @@ async def _execute(
     entry = journal.get(key)
     if entry is None:
         started = time.monotonic()
-        verdict = await sandbox.run(program)
-        entry = Executed(id=key, outcome=verdict.status, verdict=verdict, seconds=round(time.monotonic() - started, 3))
+        verdict = await sandbox.run_once(program)
+        entry = journal.get(key) or Executed(
+            id=key, outcome=verdict.status, verdict=verdict, seconds=round(time.monotonic() - started, 3)
+        )
         count.fresh += verdict.status == "passed"
-        if verdict.status != "sandbox-error":  # says nothing about the program: it is tried again next time
-            journal.append(entry)
+        if verdict.status != "sandbox-error" and journal.get(key) is None:
+            journal.append(entry)  # a sandbox error says nothing about the program: it is tried again next time
     else:
         count.reused += 1
     count.seconds += entry.verdict.wall_ms / 1000

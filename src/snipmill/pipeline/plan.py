@@ -12,16 +12,20 @@ from typing import Any
 from snipmill.config import Config
 from snipmill.pipeline import settings
 from snipmill.pipeline.execute import look_up as look_up_verdict
+from snipmill.pipeline.execute import program_id
 from snipmill.pipeline.generate import Generation, look_up, sample_groups
 from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.pipeline.verifying import enough_id
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row
+from snipmill.sandbox.program import Program
 from snipmill.select.sanitize import sanitize
-from snipmill.store.journal import Asked, Executed, Journal
+from snipmill.store.journal import Asked, Executed, Journal, Verified
 from snipmill.store.run_directory import RunDirectory
+from snipmill.verify.programs import build_program
 
 
 @dataclass
@@ -52,10 +56,12 @@ class Plan:
             name: Journal(directory.journal(name), Asked) for name in ("concepts", "instructions", "responses")
         }
         self._executed = Journal(directory.journal("execute"), Executed)
+        self._verified = Journal(directory.journal("verify"), Verified)
         self.fruitful = 0
         for journal in self._asked.values():
             journal.open_to_read()
         self._executed.open_to_read()
+        self._verified.open_to_read()
 
     def look(self) -> dict[str, StagePlan]:
         """The plan of each stage."""
@@ -94,6 +100,7 @@ class Plan:
         """Follow the waves of a run (`run`) as far as they can be known; whether a sample was accepted."""
         table = self._config.generate
         accepted = 0
+        programs: list[str] = []
         for first in range(0, table.samples, table.wave):
             beyond = min(first + table.wave, table.samples)
             unknown = 0
@@ -105,24 +112,30 @@ class Plan:
                     continue
                 for outcome in outcomes:
                     if isinstance(outcome, Response):
-                        passed = self._execute(outcome)
+                        passed = self._execute(outcome, programs)
                         unknown += passed is None
                         accepted += bool(passed)
-            if table.accept and accepted >= table.accept:
-                break
             if unknown:
                 self._may_follow(responses=table.samples - beyond)
                 break
+            if table.accept and accepted >= table.accept and self._enough(programs):
+                break
         return accepted > 0
 
-    def _execute(self, response: Response) -> bool | None:
+    def _enough(self, programs: list[str]) -> bool:
+        """What a run found when it asked whether these samples suffice; where it was never asked, it may be so."""
+        entry = self._verified.get(enough_id(self._config.verify, self._config.generate.accept, programs))
+        return not self._config.verify.agreement or entry is None or entry.outcome == "enough"
+
+    def _execute(self, response: Response, programs: list[str]) -> bool | None:
         limits, interpreter = settings.limits(self._config), settings.interpreter(self._config)
         outcome = look_up_verdict(response, limits, self._tier, interpreter, self._executed)
         if outcome is None:
             self.stages["execute"].missing += 1
             return None
         self.stages["execute"].there += 1
-        if isinstance(outcome, Reject):
-            return False
-        assert isinstance(outcome, Execution)
-        return isinstance(sanitize(outcome, "raw", self._config.run.seed), Row)
+        row = sanitize(outcome, "raw", self._config.run.seed) if isinstance(outcome, Execution) else None
+        program = build_program(response.response)
+        if isinstance(program, Program) and (isinstance(outcome, Reject) or isinstance(row, Row)):
+            programs.append(program_id(program, limits, self._tier, interpreter))
+        return isinstance(row, Row)

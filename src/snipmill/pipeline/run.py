@@ -29,7 +29,7 @@ from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
-from snipmill.pipeline.verifying import Verifier, verify
+from snipmill.pipeline.verifying import Verifier, suffices, verify
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
@@ -149,7 +149,7 @@ class _Workshop:
                     if isinstance(response, Response) and execution is not None:
                         grown.add("execute", execution)
                         tried.append((response, execution))
-            if table.accept and sum(self._acceptable(execution) for _, execution in tried) >= table.accept:
+            if table.accept and await suffices(self.verifier, self._acceptable(tried), table.accept):
                 self.progress.funnel[RESPONSES.name].spared += table.samples - beyond
                 break
         for verified in await verify(self.verifier, tried):
@@ -159,8 +159,16 @@ class _Workshop:
                 self.progress.funnel["sanitize"].count(row.reason if isinstance(row, Reject) else None)
                 grown.add("sanitize", row)
 
-    def _acceptable(self, execution: Execution | Reject) -> bool:
-        return isinstance(execution, Execution) and isinstance(sanitize(execution, "raw", self.config.run.seed), Row)
+    def _acceptable(
+        self, tried: Sequence[tuple[Response, Execution | Reject]]
+    ) -> list[tuple[Response, Execution | Reject]]:
+        """What was tried, without passes that would not become rows."""
+        seed = self.config.run.seed
+        return [
+            (response, outcome)
+            for response, outcome in tried
+            if isinstance(outcome, Reject) or isinstance(sanitize(outcome, "raw", seed), Row)
+        ]
 
     async def _sample(
         self, instruction: Instruction, samples: range

@@ -84,6 +84,32 @@ async def verify(verifier: Verifier, tried: Sequence[tuple[Response, Execution |
     return outcomes
 
 
+def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str]) -> str:
+    """The journal's key for the question whether an instruction needs no further samples."""
+    return f"e-{content_hash(msgspec.json.encode(verifier_table).decode(), accept, *programs)}"
+
+
+async def suffices(verifier: Verifier, tried: Sequence[tuple[Response, Execution | Reject]], accept: int) -> bool:
+    """Whether the samples so far are enough: so many of them have passed, and compute the same."""
+    if sum(isinstance(outcome, Execution) for _, outcome in tried) < accept:
+        return False
+    if not verifier.table.agreement:
+        return True
+    samples, programs = [], []
+    for response, outcome in tried:
+        program, sections = build_program(response.response), parse_sections(response.response)
+        if isinstance(program, Program) and isinstance(sections, Sections):
+            samples.append(Sample(response.id, sections.code, sections.tests, isinstance(outcome, Execution)))
+            programs.append(program_id(program, verifier.limits, verifier.sandbox.tier, verifier.interpreter))
+    key = enough_id(verifier.table, accept, programs)
+    entry = verifier.journal.get(key)
+    if entry is None:
+        agreement = await cross_examine(samples, verifier.sandbox)
+        entry = Verified(id=key, outcome="enough" if agreement.agreeing_passes() >= accept else "more")
+        verifier.journal.append(entry)
+    return entry.outcome == "enough"
+
+
 def _result(response: Response, outcome: Execution | Reject, entry: Verified) -> Execution | Reject | None:
     if entry.outcome == "failed":
         return None

@@ -79,6 +79,7 @@ class Sandbox:
         self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
+        self._running: dict[Program, asyncio.Task[Verdict]] = {}
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
@@ -90,6 +91,10 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        left = list(self._running.values())
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
         for slot in self._slots:
             slot.close()
         self._slots.clear()
@@ -104,6 +109,19 @@ class Sandbox:
             return await self._with_slot(lambda slot, again: slot.run(program, careful=again))
         except SlotLost as lost:
             return self._sandbox_error(str(lost))
+
+    async def run_once(self, program: Program) -> Verdict:
+        """As `run`, but a program that is asked for again while it runs is not run a second time.
+
+        Raises:
+            SandboxError: as `run`.
+        """
+        task = self._running.get(program)
+        if task is None:
+            task = asyncio.create_task(self.run(program))
+            self._running[program] = task
+            task.add_done_callback(lambda _: self._running.pop(program, None))
+        return await asyncio.shield(task)
 
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
         """What came of each unit of a trial, in their order; one that took the process along is an error or a timeout.

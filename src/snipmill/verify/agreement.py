@@ -204,14 +204,36 @@ class Agreement:
                     return best[0]
         return None
 
+    def _group(self, mine: int) -> list[int]:
+        """The implementations that compute the same as one, wherever both could be asked, and were at least once."""
+        group = [mine]
+        for other in range(len(self._implementations)):
+            values = [
+                (self._value(mine, place), self._value(other, place))
+                for place in self._values[mine].keys() & self._values[other].keys()
+            ]
+            if other != mine and values and all(one == two for one, two in values):
+                group.append(other)
+        return group
+
+    def agreeing_passes(self) -> int:
+        """The most samples whose own programs passed and that compute the same."""
+        most = 0
+        for mine in {self._of_sample[number] for number, sample in enumerate(self.samples) if sample.passed}:
+            group = self._group(mine)
+            most = max(
+                most,
+                sum(sample.passed and self._of_sample[number] in group for number, sample in enumerate(self.samples)),
+            )
+        return most
+
     def weigh(self, sample: int) -> Support:
         """What speaks for and against a sample."""
         mine = self._of_sample[sample]
         others = [number for number in range(len(self._implementations)) if number != mine]
         own = self.own_assertions(sample)
+        group = self._group(mine)
         shares: list[float] = []
-        apart: set[int] = set()
-        common: Counter[int] = Counter()
         foreign = foreign_true = endorsed = 0
         values: set[str] = set()
         for place, question in enumerate(self._questions):
@@ -220,19 +242,16 @@ class Agreement:
                 continue
             asked = [number for number in others if self._value(number, place) is not None]
             alike = [number for number in asked if self._value(number, place) == value and not value.startswith("!")]
-            if asked:
-                shares.append(len(alike) / len(asked))
             if not value.startswith("!"):
                 values.add(value)
-            common.update(asked)
-            apart.update(set(asked) - set(alike))
+            if asked:
+                shares.append(len(alike) / len(asked))
             holds = self._values[mine][place].status == "passed"
             if all(self._of_sample[owner] != mine for owner in question.samples):
                 foreign += 1
                 foreign_true += holds
             elif holds and place in self._own[sample] and alike:
                 endorsed += 1
-        group = [mine, *(number for number in others if number not in apart and common[number] > 0)]
         return Support(
             own_true=sum(holds for _, holds, _ in own),
             own_false=sum(not holds for _, holds, _ in own),
