@@ -23,6 +23,7 @@ from snipmill.errors import SnipmillError, UsageError
 from snipmill.llm.client import Client, Server
 from snipmill.llm.embedded import engine_installed
 from snipmill.llm.weights import find_weights
+from snipmill.pipeline.export import export
 from snipmill.pipeline.lineage import Ancestor, trace
 from snipmill.pipeline.plan import Plan
 from snipmill.pipeline.status import read_funnel
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel=options.LOOK)(guarded(doctor))
     app.command("status", rich_help_panel=options.LOOK)(guarded(status))
     app.command("show", rich_help_panel=options.LOOK)(guarded(show))
+    app.command("export", rich_help_panel=options.LOOK)(guarded(export_command))
 
 
 def doctor(base_url: options.BaseUrl = None) -> None:
@@ -151,3 +153,24 @@ def _print_ancestor(ancestor: Ancestor) -> None:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         out.write(f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n")
     out.write("\n")
+
+
+def export_command(
+    run: Annotated[str, typer.Argument(help="The directory of a finished run.")],
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs", help="File for preference pairs: a row, and a sample that failed, with its failing check."
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="File for tasks with tests, for reinforcement learning.")
+    ] = None,
+) -> None:
+    """Make more of a run than rows: preference pairs, and tasks with tests."""
+    if pairs is None and tasks is None:
+        raise UsageError("Nothing to export: give --pairs FILE, --tasks FILE, or both.")
+    written = export(RunDirectory(run), pairs, tasks)
+    for path, number, what in ((pairs, written[0], "preference pairs"), (tasks, written[1], "tasks with tests")):
+        if path is not None:
+            console.print(escape(f"{number:,} {what} in {path}"))
