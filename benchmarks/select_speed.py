@@ -40,13 +40,13 @@ TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")
 def generate(path: Path, count: int) -> None:
     """Rows out of the few-shot bank's responses: nine of ten with most names and words of their own, the rest near duplicates."""
     bank = load_bank(None).examples
-    examples = [example for example in bank if example.response is not None and len(example.response) < 1700]
+    examples = [example for example in bank if example.response is not None and len(example.response) < 1400]
     draw = random.Random(1)
-    vocabulary = [f"{draw.choice(SYLLABLES)}{draw.choice(SYLLABLES)}{number}" for number in range(50_000)]
+    vocabulary = [f"{draw.choice(SYLLABLES)}{number}" for number in range(1000)]
     with path.open("w") as out:
         for number in range(count):
             example = examples[draw.randrange(len(examples))]
-            words = [vocabulary[draw.randrange(50_000)] for _ in range(12)]
+            words = [draw.choice(vocabulary) for _ in range(12)]
             response = str(example.response).replace("\n[Explanation]\n", f"\n[Explanation]\n{' '.join(words)}\n")
             response = re.sub(r"\bdef (\w+)", rf"def \1_{number}", response)
             instruction = f"{' '.join(words)} {example.instruction[:200]} Variant {number}."
@@ -73,7 +73,7 @@ def _own_words(text: str, draw: random.Random, vocabulary: list[str]) -> str:
         if keyword.iskeyword(word) or word == "python":
             return word
         if word not in others:
-            others[word] = vocabulary[draw.randrange(50_000)] if draw.random() < 0.9 else word
+            others[word] = draw.choice(vocabulary) if draw.random() < 0.9 else word
         return others[word]
 
     return re.sub(r"\b[a-z]{4,}(?![\w\"'(])", other, text)

@@ -32,7 +32,7 @@ def request(number: int = 0, **changes: Any) -> Request:
 def with_fleet(work: Callable[[Fleet], Awaitable[T]], *urls: str, timeout: float = 600.0, **options: Any) -> T:
     async def go() -> T:
         async with contextlib.AsyncExitStack() as stack:
-            servers = [Server(url, timeout=timeout) for url in urls]
+            servers = [Server(url, timeout=timeout, patience=2.0) for url in urls]
             clients = [await stack.enter_async_context(Client(server)) for server in servers]
             return await work(Fleet(clients, **options))
 
@@ -235,7 +235,7 @@ def test_a_fixed_limit_stays() -> None:
 
 
 def test_patience_follows_what_was_needed() -> None:
-    patience = Patience(600.0)
+    patience = Patience(2.0, 600.0)
     assert patience.seconds == 600.0
     for _ in range(300):
         patience.waited(3.0)

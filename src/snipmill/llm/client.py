@@ -37,6 +37,7 @@ class Server:
         base_url: ends in /v1 as a rule, as for the `openai` package.
         api_key: sent as a bearer token; never written anywhere.
         timeout: at most as many seconds without a byte from the server.
+        patience: at least as many, however quick it has been so far: a new prefix takes longer than a cached one.
         stream: whether completions that can be over early are streamed, so that they can be left.
         extra: more fields for every request's body.
     """
@@ -44,6 +45,7 @@ class Server:
     base_url: str
     api_key: str | None = None
     timeout: float = 600.0
+    patience: float = 30.0
     stream: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
 

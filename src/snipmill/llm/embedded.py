@@ -67,7 +67,8 @@ async def serve(weights: Weights, *, slots: int, context: int) -> AsyncIterator[
             if not address.startswith("http"):
                 raise TimeoutError
             # `timings_per_token` makes every piece of a stream carry its counts, so that a stopped stream has them too.
-            yield Server(base_url=f"{address}/v1", api_key=key, extra={"timings_per_token": True})
+            # It may take minutes for a prompt on a slow machine, and a child of ours does not hang on a network.
+            yield Server(f"{address}/v1", key, patience=600.0, extra={"timings_per_token": True})
         except TimeoutError:
             log.seek(0)
             tail = log.read()[-600:].decode("utf-8", "replace").strip()

@@ -100,7 +100,8 @@ class Fleet:
     def __init__(self, clients: Sequence[Client], *, concurrency: int | None = None, give_up: float = 600.0) -> None:
         now = time.monotonic()
         self._members = [
-            _Member(client, Limit(concurrency, now), Patience(client.server.timeout)) for client in clients
+            _Member(client, Limit(concurrency, now), Patience(client.server.patience, client.server.timeout))
+            for client in clients
         ]
         self._give_up = give_up
         self._waiting: list[_Waiting] = []

@@ -8,7 +8,6 @@ from collections import deque
 _SEEN = 256
 _ENOUGH = 16
 _FACTOR = 5.0
-_AT_LEAST = 2.0
 _STRETCH = 4.0
 
 
@@ -16,10 +15,11 @@ class Patience:
     """The time without a byte after which a request counts as hung.
 
     Five times the longest wait among the last 256, up to four times that after hangs with no answer between them; never
-    more than `most` seconds, and `most` until there are 16 answers to judge by.
+    less than `least` nor more than `most` seconds, and `most` until there are 16 answers to judge by.
     """
 
-    def __init__(self, most: float) -> None:
+    def __init__(self, least: float, most: float) -> None:
+        self._least = least
         self._most = most
         self._waits: deque[float] = deque(maxlen=_SEEN)
         self._longest = 0.0
@@ -43,7 +43,7 @@ class Patience:
         """How long to wait now."""
         if len(self._waits) < _ENOUGH:
             return self._most
-        return min(self._most, max(_AT_LEAST, _FACTOR * self._longest) * self._stretch)
+        return min(self._most, max(self._least, _FACTOR * self._longest) * self._stretch)
 
 
 def backoff(attempt: int) -> float:

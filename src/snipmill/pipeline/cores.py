@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from snipmill.errors import StoreError
 
@@ -18,7 +18,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 CHUNK = 256
-_WORTH_IT = 8  # chunks from which starting processes pays
+_HERE = 128  # chunks that are worked on here first: below that, starting processes does not pay
 
 
 def available_cores() -> int:
@@ -28,28 +28,38 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def map_chunks(work: Callable[[list[A]], B], items: Iterable[A], cores: int | None = None) -> Iterator[B]:
+def map_chunks(
+    work: Callable[[list[A]], B],
+    items: Iterable[A],
+    cores: int | None = None,
+    *,
+    pack: Callable[[A], Any] | None = None,
+    unpack: Callable[[Any], A] | None = None,
+) -> Iterator[B]:
     """Apply `work` to lists of up to 256 items, and yield the results in order.
 
     Args:
         work: a pure function that can be pickled.
         items: read as results are taken, a few chunks ahead.
-        cores: how many processes; None for one per CPU. Few items are worked on here, without any.
+        cores: how many processes; None for one per CPU. The first items are worked on here, without any.
+        pack: what an item becomes on its way to a process, where pickling it as it is would be slow.
+        unpack: the way back, in the process.
 
     Raises:
         StoreError: a worker process was killed.
     """
     wanted = available_cores() if cores is None else cores
     chunks = _chunks(items)
-    first = list(islice(chunks, _WORTH_IT))
-    if wanted == 1 or len(first) < _WORTH_IT:
-        yield from map(work, chain(first, chunks))
+    yield from map(work, chunks if wanted == 1 else islice(chunks, _HERE))
+    first = next(chunks, None)
+    if first is None:
         return
     with ProcessPoolExecutor(wanted, get_context("spawn"), initializer=_leave_interrupts) as pool:
         pending: deque[Future[B]] = deque()
         try:
-            for chunk in chain(first, chunks):
-                pending.append(pool.submit(work, chunk))
+            for chunk in chain((first,), chunks):
+                packed = chunk if pack is None else [pack(item) for item in chunk]
+                pending.append(pool.submit(_unpacked, work, unpack, packed))
                 if len(pending) >= 2 * wanted:
                     yield pending.popleft().result()
             while pending:
@@ -61,6 +71,10 @@ def map_chunks(work: Callable[[list[A]], B], items: Iterable[A], cores: int | No
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _unpacked(work: Callable[[list[A]], B], unpack: Callable[[Any], A] | None, packed: list[Any]) -> B:
+    return work(packed if unpack is None else [unpack(item) for item in packed])
 
 
 def _chunks(items: Iterable[A]) -> Iterator[list[A]]:

@@ -30,19 +30,18 @@ def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterato
         table: style and switches.
         seed: the run's seed, for the draws of `smart`.
     """
-    encoder = msgspec.json.Encoder()
-    lines = (encode_line(encoder, row) for row in rows)
-    for chunk in map_chunks(partial(_sanitize_lines, table=table, seed=seed), lines):
+    work = partial(_sanitize_all, table=table, seed=seed)
+    for chunk in map_chunks(work, rows, pack=_ENCODE, unpack=partial(decode_record, kind=Row)):
         yield from chunk
 
 
-def _sanitize_lines(lines: list[bytes], table: SelectTable, seed: int) -> list[Sanitized]:
+_ENCODE = partial(encode_line, msgspec.json.Encoder())
+
+
+def _sanitize_all(rows: list[Row], table: SelectTable, seed: int) -> list[Sanitized]:
     switches: dict[str, Any] = msgspec.to_builtins(table.look)
-    encoder = msgspec.json.Encoder()
     results: list[Sanitized] = []
-    for line in lines:
-        outcome = sanitize(decode_record(line, Row), table.style, seed, switches)
-        results.append(
-            Sanitized(encode_line(encoder, outcome), outcome.reason if isinstance(outcome, Reject) else None)
-        )
+    for row in rows:
+        outcome = sanitize(row, table.style, seed, switches)
+        results.append(Sanitized(_ENCODE(outcome), outcome.reason if isinstance(outcome, Reject) else None))
     return results

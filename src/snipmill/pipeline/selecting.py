@@ -10,6 +10,7 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
 import msgspec
@@ -31,7 +32,13 @@ OnReject = Callable[[Reject], None]
 
 
 def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: OnReject) -> Iterator[Row]:
-    """The rows that stay, in the seeded order of the data set; the others go to `on_reject`.
+    """As `select_lines`, with rows as records."""
+    for line in select_lines(rows, table, seed, on_reject):
+        yield decode_record(line, Row)
+
+
+def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: OnReject) -> Iterator[bytes]:
+    """The rows that stay as JSON lines, in the seeded order of the data set; the others go to `on_reject`.
 
     Args:
         rows: candidates, read once.
@@ -44,13 +51,18 @@ def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: O
     """
     _decontaminator(table)  # a benchmark that cannot be read is told before the work
     with _Pool(table) as pool:
-        for reduced in map_chunks(partial(reduce_rows, table=table, seed=seed), pool.spooled(rows)):
+        work = partial(reduce_rows, table=table, seed=seed)
+        for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
             pool.take(reduced, on_reject)
         choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders())
         for index, (reason, other) in choice.dropped.items():
             on_reject(reject_for(pool.keys, index, reason, other))
         for index in choice.kept:
-            yield pool.read(index)
+            yield pool.line(index)
+
+
+def _read_back(line: bytes) -> tuple[Row, bytes]:
+    return decode_record(line, Row), line
 
 
 class Reduced(NamedTuple):
@@ -62,9 +74,9 @@ class Reduced(NamedTuple):
     refused: dict[int, tuple[str, str]]
 
 
-def reduce_rows(lines: list[bytes], table: SelectTable, seed: int) -> Reduced:
-    """Reduce rows, given as JSON lines, to what decides about them."""
-    rows = [decode_record(line, Row) for line in lines]
+def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int) -> Reduced:
+    """Reduce rows, given with their lines, to what decides about them."""
+    rows = [row for row, _ in spooled]
     blocks = [[fence.code for fence in python_fences(row.response)] for row in rows]
     refused: dict[int, tuple[str, str]] = {}
     decontaminator = _decontaminator(table)
@@ -126,15 +138,15 @@ class _Pool:
         for file in (self._rows, self._instructions, self._codes):
             file.close()
 
-    def spooled(self, rows: Iterable[Row]) -> Iterator[bytes]:
-        """Write rows down, and pass their lines on."""
+    def spooled(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Write rows down, and pass them on with their lines."""
         end = 0
         for row in rows:
             line = encode_line(self._encoder, row)
             self._rows.write(line)
             self._offsets.append(end)
             end += len(line)
-            yield line
+            yield row, line
 
     def take(self, reduced: Reduced, on_reject: OnReject) -> None:
         """Take in what decides about the next rows."""
@@ -160,15 +172,12 @@ class _Pool:
 
     def _find_semantic(self, order: NDArray[np.int64]) -> dict[int, int]:
         decoder = msgspec.json.Decoder(_Instruction)
-        instructions = (decoder.decode(self._line(index)).instruction for index in range(len(self.keys)))
+        instructions = (decoder.decode(self.line(index)).instruction for index in range(len(self.keys)))
         vectors = embed(load_embedder(self._table.embedding_model), instructions)
         return semantic_duplicates(vectors, order, self._table.semantic)
 
-    def read(self, index: int) -> Row:
+    def line(self, index: int) -> bytes:
         """A row as it came in."""
-        return decode_record(self._line(index), Row)
-
-    def _line(self, index: int) -> bytes:
         self._rows.seek(self._offsets[index])
         return self._rows.readline()
 

@@ -22,7 +22,7 @@ from snipmill.pipeline.generate import generate, sample_groups
 from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
-from snipmill.pipeline.selecting import select_rows
+from snipmill.pipeline.selecting import select_lines
 from snipmill.pipeline.verifying import Verifier, verify
 from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
@@ -204,5 +204,5 @@ def select_file(source: str, out: str, rejects: str | None, config: Config, coun
     """Choose among the rows of a file."""
     with Output(out, rejects, count) as output:
         rows = _records(read_records(source, Row, "select"), output)
-        for row in select_rows(rows, config.select, config.run.seed, output.write):
-            output.write(row)
+        for line in select_lines(rows, config.select, config.run.seed, output.write):
+            output.write_line(line, None)
