@@ -113,7 +113,7 @@ async def with_openai(url: str, texts: list[str], in_flight: int, stream: bool) 
         async def one(text: str) -> None:
             fields: dict[str, Any] = {"model": "simulated", "prompt": text, "max_tokens": 4000, "seed": 1}
             async with gate:
-                answer = await client.completions.create(**fields, stream=stream)
+                answer: Any = await client.completions.create(**fields, stream=stream)
                 if stream:
                     async for _ in answer:
                         pass

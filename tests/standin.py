@@ -121,6 +121,7 @@ class StandIn:
         if asyncio.iscoroutine(faulty):
             faulty = await faulty
         if faulty is not None:
+            assert isinstance(faulty, web.StreamResponse)
             return faulty
         if self.delay:
             await asyncio.sleep(self.delay)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_a_few_items_need_no_process() -> None:
 def test_inputs_are_read_as_results_are_taken() -> None:
     read = 0
 
-    def numbers():  # type: ignore[no-untyped-def]
+    def numbers() -> Iterator[int]:
         nonlocal read
         for number in range(100 * CHUNK):
             read += 1

@@ -17,7 +17,7 @@ def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -
     done = snipmill("quickstart", "--dir", "q", "--limit", 2, "--enough", 2, "--samples", 2, "--seed", 1)
     assert done.returncode == 0, done.stderr
     for seed in read_lines(tmp_path / "q" / "seeds.jsonl"):
-        assert seed["provenance"]["license"] == "PSF-2.0"  # type: ignore[index]
+        assert seed["provenance"]["license"] == "PSF-2.0"
     concepts = read_lines(tmp_path / "q" / "concepts.jsonl")
     assert concepts and all(record["concepts"] for record in concepts)
     instructions = read_lines(tmp_path / "q" / "instructions.jsonl")
@@ -26,7 +26,7 @@ def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -
     dropped = read_lines(tmp_path / "q" / "responses.jsonl.rejects.jsonl")
     assert len(responses) + len(dropped) == 2 * len(instructions)
     for row in read_lines(tmp_path / "q" / "dataset.jsonl"):
-        assert row["verdict"]["checks_executed"] >= 1  # type: ignore[index]
+        assert row["verdict"]["checks_executed"] >= 1
     journal = (tmp_path / "q" / "journal" / "responses.jsonl").read_text()
     again = snipmill("quickstart", "--dir", "q", "--limit", 2, "--enough", 2, "--samples", 2, "--seed", 1)
     assert again.returncode == 0
