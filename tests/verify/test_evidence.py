@@ -162,3 +162,18 @@ def test_coverage_counts_lines_and_ways() -> None:
     whole = coverage(code, [1, 2, 3, 4], [(0, 2), (2, 3), (2, 4)])
     assert (whole.lines, whole.branches) == (1.0, 1.0)
     assert coverage("x = 1\n", [1], []).lines == 1.0
+
+
+def test_what_an_assertion_changes_is_there_for_the_next_one() -> None:
+    found = assertions(
+        "s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2\nassert s.pop() == 1\nassert s.is_empty()\n"
+    )
+    assert found[1].unit.setup.endswith("s.pop() == 2")
+    assert found[2].unit.setup.endswith("s.pop() == 2\ns.pop() == 1")
+
+
+def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
+    odd = "def f(x):\n    return f\"{x.replace('\u00a0', '')}\"\n"
+    assert isinstance(mutants(odd), list)
+    assert isinstance(assertions(odd + "assert f(f\"{'\u00a0'.strip()}\") == 1\n"), list)
+    assert normal_form(odd)

@@ -28,6 +28,7 @@ _EMPTY_TRIES = 3
 _WATCH_EVERY = 0.5  # seconds between looks for requests that hang
 _FAILURES = 20  # in a row, after which a server is set aside
 _PAUSES = (0.2, 30.0)  # seconds: the first pause of a server that was set aside, and the longest
+_ALONE = 2.0  # the longest pause while a single request fails: most likely it is the request's own fault
 _SLACK = 0.1  # share of a server's limit that it may be busier for the sake of a shared prefix
 
 
@@ -49,6 +50,7 @@ class _Flight:
     last: float = 0.0
     longest: float = 0.0
     scope: asyncio.Timeout | None = None
+    left: bool = False
 
     def __post_init__(self) -> None:
         self.last = self.started
@@ -106,7 +108,8 @@ class Fleet:
         self._give_up = give_up
         self._waiting: list[_Waiting] = []
         self._arrivals = 0
-        self._last_answer = now
+        self._failing_since: float | None = None  # the first fault since the last answer
+        self._failing: set[int] = set()  # requests that have failed since then
         self._last_fault = "no answer"
         self._watch: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
@@ -181,14 +184,16 @@ class Fleet:
                 answer = await member.client.ask(request, seed=seed, on_tokens=arrived)
         except (Transient, TimeoutError) as error:
             fault = error if isinstance(error, Transient) else Hung("no byte came for longer than ever before")
-            self._failed(member, fault, flight.started)
+            self._failed(member, fault, flight.started, request)
             raise fault from error
         else:
             now = time.monotonic()
             flight.heard(now)
             member.patience.waited(flight.longest)
             member.limit.answered(now)
-            member.failures, member.pause, self._last_answer = 0, 0.0, now
+            member.failures, member.pause = 0, 0.0
+            self._failing_since = None
+            self._failing.clear()
             return answer
         finally:
             member.flights.discard(flight)
@@ -202,18 +207,23 @@ class Fleet:
         self._watch = asyncio.get_running_loop().call_later(_WATCH_EVERY, self._leave_hung)
 
     def _leave_hung(self) -> None:
+        self._watch = None
         now = time.monotonic()
         for member in self._members:
             patience = member.patience.seconds
             for flight in member.flights:
-                if now - flight.last > patience and flight.scope is not None:
+                if now - flight.last > patience and flight.scope is not None and not flight.left:
+                    flight.left = True
                     flight.scope.reschedule(asyncio.get_running_loop().time())
-        self._watch = None
         if self.in_flight:
             self._watch_for_hangs()
 
-    def _failed(self, member: _Member, fault: Transient, started: float) -> None:
+    def _failed(self, member: _Member, fault: Transient, started: float, request: Request) -> None:
         now = time.monotonic()
+        under_way = started < member.closed_until  # since before the server was set aside: says nothing new
+        if self._failing_since is None:
+            self._failing_since = now
+        self._failing.add(id(request))
         self._last_fault = fault.detail
         member.failures += 1
         if isinstance(fault, Hung):
@@ -223,11 +233,11 @@ class Fleet:
             member.limit.overloaded(member.in_flight)
         if fault.wait is not None:
             member.closed_until = max(member.closed_until, now + fault.wait)
-        # Requests that were under way when the server was set aside say nothing new.
-        if (member.failures >= _FAILURES or member.pause) and started >= member.closed_until:
+        if (member.failures >= _FAILURES or member.pause) and not under_way:
             self.counts.set_aside += not member.pause
-            member.pause = min(max(2 * member.pause, _PAUSES[0]), _PAUSES[1])
-            member.closed_until = now + member.pause
+            longest = _PAUSES[1] if len(self._failing) > 1 or isinstance(fault, Unreached) else _ALONE
+            member.pause = min(max(2 * member.pause, _PAUSES[0]), longest)
+            member.closed_until = max(member.closed_until, now + member.pause)
 
     async def _enter(self, rank: int, prefix: str) -> _Member:
         """Wait for a place at a server."""
@@ -279,16 +289,17 @@ class Fleet:
         reopening = [member.closed_until for member in self._members if member.closed_until > now]
         if not self._waiting or not reopening:
             return
-        if not self.in_flight and now - self._last_answer > self._give_up and len(reopening) == len(self._members):
-            self._give_all_up(now)
+        failing = now - self._failing_since if self._failing_since is not None else 0.0
+        if not self.in_flight and failing > self._give_up and len(reopening) == len(self._members):
+            self._give_all_up(failing)
             return
         self._wake = asyncio.get_running_loop().call_later(min(reopening) - now + 0.001, self._dispatch)
 
-    def _give_all_up(self, now: float) -> None:
+    def _give_all_up(self, seconds: float) -> None:
         names = " and ".join(member.client.url for member in self._members)
         self.fail(
             ServerUnreachable(
-                f"No answer from {names} for {now - self._last_answer:.0f} s (the last fault: {self._last_fault}). "
+                f"No answer from {names} for {seconds:.0f} s (the last fault: {self._last_fault}). "
                 "Everything so far is kept; start the server and run the same command again."
             )
         )

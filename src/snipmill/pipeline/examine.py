@@ -41,7 +41,7 @@ class TestStrength:
 
 async def cross_examine(samples: Sequence[Sample], sandbox: Sandbox) -> Agreement:
     """Every distinct implementation asked every distinct assertion, in one process for each implementation."""
-    agreement = Agreement(samples)
+    agreement = await asyncio.to_thread(Agreement, samples)
     agreement.take(await asyncio.gather(*map(sandbox.try_units, agreement.trials)))
     return agreement
 
@@ -55,16 +55,22 @@ async def examine_tests(implementation: str, program: Program, sandbox: Sandbox)
         sandbox: where it runs.
     """
     tests = _tests_of(program)
-    found = mutants(implementation)
+    found = await asyncio.to_thread(mutants, implementation)
     units = [Unit(program=program, trace=True)]
     units += [Unit(program=_program(mutant.source, tests)) for mutant in found]
     traced, *outcomes = await sandbox.try_units(Trial(source="", units=tuple(units), unit_timeout=_MUTANT_TIME))
-    killed = [outcome.status != "passed" for outcome in outcomes]
+    if traced.status != "passed":
+        return TestStrength(0, 0, False, 0.0, 0.0)  # too slow to be tried often: nothing can be said
+    # A mutant that took the process along, or was in it when the time for all was over, says nothing about the tests.
+    tried = [(mutant, outcome) for mutant, outcome in zip(found, outcomes, strict=True) if outcome.value != "ended"]
+    killed = [outcome.status != "passed" for _, outcome in tried]
     reached = coverage(implementation, traced.lines, traced.jumps)
     return TestStrength(
-        mutants=len(found),
+        mutants=len(tried),
         killed=sum(killed),
-        survives_gutting=any(mutant.kind == "gutted" and not dead for mutant, dead in zip(found, killed, strict=True)),
+        survives_gutting=any(
+            mutant.kind == "gutted" and not dead for (mutant, _), dead in zip(tried, killed, strict=True)
+        ),
         lines=round(reached.lines, 4),
         branches=round(reached.branches, 4),
     )

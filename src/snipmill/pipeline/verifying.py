@@ -28,6 +28,7 @@ from snipmill.verify.programs import build_program, judge
 from snipmill.verify.repair import repair
 
 STAGE = "verify"
+_OUR_FAULT = "sandbox-error"
 _TRUSTED_GROUP = 2  # implementations that must agree before a failing program's tests are touched
 
 
@@ -63,6 +64,7 @@ async def verify(verifier: Verifier, tried: Sequence[tuple[Response, Execution |
     ]
     context = content_hash(
         msgspec.json.encode(verifier.table).decode(),
+        *(_status(outcome) for _, outcome, _, _ in able),
         *(
             program_id(program, verifier.limits, verifier.sandbox.tier, verifier.interpreter)
             for _, _, program, _ in able
@@ -82,6 +84,10 @@ async def verify(verifier: Verifier, tried: Sequence[tuple[Response, Execution |
             verifier.count.count(result.reason if isinstance(result, Reject) else None)
             outcomes.append(result)
     return outcomes
+
+
+def _status(outcome: Execution | Reject) -> str:
+    return outcome.reason if isinstance(outcome, Reject) else "passed"
 
 
 def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str]) -> str:
@@ -106,7 +112,8 @@ async def suffices(verifier: Verifier, tried: Sequence[tuple[Response, Execution
     if entry is None:
         agreement = await cross_examine(samples, verifier.sandbox)
         entry = Verified(id=key, outcome="enough" if agreement.agreeing_passes() >= accept else "more")
-        verifier.journal.append(entry)
+        if all(_status(outcome) != _OUR_FAULT for _, outcome in tried):
+            verifier.journal.append(entry)
     return entry.outcome == "enough"
 
 
@@ -143,10 +150,13 @@ async def _examine_all(
         _examine(verifier, samples, agreement, number, program, outcome)
         for number, (_, outcome, program, _) in enumerate(able)
     )
+    # What the sandbox could not do says nothing about the code: all of this is done again next time.
+    ours = any(_status(outcome) == _OUR_FAULT for _, outcome, _, _ in able)
     entries: list[Verified | None] = []
     for key, entry in zip(keys, await asyncio.gather(*works), strict=True):
         written = msgspec.structs.replace(entry, id=key)
-        verifier.journal.append(written)
+        if entry.outcome != _OUR_FAULT and not ours:
+            verifier.journal.append(written)
         entries.append(written)
     verifier.count.seconds += time.monotonic() - started
     return entries
@@ -170,7 +180,9 @@ async def _examine(
         program = _with_tests(sample.implementation, repaired.tests)
         verdict = await verifier.sandbox.run(program)
         if verdict.status != "passed":
-            return Verified(id="", outcome="failed")
+            return Verified(
+                id="", outcome=_OUR_FAULT if verdict.status == _OUR_FAULT else "failed", detail=verdict.detail
+            )
     elif isinstance(outcome, Execution):
         verdict = outcome.verdict
         if support.contradicted and verifier.table.repair != "off":
@@ -181,6 +193,8 @@ async def _examine(
     else:
         return Verified(id="", outcome="failed")
     if verifier.table.rerun and (flaky := await runs_differently(program, verifier.again)) is not None:
+        if flaky.status == _OUR_FAULT:
+            return Verified(id="", outcome=_OUR_FAULT, detail=flaky.detail)
         return Verified(id="", outcome="flaky", detail=f"Run again, it came out as {flaky.status}: {flaky.detail}")
     strength = TestStrength(0, 0, False, 0.0, 0.0)
     if verifier.table.mutation:

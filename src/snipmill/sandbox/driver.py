@@ -141,9 +141,11 @@ class Sandbox:
             except SlotLost as lost:
                 self._sandbox_error(str(lost))
                 found = []
-            for outcome in found:
-                outcomes.append(msgspec.structs.replace(outcome, place=begun + outcome.place))
-            if len(found) < len(rest.units):
+            for expected, outcome in enumerate(found[: len(rest.units)]):
+                if outcome.place != expected:
+                    break  # one was lost on the way: what follows is not what it seems
+                outcomes.append(msgspec.structs.replace(outcome, place=begun + expected))
+            if len(outcomes) < len(trial.units):
                 outcomes.append(UnitOutcome(place=len(outcomes), status="error", value="ended"))
         return outcomes
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ from snipmill.sandbox.cgroup import Cgroup, make_cgroup
 from snipmill.sandbox.interpreter import readable_paths
 from snipmill.sandbox.program import Limits, Program, Trial, UnitOutcome
 
+T = TypeVar("T")
 _CHILD = Path(__file__).parent / "child"
 START_TIMEOUT = 60.0
 _VERDICT = msgspec.json.Decoder(Verdict)
@@ -36,6 +37,17 @@ _OUTCOMES = msgspec.json.Decoder(_Outcomes)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """An answer, in which a program's text may hold lone surrogates: they become question marks."""
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError:
+        try:
+            return decoder.decode(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
+        except (ValueError, RecursionError) as error:
+            raise SlotLost(f"an answer that cannot be read: {error}") from error
 
 
 class SlotLost(Exception):
@@ -71,9 +83,8 @@ class Slot:
         Raises:
             SlotLost: no verdict came within the program's own deadline and a grace.
         """
-        verdict = _VERDICT.decode(
-            await self._do({"source": program.source, "tests_line": program.tests_line, "careful": careful})
-        )
+        job = {"source": program.source, "tests_line": program.tests_line, "careful": careful}
+        verdict = _decode(_VERDICT, await self._do(job))
         if self._cgroup is not None and verdict.status in ("killed", "failed") and self._cgroup.ran_out_of_memory():
             return msgspec.structs.replace(verdict, status="memory", detail="its processes together ran out of memory")
         return verdict
@@ -84,7 +95,7 @@ class Slot:
         Raises:
             SlotLost: no answer came within the limits.
         """
-        return _OUTCOMES.decode(await self._do({**msgspec.to_builtins(trial), "careful": True})).units
+        return _decode(_OUTCOMES, await self._do({**msgspec.to_builtins(trial), "careful": True})).units
 
     async def _do(self, job: dict[str, Any]) -> bytes:
         try:

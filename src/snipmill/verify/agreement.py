@@ -269,7 +269,7 @@ class Agreement:
 
 
 def _common_key(key: str, used: frozenset[str]) -> str:
-    """An assertion's key with the names of the asked implementation made alike."""
-    for name in sorted(used):
+    """An assertion's key with the name of what is asked made alike, where it is one alone; several might be mixed up."""
+    for name in used if len(used) == 1 else ():
         key = re.sub(rf"\b{re.escape(name)}\b", "\0", key)
     return key

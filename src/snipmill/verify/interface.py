@@ -89,7 +89,10 @@ def align(
         if target is None:
             return None
         bindings[name] = target
-    return _rewritten(assertion, bindings, own, other)
+    try:
+        return _rewritten(assertion, bindings, own, other)
+    except (RecursionError, ValueError):  # a tree that cannot be written down again
+        return None
 
 
 def _target(

@@ -58,19 +58,19 @@ def mutants(code: str, most: int = MOST) -> list[Mutant]:
     if tree is None:
         return []
     try:
-        original = _compiled(ast.unparse(tree))
-        seen = {original}
-        kinds = [list(_changes(tree, kind)) for kind in _KINDS]
+        seen = {_compiled(ast.unparse(tree))}
+        kinds = [_changes(tree, kind) for kind in _KINDS]
         chosen: list[Mutant] = []
-        for turn in range(max((len(changes) for changes in kinds), default=0)):
-            for changes in kinds:
-                if turn < len(changes) and len(chosen) < most:
-                    compiled = _compiled(changes[turn].source)
-                    if compiled is not None and compiled not in seen:
-                        seen.add(compiled)
-                        chosen.append(changes[turn])
+        while kinds and len(chosen) < most:
+            for changes in list(kinds):
+                mutant = next(changes, None)
+                if mutant is None:
+                    kinds.remove(changes)
+                elif len(chosen) < most and (compiled := _compiled(mutant.source)) not in seen and compiled is not None:
+                    seen.add(compiled)
+                    chosen.append(mutant)
         return chosen
-    except RecursionError:
+    except (RecursionError, ValueError):  # a tree that cannot be written down again
         return []
 
 

@@ -39,11 +39,17 @@ def repair(agreement: Agreement, sample: int, mode: Mode) -> Repair | None:
         None where nothing is to be changed, or it cannot be, or no assertion would remain.
     """
     own = agreement.own_assertions(sample)
-    wrong = [assertion for assertion, holds, majority in own if not holds or majority is False]
+    # A program that passed has executed its assertions: where one fails alone, it lacks what came before it.
+    passed = agreement.samples[sample].passed
+    wrong = [
+        assertion for assertion, holds, majority in own if (not holds and not passed) or (holds and majority is False)
+    ]
     if not wrong or any(assertion.span is None for assertion in wrong):
         return None
-    lines = agreement.samples[sample].tests.splitlines()
+    lines = agreement.samples[sample].tests.split("\n")
     remaining = len(own)
+    if len({assertion.span for assertion in wrong}) < len(wrong):
+        return None  # several on one line
     # From the last to the first, so that the places of the others stay.
     for assertion in sorted(wrong, key=lambda assertion: assertion.span or (0, 0), reverse=True):
         assert assertion.span is not None

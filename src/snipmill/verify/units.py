@@ -47,10 +47,15 @@ def assertions(tests: str) -> list[Assertion]:
     tree = parse(tests)
     if tree is None:
         return []
+    found: list[Assertion] = []
     try:
-        return list(_of_block(tree.body, [], top=True))[:MOST]
-    except RecursionError:
-        return []
+        for assertion in _of_block(tree.body, [], top=True):
+            found.append(assertion)
+            if len(found) == MOST:
+                break
+    except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
+        pass
+    return found
 
 
 def _of_block(body: Sequence[ast.stmt], before: list[ast.stmt], top: bool) -> Iterator[Assertion]:
@@ -59,6 +64,8 @@ def _of_block(body: Sequence[ast.stmt], before: list[ast.stmt], top: bool) -> It
     for statement in body:
         if isinstance(statement, ast.Assert):
             yield _assertion(statement.test, setup, (statement.lineno, statement.end_lineno or 0) if top else None)
+            if _touches_bound(statement, setup):  # `assert stack.pop() == 2` changes what follows
+                setup.append(ast.copy_location(ast.Expr(statement.test), statement))
         elif isinstance(statement, ast.FunctionDef) and statement.name.startswith("test") and not statement.args.args:
             yield from _of_block(statement.body, setup, top=False)
         elif isinstance(statement, ast.ClassDef) and statement.name.lower().startswith("test"):
@@ -69,6 +76,8 @@ def _of_block(body: Sequence[ast.stmt], before: list[ast.stmt], top: bool) -> It
             yield from _of_block(statement.body, setup, top=False)
         elif any(isinstance(node, ast.Assert) for node in ast.walk(statement)):
             yield _whole(statement, setup)
+            if _touches_bound(statement, setup):
+                setup.append(statement)
         elif not _says_nothing(statement):
             setup.append(statement)
 
@@ -93,6 +102,12 @@ def _of_method(method: ast.FunctionDef, before: list[ast.stmt]) -> Iterator[Asse
             yield _assertion(statement.test, setup, None)
         elif "self" not in {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}:
             setup.append(statement)
+
+
+def _touches_bound(statement: ast.stmt, setup: list[ast.stmt]) -> bool:
+    """Whether a statement uses something that the tests themselves have made."""
+    made = {name for before in setup if not isinstance(before, ast.Import | ast.ImportFrom) for name in _bound(before)}
+    return bool(made & _names([statement]))
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
@@ -137,10 +152,11 @@ def _is_constant(node: ast.expr) -> bool:
 def _needed(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
     """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
     wanted = _names([target])
+    made = {name for statement in setup for name in _bound(statement)}
     chosen: list[ast.stmt] = []
     for statement in reversed(setup):
         bound = _bound(statement)
-        touched = bound or {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        touched = bound or made & _names([statement])
         if touched & wanted or "*" in bound:
             wanted |= _names([statement])
             chosen.append(statement)

@@ -7,7 +7,9 @@ isolation, or what the outcomes mean.
 from __future__ import annotations
 
 import builtins
+import hashlib
 import linecache
+import re
 import signal
 import sys
 import types
@@ -18,6 +20,8 @@ from snipmill.sandbox.child.harness import FILENAME, run_program, show
 
 _REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
 _DEPTH = 6
+_LONGEST = 2000
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class _TimeUp(BaseException):
@@ -101,24 +105,39 @@ def _ask(unit: dict[str, Any], names: dict[str, Any]) -> tuple[str, str]:
 def _program(program: dict[str, Any], recorder: _Recorder | None) -> tuple[str, str]:
     if recorder is not None:
         sys.settrace(recorder.enter)
+    doctest = sys.modules.get("doctest")
+    if doctest is not None:
+        doctest.master = None  # type: ignore[attr-defined]  # it adds up what earlier programs ran
     report = run_program(program["source"], program["tests_line"])
     return ("passed" if report["status"] == "passed" else "failed"), report["status"]
 
 
-def canonical(value: object, depth: int = _DEPTH) -> str:
-    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers."""
+def canonical(value: object) -> str:
+    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers, no addresses.
+
+    Of a long text only a hash is left.
+    """
+    text = _ADDRESS.sub("", _canonical(value, _DEPTH))
+    if len(text) <= _LONGEST:
+        return text
+    return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def _canonical(value: object, depth: int) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return repr(int(value))
     if isinstance(value, bool):
         return repr(int(value))
     if depth > 0:
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
-            inner = ", ".join(canonical(item, depth - 1) for item in value[:200])
+            inner = ", ".join(_canonical(item, depth - 1) for item in value[:200])
             return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
         if type(value) in (set, frozenset):
-            return "{" + ", ".join(sorted(canonical(item, depth - 1) for item in value)) + "}"  # type: ignore[attr-defined]
+            if not value:
+                return "set()"
+            return "{" + ", ".join(sorted(_canonical(item, depth - 1) for item in value)) + "}"  # type: ignore[attr-defined]
         if type(value) is dict:
-            items = (f"{canonical(key, depth - 1)}: {canonical(item, depth - 1)}" for key, item in value.items())
+            items = (f"{_canonical(key, depth - 1)}: {_canonical(item, depth - 1)}" for key, item in value.items())
             return "{" + ", ".join(sorted(items)) + "}"
     return show(value)
 
