@@ -17,14 +17,14 @@ WEIGHTS: Mapping[str, float] = {
     "always": -2.812,
     "passed as written": 0.162,
     "own assertions true": -0.302,
-    "own assertions contradicted": -0.481,
+    "own assertions contradicted": -0.480,
     "own assertions endorsed": -0.487,
     "others that agree": 0.330,
     "share of samples in the group": 1.565,
     "mean agreement": 0.578,
     "others' assertions true": 0.561,
     "different values": 0.428,
-    "share of samples that passed": 0.561,
+    "share of samples that passed": 0.562,
     "mutation score": 1.243,
 }
 
