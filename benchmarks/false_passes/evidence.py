@@ -25,7 +25,7 @@ from snipmill.sandbox.program import Limits, Program, Trial, Unit
 from snipmill.text.sections import Malformed, parse_sections
 from snipmill.verify.agreement import Sample
 from snipmill.verify.interface import interface, used_names
-from snipmill.verify.programs import build_program
+from snipmill.verify.programs import build_program, join_program
 from snipmill.verify.repair import repair
 from snipmill.verify.units import assertions
 
@@ -82,10 +82,7 @@ async def of_task(answers: list[dict[str, Any]], task: dict[str, Any], sandbox: 
             holds = sample.passed
             strength = None
             if repaired is not None:
-                program = Program(
-                    source=f"{sample.implementation}\n\n\n{repaired.tests}\n",
-                    tests_line=sample.implementation.count("\n") + 4,
-                )
+                program = join_program(sample.implementation, repaired.tests)
                 holds = (await sandbox.run(program)).status == "passed"
             if holds:
                 strength = asdict(await examine_tests(sample.implementation, program, sandbox))

@@ -6,9 +6,9 @@ column of their own, or the blocks that hold checks. What repeats or is contamin
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,10 +26,11 @@ from snipmill.records import Record, Reject, Row
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Program
 from snipmill.store.jsonl import Writer, as_record, read_records
+from snipmill.store.parquet import parquet_values
 from snipmill.text.code import has_assert
 from snipmill.text.fences import python_fences
 from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.programs import build_program
+from snipmill.verify.programs import build_program, join_program
 
 STAGE = "verify"
 _WINDOW = 64
@@ -43,6 +44,7 @@ FINDINGS = (
     "flaky",
     "syntax-error",
     "unsupported",
+    "sandbox-error",
     "no-tests",
     "duplicate",
     "near-duplicate",
@@ -50,7 +52,7 @@ FINDINGS = (
     "unreadable",
 )
 BAD = ("failed", "timeout", "vacuous", "flaky", "syntax-error", "duplicate", "contaminated", "unreadable")
-_SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed", "vacuous-tests": "vacuous"}
+_SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed"}
 _DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
 
 
@@ -121,7 +123,8 @@ async def audit_file(
                 return Found(id=row.id, finding="unreadable", detail=row.detail)
             return await _examine(row, columns, config, sandbox, again)
 
-        with Writer[Found](out) if out else _Nowhere() as written:
+        with contextlib.ExitStack() as stack:
+            written = stack.enter_context(Writer[Found](out)) if out else None
             rows = read_rows(path, columns, config.seeds.limit)
             async for found in map_in_order(rows, work, _WINDOW):
                 audit.rows += 1
@@ -129,20 +132,10 @@ async def audit_file(
                 audit.add(found.finding, found.id, found.detail)
                 if found.finding == "weak":
                     audit.add("holds", found.id, "")
-                written.write(found)
+                if written is not None:
+                    written.write(found)
     _look_for_duplicates(path, columns, config, audit)
     return audit
-
-
-class _Nowhere:
-    def __enter__(self) -> _Nowhere:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def write(self, _record: object) -> None:
-        """Keep nothing."""
 
 
 def _look_for_duplicates(path: str, columns: Columns, config: Config, audit: Audit) -> None:
@@ -166,7 +159,7 @@ def read_rows(path: str, columns: Columns, limit: int | None) -> Iterator[Row | 
     """
     if path == "-":
         raise UsageError("A data set is read twice, so it cannot come from standard input; give a file.")
-    values = _parquet(path) if path.endswith(".parquet") else _lines(path)
+    values = parquet_values(path) if path.endswith(".parquet") else _lines(path)
     seen: set[str] = set()
     for number, value in enumerate(values, start=1):
         if limit is not None and number > limit:
@@ -193,21 +186,6 @@ def _lines(path: str) -> Iterator[dict[str, Any] | Reject]:
         else:
             columns = record.columns if isinstance(record.columns, dict) else {}
             yield {"id": record.id, **{key: msgspec.json.decode(value) for key, value in columns.items()}}
-
-
-def _parquet(path: str) -> Iterator[dict[str, Any] | Reject]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
-    if not Path(path).is_file():
-        raise UsageError(f"There is no file {path}.")
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024):
-                yield from batch.to_pylist()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no Parquet file: {error}.") from error
 
 
 def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
@@ -262,8 +240,7 @@ def build_any_program(response: str, tests: str) -> tuple[str, Program] | Malfor
 
 def _joined(implementation: list[str], tests: list[str]) -> tuple[str, Program]:
     code = "\n\n".join(implementation)
-    source = f"{code}\n\n\n" + "\n\n".join(tests) + "\n"
-    return code, Program(source=source, tests_line=code.count("\n") + 4)
+    return code, join_program(code, "\n\n".join(tests))
 
 
 async def _examine(row: Row, columns: Columns, config: Config, sandbox: Sandbox, again: Sandbox) -> Found:
@@ -281,6 +258,8 @@ async def _examine(row: Row, columns: Columns, config: Config, sandbox: Sandbox,
         detail = verdict.failed_check or verdict.detail
         return Found(id=row.id, finding=finding, detail=detail, checks_executed=verdict.checks_executed)
     if (flaky := await runs_differently(program, again)) is not None:
+        if flaky.status == "sandbox-error":
+            return Found(id=row.id, finding="sandbox-error", detail=flaky.detail)
         return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {flaky.status}: {flaky.detail}")
     strength = TestStrength(0, 0, False, 0.0, 0.0)
     if program.tests_line is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import msgspec
 
 from snipmill.errors import StoreError, UsageError
 from snipmill.select.contamination import Index, Item, build_index
+from snipmill.store.parquet import parquet_values
 
 _SHIPPED = "benchmarks.fingerprints"
 # Column names that benchmarks use, the first that is there counts.
@@ -83,7 +84,7 @@ def read_items(path: str) -> Iterator[Item]:
         except (OSError, EOFError) as error:
             raise UsageError(f"{path} is not gzipped: {error}.") from error
     name = Path(path).name.split(".")[0]
-    values = _parquet_values(path) if path.endswith(".parquet") else _values(raw, path)
+    values: Iterable[Any] = parquet_values(path) if path.endswith(".parquet") else _values(raw, path)
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
             raise UsageError(f"{path}:{number} holds no object.")
@@ -111,17 +112,6 @@ def _local(path: str) -> str:
         return str(hf_hub_download(f"{owner}/{name}", file, repo_type="dataset"))
     except Exception as error:  # the hub's client raises many kinds; all mean that the file cannot be had
         raise UsageError(f"The hub did not give {path}: {error}") from error
-
-
-def _parquet_values(path: str) -> Sequence[Any]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
-    try:
-        return parquet.read_table(path).to_pylist()  # type: ignore[no-any-return]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no Parquet file: {error}.") from error
 
 
 def _values(raw: bytes, path: str) -> Sequence[Any]:

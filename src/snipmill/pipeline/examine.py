@@ -11,6 +11,7 @@ from snipmill.sandbox.program import Program, Trial, Unit
 from snipmill.verify.agreement import Agreement, Sample
 from snipmill.verify.coverage import coverage
 from snipmill.verify.mutants import mutants
+from snipmill.verify.programs import join_program
 
 _MUTANT_TIME = 2.0  # seconds for one mutant: one that loops has been noticed
 
@@ -54,10 +55,11 @@ async def examine_tests(implementation: str, program: Program, sandbox: Sandbox)
         program: implementation and tests.
         sandbox: where it runs.
     """
-    tests = _tests_of(program)
+    lines = program.source.split("\n")
+    tests = "\n".join(lines[(program.tests_line or 1) - 1 :]).rstrip("\n")
     found = await asyncio.to_thread(mutants, implementation)
     units = [Unit(program=program, trace=True)]
-    units += [Unit(program=_program(mutant.source, tests)) for mutant in found]
+    units += [Unit(program=join_program(mutant.source, tests)) for mutant in found]
     traced, *outcomes = await sandbox.try_units(Trial(source="", units=tuple(units), unit_timeout=_MUTANT_TIME))
     if traced.status != "passed":
         return TestStrength(0, 0, False, 0.0, 0.0)  # too slow to be tried often: nothing can be said
@@ -74,13 +76,3 @@ async def examine_tests(implementation: str, program: Program, sandbox: Sandbox)
         lines=round(reached.lines, 4),
         branches=round(reached.branches, 4),
     )
-
-
-def _tests_of(program: Program) -> str:
-    lines = program.source.split("\n")
-    return "\n".join(lines[(program.tests_line or 1) - 1 :])
-
-
-def _program(implementation: str, tests: str) -> Program:
-    source = f"{implementation}\n\n\n{tests}"
-    return Program(source=source, tests_line=implementation.count("\n") + 4)

@@ -24,11 +24,14 @@ def build_program(response: str) -> Program | Malformed:
         error = syntax_error(fence.code)
         if error is not None:
             return Malformed("syntax-error", f"Python block {number}: {error}")
-    implementation = sections.code
-    source = f"{implementation}\n\n\n{sections.tests}\n"
+    return join_program(sections.code, sections.tests)
+
+
+def join_program(implementation: str, tests: str) -> Program:
+    """The program of an implementation and its tests."""
     # Lines as the compiler counts them: \r\n and \r end one, form feeds do not.
     lines = implementation.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
-    return Program(source=source, tests_line=lines + 3)
+    return Program(source=f"{implementation}\n\n\n{tests}\n", tests_line=lines + 3)
 
 
 def judge(record: Response, verdict: Verdict) -> Execution | Reject:
