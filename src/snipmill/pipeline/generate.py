@@ -7,12 +7,13 @@ writes the answer down before it is used, and reads it with the stage's parser. 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from snipmill.config import GenerateTable
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
 from snipmill.pipeline.funnel import StageCount
@@ -55,6 +56,13 @@ class Task:
 def sample_groups(samples: int, size: int, start: int = 0) -> list[range]:
     """The samples from `start` up to `samples`, as many at a time as one request asks for."""
     return [range(first, min(first + size, samples)) for first in range(start, samples, size)]
+
+
+def waves(table: GenerateTable) -> Iterator[tuple[int, list[range]]]:
+    """The waves in which an instruction's samples are drawn: how many there are after each, and its requests' samples."""
+    for first in range(0, table.samples, table.wave):
+        beyond = min(first + table.wave, table.samples)
+        yield beyond, sample_groups(beyond, table.per_request, first)
 
 
 def make_task(stage: Stage[In, Out], record: In, samples: Sequence[int], generation: Generation) -> Task:

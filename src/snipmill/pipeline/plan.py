@@ -13,7 +13,7 @@ from snipmill.config import Config
 from snipmill.pipeline import settings
 from snipmill.pipeline.execute import look_up as look_up_verdict
 from snipmill.pipeline.execute import program_id
-from snipmill.pipeline.generate import Generation, look_up, sample_groups
+from snipmill.pipeline.generate import Generation, look_up, waves
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.verifying import enough_id
 from snipmill.prompts.concepts import STAGE as CONCEPTS
@@ -101,10 +101,9 @@ class Plan:
         table = self._config.generate
         accepted = 0
         programs: list[str] = []
-        for first in range(0, table.samples, table.wave):
-            beyond = min(first + table.wave, table.samples)
+        for beyond, groups in waves(table):
             unknown = 0
-            for group in sample_groups(beyond, table.per_request, first):
+            for group in groups:
                 outcomes = self._ask(RESPONSES, instruction, group)
                 if outcomes is None:
                     unknown += len(group)

@@ -24,12 +24,12 @@ from snipmill.pipeline import settings
 from snipmill.pipeline.accounting import account
 from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import Funnel
-from snipmill.pipeline.generate import Generation, generate, sample_groups
+from snipmill.pipeline.generate import Generation, generate, waves
 from snipmill.pipeline.ordered import map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
-from snipmill.pipeline.verifying import Verifier, suffices, verify
+from snipmill.pipeline.verifying import Crossed, Tried, Verifier, suffices, verify
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
@@ -140,28 +140,25 @@ class _Workshop:
         """Draw samples in waves until enough of them have passed: a rule over whole waves, so that timing is no part of it."""
         table = self.config.generate
         tried: list[tuple[Response, Execution | Reject]] = []
-        for first in range(0, table.samples, table.wave):
-            beyond = min(first + table.wave, table.samples)
-            groups = sample_groups(beyond, table.per_request, first)
+        crossed: Crossed = {}
+        for beyond, groups in waves(table):
             for outcomes in await _all(self._sample(instruction, group) for group in groups):
                 for response, execution in outcomes:
                     grown.add(RESPONSES.name, response)
                     if isinstance(response, Response) and execution is not None:
                         grown.add("execute", execution)
                         tried.append((response, execution))
-            if table.accept and await suffices(self.verifier, self._acceptable(tried), table.accept):
+            if table.accept and await suffices(self.verifier, self._acceptable(tried), table.accept, crossed):
                 self.progress.funnel[RESPONSES.name].spared += table.samples - beyond
                 break
-        for verified in await verify(self.verifier, tried):
+        for verified in await verify(self.verifier, tried, crossed):
             grown.add("verify", verified)
             if isinstance(verified, Execution):
                 row = sanitize(verified, "raw", self.config.run.seed)
                 self.progress.funnel["sanitize"].count(row.reason if isinstance(row, Reject) else None)
                 grown.add("sanitize", row)
 
-    def _acceptable(
-        self, tried: Sequence[tuple[Response, Execution | Reject]]
-    ) -> list[tuple[Response, Execution | Reject]]:
+    def _acceptable(self, tried: Tried) -> Tried:
         """What was tried, without passes that would not become rows."""
         seed = self.config.run.seed
         return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import AsyncIterator
 
@@ -57,7 +56,7 @@ def open_sandbox(config: Config, *, hash_seed: int = 0, tier: str | None = None)
         hash_seed=hash_seed,
         tier=tier or config.execute.sandbox,
         limits=limits(config),
-        workers=config.execute.workers or os.cpu_count() or 1,
+        workers=config.execute.workers or None,
         interpreter=interpreter(config),
         allow_fork=config.execute.allow_fork,
     )

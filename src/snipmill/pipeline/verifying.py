@@ -7,6 +7,7 @@ once these are taken out and it passes like any other. Both then run again elsew
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +22,15 @@ from snipmill.records import Execution, Reject, Response, Verdict, Verification,
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.store.journal import Journal, Verified
-from snipmill.text.sections import Malformed, Sections, parse_sections, render_sections
+from snipmill.text.sections import Sections, parse_sections, render_sections
 from snipmill.verify.agreement import Agreement, Sample, Support
 from snipmill.verify.confidence import confidence
-from snipmill.verify.programs import build_program, judge
-from snipmill.verify.repair import repair
+from snipmill.verify.programs import build_program, join_program, judge
+from snipmill.verify.repair import Repair, repair
+
+Tried = Sequence[tuple[Response, Execution | Reject]]
+# Crosswise executions of one instruction, by its samples: what was worked out to stop sampling serves the verification too.
+Crossed = dict[tuple[Sample, ...], Agreement]
 
 STAGE = "verify"
 _OUR_FAULT = "sandbox-error"
@@ -45,49 +50,72 @@ class Verifier:
     count: StageCount
 
 
-async def verify(verifier: Verifier, tried: Sequence[tuple[Response, Execution | Reject]]) -> list[Execution | Reject]:
+@dataclass(frozen=True)
+class _Able:
+    """A sample that has a program, with what came of it."""
+
+    response: Response
+    outcome: Execution | Reject
+    program: Program
+    sections: Sections
+
+    @property
+    def status(self) -> str:
+        return self.outcome.reason if isinstance(self.outcome, Reject) else "passed"
+
+    @property
+    def sample(self) -> Sample:
+        return Sample(self.response.id, self.sections.code, self.sections.tests, isinstance(self.outcome, Execution))
+
+
+def _able(tried: Tried) -> list[_Able]:
+    parts = (
+        (response, outcome, build_program(response.response), parse_sections(response.response))
+        for response, outcome in tried
+    )
+    return [
+        _Able(response, outcome, program, sections)
+        for response, outcome, program, sections in parts
+        if isinstance(program, Program) and isinstance(sections, Sections)
+    ]
+
+
+async def verify(verifier: Verifier, tried: Tried, crossed: Crossed | None = None) -> list[Execution | Reject]:
     """Hold all samples of one instruction against each other.
 
     Args:
         verifier: what is needed for it.
         tried: the instruction's responses, with what came of their programs.
+        crossed: crosswise executions that are there already.
 
     Returns:
         executions with their evidence, and rejects of samples that had passed or could have been repaired; nothing of those
         whose programs failed and stay as they are.
     """
-    programs = [(response, outcome, build_program(response.response)) for response, outcome in tried]
-    able = [
-        (response, outcome, program, sections)
-        for response, outcome, program in programs
-        if isinstance(program, Program) and isinstance(sections := parse_sections(response.response), Sections)
-    ]
+    able = _able(tried)
     context = content_hash(
         msgspec.json.encode(verifier.table).decode(),
-        *(_status(outcome) for _, outcome, _, _ in able),
-        *(
-            program_id(program, verifier.limits, verifier.sandbox.tier, verifier.interpreter)
-            for _, _, program, _ in able
-        ),
+        *(one.status for one in able),
+        *(_program_id(verifier, one) for one in able),
     )
-    keys = [f"v-{content_hash(context, response.id)}" for response, _, _, _ in able]
+    keys = [f"v-{content_hash(context, one.response.id)}" for one in able]
     found = [verifier.journal.get(key) for key in keys]
     if any(entry is None for entry in found):
-        found = await _examine_all(verifier, able, keys)
+        found = await _examine_all(verifier, able, keys, {} if crossed is None else crossed)
     else:
         verifier.count.reused += len(found)
     outcomes = []
-    for (response, outcome, _, _), entry in zip(able, found, strict=True):
+    for one, entry in zip(able, found, strict=True):
         assert entry is not None
-        result = _result(response, outcome, entry)
+        result = _result(one, entry)
         if result is not None:
             verifier.count.count(result.reason if isinstance(result, Reject) else None)
             outcomes.append(result)
     return outcomes
 
 
-def _status(outcome: Execution | Reject) -> str:
-    return outcome.reason if isinstance(outcome, Reject) else "passed"
+def _program_id(verifier: Verifier, one: _Able) -> str:
+    return program_id(one.program, verifier.limits, verifier.sandbox.tier, verifier.interpreter)
 
 
 def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str]) -> str:
@@ -95,63 +123,53 @@ def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str])
     return f"e-{content_hash(msgspec.json.encode(verifier_table).decode(), accept, *programs)}"
 
 
-async def suffices(verifier: Verifier, tried: Sequence[tuple[Response, Execution | Reject]], accept: int) -> bool:
+async def suffices(verifier: Verifier, tried: Tried, accept: int, crossed: Crossed) -> bool:
     """Whether the samples so far are enough: so many of them have passed, and compute the same."""
     if sum(isinstance(outcome, Execution) for _, outcome in tried) < accept:
         return False
     if not verifier.table.agreement:
         return True
-    samples, programs = [], []
-    for response, outcome in tried:
-        program, sections = build_program(response.response), parse_sections(response.response)
-        if isinstance(program, Program) and isinstance(sections, Sections):
-            samples.append(Sample(response.id, sections.code, sections.tests, isinstance(outcome, Execution)))
-            programs.append(program_id(program, verifier.limits, verifier.sandbox.tier, verifier.interpreter))
-    key = enough_id(verifier.table, accept, programs)
+    able = _able(tried)
+    key = enough_id(verifier.table, accept, [_program_id(verifier, one) for one in able])
     entry = verifier.journal.get(key)
     if entry is None:
-        agreement = await cross_examine(samples, verifier.sandbox)
+        agreement = await _cross(verifier, able, crossed)
         entry = Verified(id=key, outcome="enough" if agreement.agreeing_passes() >= accept else "more")
-        if all(_status(outcome) != _OUR_FAULT for _, outcome in tried):
+        if all(one.status != _OUR_FAULT for one in able):
             verifier.journal.append(entry)
     return entry.outcome == "enough"
 
 
-def _result(response: Response, outcome: Execution | Reject, entry: Verified) -> Execution | Reject | None:
+async def _cross(verifier: Verifier, able: Sequence[_Able], crossed: Crossed) -> Agreement:
+    samples = tuple(one.sample for one in able)
+    if samples not in crossed:
+        crossed[samples] = await cross_examine(samples, verifier.sandbox)
+    return crossed[samples]
+
+
+def _result(one: _Able, entry: Verified) -> Execution | Reject | None:
     if entry.outcome == "failed":
         return None
     if entry.outcome != "kept":
-        return Reject(id=response.id, stage=STAGE, reason=entry.outcome, detail=entry.detail)
+        return Reject(id=one.response.id, stage=STAGE, reason=entry.outcome, detail=entry.detail)
     if entry.tests is None:
-        assert isinstance(outcome, Execution)
-        return msgspec.structs.replace(outcome, verification=entry.verification)
-    sections = parse_sections(response.response)
-    assert not isinstance(sections, Malformed) and entry.verdict is not None
-    changed = Sections(sections.reasoning, sections.implementation, sections.explanation, entry.tests)
-    execution = judge(msgspec.structs.replace(response, response=render_sections(changed)), entry.verdict)
+        assert isinstance(one.outcome, Execution)
+        return msgspec.structs.replace(one.outcome, verification=entry.verification)
+    assert entry.verdict is not None
+    changed = render_sections(dataclasses.replace(one.sections, tests=entry.tests))
+    execution = judge(msgspec.structs.replace(one.response, response=changed), entry.verdict)
     assert isinstance(execution, Execution)
     return msgspec.structs.replace(execution, verification=entry.verification)
 
 
 async def _examine_all(
-    verifier: Verifier,
-    able: Sequence[tuple[Response, Execution | Reject, Program, Sections]],
-    keys: Sequence[str],
+    verifier: Verifier, able: Sequence[_Able], keys: Sequence[str], crossed: Crossed
 ) -> list[Verified | None]:
     started = time.monotonic()
-    samples = [
-        Sample(response.id, sections.code, sections.tests, isinstance(outcome, Execution))
-        for response, outcome, _, sections in able
-    ]
-    agreement = None
-    if verifier.table.agreement and samples:
-        agreement = await cross_examine(samples, verifier.sandbox)
-    works = (
-        _examine(verifier, samples, agreement, number, program, outcome)
-        for number, (_, outcome, program, _) in enumerate(able)
-    )
+    agreement = await _cross(verifier, able, crossed) if verifier.table.agreement and able else None
+    works = (_examine(verifier, able, agreement, number) for number in range(len(able)))
     # What the sandbox could not do says nothing about the code: all of this is done again next time.
-    ours = any(_status(outcome) == _OUR_FAULT for _, outcome, _, _ in able)
+    ours = any(one.status == _OUR_FAULT for one in able)
     entries: list[Verified | None] = []
     for key, entry in zip(keys, await asyncio.gather(*works), strict=True):
         written = msgspec.structs.replace(entry, id=key)
@@ -162,29 +180,21 @@ async def _examine_all(
     return entries
 
 
-async def _examine(
-    verifier: Verifier,
-    samples: Sequence[Sample],
-    agreement: Agreement | None,
-    number: int,
-    program: Program,
-    outcome: Execution | Reject,
-) -> Verified:
+async def _examine(verifier: Verifier, able: Sequence[_Able], agreement: Agreement | None, number: int) -> Verified:
     """What becomes of one sample; the entry has no id yet."""
-    sample = samples[number]
+    one = able[number]
+    sample, program, repaired = one.sample, one.program, None
     support = agreement.weigh(number) if agreement is not None else Support()
-    repaired = None
     if agreement is not None and verifier.table.repair != "off" and (sample.passed or support.group >= _TRUSTED_GROUP):
         repaired = repair(agreement, number, verifier.table.repair)
     if repaired is not None:
-        program = _with_tests(sample.implementation, repaired.tests)
+        program = join_program(sample.implementation, repaired.tests)
         verdict = await verifier.sandbox.run(program)
         if verdict.status != "passed":
-            return Verified(
-                id="", outcome=_OUR_FAULT if verdict.status == _OUR_FAULT else "failed", detail=verdict.detail
-            )
-    elif isinstance(outcome, Execution):
-        verdict = outcome.verdict
+            outcome = _OUR_FAULT if verdict.status == _OUR_FAULT else "failed"
+            return Verified(id="", outcome=outcome, detail=verdict.detail)
+    elif isinstance(one.outcome, Execution):
+        verdict = one.outcome.verdict
         if support.contradicted and verifier.table.repair != "off":
             detail = (
                 f"{support.contradicted} assertions are contradicted by most implementations, and none would remain."
@@ -201,9 +211,21 @@ async def _examine(
         strength = await examine_tests(sample.implementation, program, verifier.sandbox)
         if strength.survives_gutting:
             return Verified(id="", outcome="vacuous-tests", detail="Its tests pass with all function bodies taken out.")
-    verification = Verification(
-        samples=len(samples),
-        passed=sum(other.passed for other in samples),
+    return Verified(
+        id="",
+        outcome="kept",
+        verification=_verification(able, sample, support, repaired, strength),
+        tests=repaired.tests if repaired is not None else None,
+        verdict=verdict if repaired is not None else None,
+    )
+
+
+def _verification(
+    able: Sequence[_Able], sample: Sample, support: Support, repaired: Repair | None, strength: TestStrength
+) -> Verification:
+    return Verification(
+        samples=len(able),
+        passed=sum(other.status == "passed" for other in able),
         implementations=support.implementations,
         group=support.group,
         group_share=round(support.share, 4),
@@ -219,17 +241,6 @@ async def _examine(
         branches=strength.branches,
         confidence=round(confidence(support, passed=sample.passed, mutation=strength.score), 4),
     )
-    return Verified(
-        id="",
-        outcome="kept",
-        verification=verification,
-        tests=repaired.tests if repaired is not None else None,
-        verdict=verdict if repaired is not None else None,
-    )
-
-
-def _with_tests(implementation: str, tests: str) -> Program:
-    return Program(source=f"{implementation}\n\n\n{tests}\n", tests_line=implementation.count("\n") + 4)
 
 
 async def runs_differently(program: Program, again: Sandbox) -> Verdict | None:

@@ -41,10 +41,10 @@ class _Implementation:
 
 @dataclass
 class _Question:
-    """A distinct assertion, with the samples that make it."""
+    """A distinct assertion, the sample that it was first read in, and all samples that make it."""
 
     assertion: Assertion
-    implementation: int
+    asker: int
     samples: list[int] = field(default_factory=list)
 
 
@@ -103,16 +103,16 @@ class Agreement:
     def _gather(self) -> None:
         forms: dict[str, int] = {}
         tests = [assertions(sample.tests) for sample in self.samples]
+        self._offers = [interface(sample.implementation) for sample in self.samples]
         for number, sample in enumerate(self.samples):
             form = normal_form(sample.implementation)
             if form not in forms:
                 forms[form] = len(self._implementations)
-                self._implementations.append(_Implementation(sample.implementation, interface(sample.implementation)))
+                self._implementations.append(_Implementation(sample.implementation, self._offers[number]))
             self._of_sample.append(forms[form])
             self._implementations[forms[form]].samples.append(number)
         places: dict[str, int] = {}
-        for number, sample in enumerate(self.samples):
-            offers = interface(sample.implementation)
+        for number, offers in enumerate(self._offers):
             used = used_names(offers, tests[number])
             implementation = self._implementations[self._of_sample[number]]
             if implementation.samples[0] == number:
@@ -140,8 +140,8 @@ class Agreement:
         units: list[Unit] = []
         placed: list[int] = []
         for place, question in enumerate(self._questions):
-            own = interface(self.samples[question.implementation].implementation)
             self.pairs += 1
+            own = self._offers[question.asker]
             fitted = align(question.assertion, own, implementation.offers, implementation.entries)
             if fitted is not None:
                 self.alignable += 1
