@@ -5,13 +5,13 @@ Covers: one generator per (run seed, purpose, keys) and one integer seed per req
 
 from __future__ import annotations
 
-import hashlib
 import random
+
+from snipmill.records import hash64
 
 
 def _digest(seed: int, purpose: str, keys: tuple[str | int, ...]) -> int:
-    text = "\x1f".join([str(seed), purpose, *map(str, keys)])
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return hash64(str(seed), purpose, *map(str, keys))
 
 
 def generator(seed: int, purpose: str, *keys: str | int) -> random.Random:

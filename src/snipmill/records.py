@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -24,6 +24,12 @@ def content_hash(*parts: str | int | float | bool | None) -> str:
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
     return digest.hexdigest()
+
+
+def hash64(*parts: str) -> int:
+    """A 64-bit hash of texts, for keys that are many and need not be unforgeable."""
+    raw = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -239,6 +245,21 @@ class Reject(Record, frozen=True, kw_only=True):
     reason: str
     detail: str = ""
     verdict: Verdict | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def derive(kind: type[R], record: Record, **changes: Any) -> R:
+    """A record of another kind with the fields that both kinds have, and some that are its own.
+
+    Args:
+        kind: what is made.
+        record: what it is made from: published columns, foreign ones and the trace go along.
+        changes: fields that differ, or that the first record does not have.
+    """
+    shared = set(kind.__struct_fields__).intersection(record.__struct_fields__).difference(changes)
+    return kind(**{name: getattr(record, name) for name in shared}, **changes)
 
 
 def derive_parents(parents: Mapping[str, str], stage: str, record_id: str) -> dict[str, str]:

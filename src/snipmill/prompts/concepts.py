@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Concepts, Seed, derive_parents
+from snipmill.records import Concepts, Seed, derive, derive_parents
 from snipmill.text.sections import Malformed
 
 MAX_CONCEPTS = 12
@@ -34,15 +34,7 @@ def parse(seed: Seed, record_id: str, _sample: int, completion: str, _draws: Dra
     longest = max(concepts, key=len)
     if len(longest) > MAX_CONCEPT_LENGTH:
         return Malformed("not-a-concept-list", f"{longest[:40]!r}... is too long for a concept.")
-    return Concepts(
-        id=record_id,
-        seed=seed.seed,
-        concepts=concepts,
-        language=seed.language,
-        provenance=seed.provenance,
-        columns=seed.columns,
-        parents=derive_parents({}, "seed", seed.id),
-    )
+    return derive(Concepts, seed, id=record_id, concepts=concepts, parents=derive_parents({}, "seed", seed.id))
 
 
 STAGE: Stage[Seed, Concepts] = Stage(

@@ -8,7 +8,7 @@ from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, Stage
 from snipmill.randomness import generator
-from snipmill.records import Concepts, Instruction, derive_parents
+from snipmill.records import Concepts, Instruction, derive, derive_parents
 from snipmill.text.sections import TAGS, Malformed
 
 MIN_LENGTH = 20
@@ -48,18 +48,14 @@ def parse(record: Concepts, record_id: str, _sample: int, completion: str, draws
     if any(f"[{tag}]" in instruction for tag in TAGS):
         return Malformed("instruction-with-response", "The instruction goes on into a response.")
     category, difficulty = draw_property(record, draws)
-    return Instruction(
+    return derive(
+        Instruction,
+        record,
         id=record_id,
-        seed=record.seed,
-        concepts=record.concepts,
         instruction=instruction,
         category=category,
         difficulty=difficulty,
-        language=record.language,
-        provenance=record.provenance,
-        columns=record.columns,
         parents=derive_parents(record.parents, "concepts", record.id),
-        usage=record.usage,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt
 from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Instruction, Response, derive_parents
+from snipmill.records import Instruction, Response, derive, derive_parents
 from snipmill.text.loops import ends_in_loop
 from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
 
@@ -33,20 +33,13 @@ def parse(record: Instruction, record_id: str, sample: int, completion: str, _dr
         if ends_in_loop(completion):
             return Malformed("repetitive", "The response repeats itself without end.")
         return sections
-    return Response(
+    return derive(
+        Response,
+        record,
         id=record_id,
-        seed=record.seed,
-        concepts=record.concepts,
-        instruction=record.instruction,
         response=response,
         sample=sample,
-        category=record.category,
-        difficulty=record.difficulty,
-        language=record.language,
-        provenance=record.provenance,
-        columns=record.columns,
         parents=derive_parents(record.parents, "instruction", record.id),
-        usage=record.usage,
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.randomness import rank
-from snipmill.records import Reject, Row
+from snipmill.records import Reject, Row, hash64
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
@@ -76,23 +75,18 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
     return Key(
         id=row.id,
         rank=rank(seed, "select", row.id),
-        question=_hash64(parent) if parent else _hash64(row.seed, row.instruction),
-        instruction=_hash64("".join(row.instruction.split())),
-        response=_hash64("".join(row.response.split())),
+        question=hash64(parent) if parent else hash64(row.seed, row.instruction),
+        instruction=hash64("".join(row.instruction.split())),
+        response=hash64("".join(row.response.split())),
         names=_name_key(row) if name_diversity else 0,
         confidence=row.verification.confidence if row.verification is not None else 0.0,
     )
 
 
-def _hash64(*parts: str) -> int:
-    raw = "\x1f".join(parts).encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(raw, digest_size=8).digest(), "big")
-
-
 def _name_key(row: Row) -> int:
     blocks = python_fences(row.response)
     names = function_names(blocks[0].code) if blocks else []
-    return _hash64(" ".join(names)) if names else 0
+    return hash64(" ".join(names)) if names else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from snipmill.config import Style
-from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict
+from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict, derive
 from snipmill.select.render import render_row
 from snipmill.select.styles import rendering
 from snipmill.select.wellformed import check_response
@@ -36,24 +36,8 @@ def sanitize(
     instruction, response = render_row(record.id, record.instruction, sections, look, seed)
     if isinstance(record, Row):
         return msgspec.structs.replace(record, instruction=instruction, response=response, style=name)
-    return Row(
-        id=record.id,
-        seed=record.seed,
-        concepts=record.concepts,
-        instruction=instruction,
-        response=response,
-        verdict=_evidence(record.verdict) if isinstance(record, Execution) else None,
-        verification=record.verification if isinstance(record, Execution) else None,
-        style=name,
-        sample=record.sample,
-        category=record.category,
-        difficulty=record.difficulty,
-        language=record.language,
-        provenance=record.provenance,
-        columns=record.columns,
-        parents=record.parents,
-        usage=record.usage,
-    )
+    verdict = _evidence(record.verdict) if isinstance(record, Execution) else None
+    return derive(Row, record, instruction=instruction, response=response, verdict=verdict, style=name)
 
 
 def _evidence(verdict: Verdict) -> Evidence:

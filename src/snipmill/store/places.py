@@ -7,7 +7,8 @@ at what is found.
 from __future__ import annotations
 
 from array import array
-from hashlib import blake2b
+
+from snipmill.records import hash64
 
 _FIRST = 1 << 10
 
@@ -25,7 +26,7 @@ class Places:
 
     def get(self, record_id: str) -> int | None:
         """The number of an id."""
-        value = self._values[self._slot(_hash64(record_id))]
+        value = self._values[self._slot(hash64(record_id))]
         return value - 1 if value else None
 
     def __contains__(self, record_id: str) -> bool:
@@ -33,7 +34,7 @@ class Places:
 
     def put(self, record_id: str, number: int = 0) -> None:
         """Give an id a number of at most 63 bits, in place of an earlier one."""
-        key = _hash64(record_id)
+        key = hash64(record_id)
         slot = self._slot(key)
         if not self._values[slot]:
             self._count += 1
@@ -58,7 +59,3 @@ class Places:
             if value:
                 slot = self._slot(key)
                 self._keys[slot], self._values[slot] = key, value
-
-
-def _hash64(record_id: str) -> int:
-    return int.from_bytes(blake2b(record_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

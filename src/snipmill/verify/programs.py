@@ -5,7 +5,7 @@ Does not cover running it (`sandbox`) or what several samples prove together.
 
 from __future__ import annotations
 
-from snipmill.records import Execution, Reject, Response, Verdict
+from snipmill.records import Execution, Reject, Response, Verdict, derive
 from snipmill.sandbox.program import Program
 from snipmill.text.code import syntax_error
 from snipmill.text.fences import python_fences
@@ -39,19 +39,4 @@ def judge(record: Response, verdict: Verdict) -> Execution | Reject:
     if verdict.status != "passed":
         detail = verdict.failed_check or verdict.detail
         return Reject(id=record.id, stage="execute", reason=verdict.status, detail=detail, verdict=verdict)
-    return Execution(
-        id=record.id,
-        seed=record.seed,
-        concepts=record.concepts,
-        instruction=record.instruction,
-        response=record.response,
-        verdict=verdict,
-        sample=record.sample,
-        category=record.category,
-        difficulty=record.difficulty,
-        language=record.language,
-        provenance=record.provenance,
-        columns=record.columns,
-        parents=record.parents,
-        usage=record.usage,
-    )
+    return derive(Execution, record, verdict=verdict)
