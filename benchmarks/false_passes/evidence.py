@@ -1,6 +1,6 @@
 """Execute the recorded samples of the false-pass benchmark, and write down the evidence on each, with the truth beside it.
 
-    python benchmarks/false_passes/evidence.py ../shared/benchmarks/sanitized-mbpp.json     # minutes; writes evidence.json
+    python benchmarks/false_passes/evidence.py ../shared/benchmarks/sanitized-mbpp.json     # minutes; writes evidence.jsonl
 
 The truth is MBPP's own tests, which no model has seen, put to each sample's function by its entry point, whatever its name.
 """
@@ -111,7 +111,7 @@ async def main() -> None:
     async with Sandbox(limits=Limits(timeout=10)) as sandbox:
         for name, mine in answers.items():
             results.append(await of_task(mine, tasks[name], sandbox))
-    (HERE / "evidence.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "evidence.jsonl").write_text("".join(json.dumps(result) + "\n" for result in results))
     pairs, processes = sum(r["sample_pairs"] for r in results), sum(r["processes"] for r in results)
     seconds = sum(r["seconds"] for r in results)
     units = sum(r["alignable"] for r in results)

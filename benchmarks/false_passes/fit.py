@@ -1,4 +1,4 @@
-"""How good is each filter, and what is the evidence worth? Replays evidence.json in seconds.
+"""How good is each filter, and what is the evidence worth? Replays evidence.jsonl in seconds.
 
     python benchmarks/false_passes/fit.py [--weights]
 
@@ -30,7 +30,7 @@ FIELDS = set(Support.__dataclass_fields__)
 def load() -> Samples:
     """All samples, each with its task and its features."""
     samples = []
-    for task in json.loads((HERE / "evidence.json").read_text()):
+    for task in map(json.loads, (HERE / "evidence.jsonl").read_text().splitlines()):
         for sample in task["samples"]:
             fields = {name: value for name, value in sample.items() if name in FIELDS}
             support = Support(**{**fields, "passed": sample["passed_share"]})

@@ -18,7 +18,7 @@ from snipmill.llm.answer import DECODER, MODELS_DECODER
 from snipmill.llm.faults import Hung, Transient, Unreached, classify, error_message
 from snipmill.llm.request import Request
 from snipmill.llm.stream import Stream
-from snipmill.records import Completion, Refusal, Usage
+from snipmill.records import Completion, Refusal, Usage, encode_json
 
 _CONNECT_TIMEOUT = 10.0
 # What vLLM can do beyond the common protocol: pieces of several tokens, which cost the client a fraction of its time, and
@@ -133,7 +133,7 @@ class Client:
             body |= {"stream": True, **self._stream_extra}
         path = "completions" if isinstance(request.prompt, str) else "chat/completions"
         try:
-            async with self._session.post(f"{self.url}/{path}", data=_encode(body)) as answer:
+            async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
                 if answer.status != 200:
                     return classify(answer.status, await answer.read(), answer.headers, self.url, request.model)
                 if not streamed:
@@ -186,20 +186,3 @@ def _whole(body: bytes, request: Request) -> list[Completion]:
         # The server counts all completions together: the first one carries them.
         completions.append(Completion(text=text, finish_reason=reason, usage=Usage() if number else usage))
     return completions
-
-
-def _encode(body: Mapping[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except UnicodeEncodeError:  # JSON has no lone surrogates: a replacement character is sent
-        return msgspec.json.encode(_without_surrogates(body))
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, Mapping):
-        return {key: _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value

@@ -31,11 +31,8 @@ def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterato
         seed: the run's seed, for the draws of `smart`.
     """
     work = partial(_sanitize_all, table=table, seed=seed)
-    for chunk in map_chunks(work, rows, pack=_ENCODE, unpack=partial(decode_record, kind=Row)):
+    for chunk in map_chunks(work, rows, pack=encode_line, unpack=partial(decode_record, kind=Row)):
         yield from chunk
-
-
-_ENCODE = partial(encode_line, msgspec.json.Encoder())
 
 
 def _sanitize_all(rows: list[Row], table: SelectTable, seed: int) -> list[Sanitized]:
@@ -43,5 +40,5 @@ def _sanitize_all(rows: list[Row], table: SelectTable, seed: int) -> list[Saniti
     results: list[Sanitized] = []
     for row in rows:
         outcome = sanitize(row, table.style, seed, switches)
-        results.append(Sanitized(_ENCODE(outcome), outcome.reason if isinstance(outcome, Reject) else None))
+        results.append(Sanitized(encode_line(outcome), outcome.reason if isinstance(outcome, Reject) else None))
     return results

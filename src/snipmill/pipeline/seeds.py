@@ -7,8 +7,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from snipmill.config import SeedsTable
 from snipmill.randomness import generator
 from snipmill.records import Reject, Seed
@@ -43,11 +41,10 @@ def iterate_seeds(table: SeedsTable, seed: int, on_reject: Callable[[Reject], No
 
 def _shuffled(seeds: Iterator[Seed], seed: int) -> Iterator[Seed]:
     offsets, draws = array("Q"), array("d")
-    encoder = msgspec.json.Encoder()
     end = 0
     with tempfile.TemporaryFile() as spool:
         for record in seeds:
-            line = encode_line(encoder, record)
+            line = encode_line(record)
             spool.write(line)
             offsets.append(end)
             draws.append(generator(seed, "shuffle", record.id).random())

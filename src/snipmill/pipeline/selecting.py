@@ -128,7 +128,6 @@ class _Pool:
         self.refused: set[int] = set()
         self._table = table
         self._offsets = array("Q")
-        self._encoder = msgspec.json.Encoder()
         self._rows, self._instructions, self._codes = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115
 
     def __enter__(self) -> _Pool:
@@ -142,7 +141,7 @@ class _Pool:
         """Write rows down, and pass them on with their lines."""
         end = 0
         for row in rows:
-            line = encode_line(self._encoder, row)
+            line = encode_line(row)
             self._rows.write(line)
             self._offsets.append(end)
             end += len(line)

@@ -65,7 +65,6 @@ class Journal(Generic[E]):
     def __init__(self, path: Path | None, kind: type[E]) -> None:
         self._path = path
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(kind)
-        self._encoder = msgspec.json.Encoder()
         self._offsets = Places()
         self._descriptor = -1
         self._end = 0
@@ -134,7 +133,7 @@ class Journal(Generic[E]):
         """
         if self._path is None:
             return
-        line = encode_line(self._encoder, entry)
+        line = encode_line(entry)
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:

@@ -20,11 +20,10 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError, UsageError
-from snipmill.records import COLUMNS, Record, Reject, Seed, content_hash
+from snipmill.records import COLUMNS, Record, Reject, Seed, content_hash, encode_json
 
 R = TypeVar("R", bound=Record)
 _MAX_LINE = 64 << 20
-_ENCODER = msgspec.json.Encoder()
 _PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "Execution": "r", "Row": "r"}
 
 
@@ -174,7 +173,7 @@ def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
     foreign = {key: item for key, item in given.items() if key not in kind.__struct_encode_fields__}
     if foreign:
         value = {key: item for key, item in value.items() if key not in foreign}
-        value[COLUMNS] = {key: msgspec.Raw(_encode(_ENCODER, item)) for key, item in foreign.items()}
+        value[COLUMNS] = {key: msgspec.Raw(encode_json(item)) for key, item in foreign.items()}
     return value
 
 
@@ -186,7 +185,6 @@ class Writer(Generic[R]):
 
     def __init__(self, path: str | Path) -> None:
         self._path = None if str(path) == "-" else Path(path)
-        self._encoder = msgspec.json.Encoder()
         self.count = 0
         if self._path is None:
             self._handle: BinaryIO = sys.stdout.buffer
@@ -207,7 +205,7 @@ class Writer(Generic[R]):
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
-        self.write_line(encode_line(self._encoder, record))
+        self.write_line(encode_line(record))
 
     def write_line(self, line: bytes) -> None:
         """Append a record that is encoded already."""
@@ -236,27 +234,10 @@ class Writer(Generic[R]):
             raise StoreError(f"{self._path} cannot be written: {failure.strerror}.") from failure
 
 
-def encode_line(encoder: msgspec.json.Encoder, record: Any) -> bytes:
-    """One JSON line, with foreign columns after ours. Lone surrogates become replacement characters."""
+def encode_line(record: Any) -> bytes:
+    """One JSON line, with foreign columns after ours."""
     if isinstance(record, Record) and record.columns:
         fields = msgspec.structs.asdict(record)
         foreign = fields.pop("columns")
-        return _encode(encoder, {**fields, **{key: item for key, item in foreign.items() if key not in fields}}) + b"\n"
-    return _encode(encoder, record) + b"\n"
-
-
-def _encode(encoder: msgspec.json.Encoder, value: Any) -> bytes:
-    try:
-        return encoder.encode(value)
-    except UnicodeEncodeError:  # UTF-8 cannot carry lone surrogates
-        return encoder.encode(_replace_surrogates(msgspec.to_builtins(value)))
-
-
-def _replace_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_replace_surrogates(key): _replace_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace_surrogates(item) for item in value]
-    return value
+        return encode_json({**fields, **{key: item for key, item in foreign.items() if key not in fields}}) + b"\n"
+    return encode_json(record) + b"\n"
