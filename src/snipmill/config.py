@@ -18,6 +18,8 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Category = Literal["function", "class", "program"]
 Difficulty = Literal["easy", "medium", "hard"]
+Kind = Literal["function", "method", "class"]
+Language = Literal["Python", "C++", "Java", "PHP", "Rust", "TypeScript"]
 Style = Literal["raw", "plain", "smart", "codeonly"]
 
 CATEGORIES: tuple[Category, ...] = ("function", "class", "program")
@@ -35,14 +37,61 @@ class RunTable(Table, frozen=True, kw_only=True):
     seed: Natural = 0
 
 
+class ColumnsTable(Table, frozen=True, kw_only=True):
+    """Which columns of a table hold what. Without `code`, JSONL and Parquet files are ready-made seeds."""
+
+    code: str | None = None
+    license: str | None = None
+    path: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    language: str | None = None
+
+
 class SeedsTable(Table, frozen=True, kw_only=True):
-    """Where seeds come from."""
+    """Where seeds come from, and what they must be like.
+
+    `allow` names rules that do not hold; `license` is that of sources that state none; `licenses` are SPDX ids,
+    `permissive` or `any`; `near` is a Jaccard similarity, 0 is off.
+    """
 
     sources: tuple[str, ...] = ("stdlib",)
+    columns: ColumnsTable = ColumnsTable()
     start: Natural = 0
     limit: Positive | None = None
     shuffle: bool = False
+    kinds: tuple[Kind, ...] = ("function",)
+    languages: tuple[Language, ...] = ("Python",)
+    allow: tuple[str, ...] = ()
     max_lines: Positive = 150
+    max_context_lines: Natural = 60
+    max_line_length: Positive = 200
+    min_ascii: Share = 0.9
+    denied_modules: tuple[str, ...] = (
+        "os",
+        "sys",
+        "subprocess",
+        "argparse",
+        "setuptools",
+        "distutils",
+        "matplotlib",
+        "seaborn",
+    )
+    license: str | None = None
+    licenses: tuple[str, ...] = ("permissive",)
+    types: bool = True
+    secrets: bool = True
+    decontaminate: bool = True
+    near: Share = 0.5
+    min_judge: Share = 0.0
+
+
+class JudgeTable(Table, frozen=True, kw_only=True):
+    """Whether a model judges seeds before they are used, and the probability of "yes" from which they are."""
+
+    enabled: bool = False
+    threshold: Share = 0.5
+    shots: Natural = 6
 
 
 class PriceTable(Table, frozen=True, kw_only=True):
@@ -153,6 +202,7 @@ class SelectTable(Table, frozen=True, kw_only=True):
     min_mutation: Share = 0.0
     min_agreement: Positive = 1
     min_confidence: Share = 0.0
+    unverified: bool = False
     decontaminate: bool = True
     benchmarks: tuple[str, ...] = ()
 
@@ -162,6 +212,7 @@ class Config(Table, frozen=True, kw_only=True):
 
     run: RunTable = RunTable()
     seeds: SeedsTable = SeedsTable()
+    judge: JudgeTable = JudgeTable()
     model: ModelTable = ModelTable()
     generate: GenerateTable = GenerateTable()
     execute: ExecuteTable = ExecuteTable()

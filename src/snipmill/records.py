@@ -63,7 +63,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Where a seed came from.
 
-    `path` is relative to `source`; lines count from 1, both ends included; `license` is an SPDX expression.
+    `path` is relative to `source`; lines count from 1, both ends included; `license` is an SPDX expression; `content_hash` is
+    the SHA-256 of the whole file, or of the column's text in UTF-8, as hex digits.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     line_start: int | None = None
     line_end: int | None = None
     license: str | None = None
+    content_hash: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +85,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seed(Record, frozen=True, kw_only=True):
-    """One source function with a docstring."""
+    """One source function with a docstring. `judge` is a model's probability that it is fit to be a seed."""
 
     seed: str
     language: str = "Python"
     provenance: Provenance | None = None
+    judge: float | None = None
 
 
 class Concepts(Record, frozen=True, kw_only=True):
@@ -145,6 +148,7 @@ VerdictStatus = Literal[
     "vacuous",
     "syntax-error",
     "unsupported",
+    "unverified",
     "sandbox-error",
 ]
 
@@ -289,12 +293,14 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """What a server answered to one request.
 
     `finish_reason` is the server's own (`stop`, `length`, ...), `cut` where the stream was stopped because the text was
-    complete, or `hopeless` where it was stopped because no continuation could be parsed any more.
+    complete, or `hopeless` where it was stopped because no continuation could be parsed any more. `first` has the log
+    probabilities of tokens that could have begun the text, where they were asked for and the server gave them.
     """
 
     text: str
     finish_reason: str
     usage: Usage = Usage()
+    first: dict[str, float] = {}
 
     @property
     def stopped_by_itself(self) -> bool:

@@ -138,13 +138,19 @@ def test_responses_of_any_kind_get_a_verdict_or_a_reason(snipmill: Snipmill, tmp
     write_lines(tmp_path / "in", *records)
     done = snipmill("execute", "in", "--out", "o")
     assert done.returncode == 0, done.stderr
-    assert [record["id"] for record in read_lines(tmp_path / "o")] == ["good", "huge", "nul", "surrogate"]
+    assert [record["id"] for record in read_lines(tmp_path / "o")] == [
+        "good",
+        "huge",
+        "nul",
+        "surrogate",
+        "other language",
+    ]
+    assert read_lines(tmp_path / "o")[-1]["verdict"]["status"] == "unverified"
     rejects = {str(reject["id"]): reject["reason"] for reject in read_lines(tmp_path / "o.rejects.jsonl")}
     assert rejects == {
         "wrong": "failed",
         "no code": "tag-missing",
         "bad block": "syntax-error",
-        "other language": "unsupported",
     }
 
 

@@ -4,7 +4,7 @@ from snipmill.pipeline.bank_files import load_bank
 from snipmill.prompts import concepts, instructions, responses
 from snipmill.prompts.prompt import render_chat, render_completion
 from snipmill.prompts.stage import Draws
-from snipmill.records import Concepts, Instruction, Response, Seed
+from snipmill.records import Completion, Concepts, Instruction, Response, Seed
 from snipmill.text.sections import Malformed
 from tests.conftest import RESPONSE, SEED
 
@@ -14,6 +14,10 @@ CONCEPTS_RECORD = Concepts(id="c-1", seed=SEED, concepts=["a", "b"], parents={"s
 INSTRUCTION_RECORD = Instruction(
     id="i-1", seed=SEED, concepts=["a"], instruction="Double a number.", parents={"seed": "s-1", "concepts": "c-1"}
 )
+
+
+def said(text: str) -> Completion:
+    return Completion(text=text, finish_reason="stop")
 
 
 def test_a_completion_prompt_ends_with_the_open_block() -> None:
@@ -33,12 +37,12 @@ def test_the_chat_prompt_shows_the_same() -> None:
 
 
 def test_concepts_are_split_and_unique() -> None:
-    parsed = concepts.parse(SEED_RECORD, "c-9", 0, "\n lists, loops, lists ,, sorting.\nmore text", Draws())
+    parsed = concepts.parse(SEED_RECORD, "c-9", 0, said("\n lists, loops, lists ,, sorting.\nmore text"), Draws())
     assert isinstance(parsed, Concepts)
     assert parsed.concepts == ["lists", "loops", "sorting"]
     assert parsed.parents == {"seed": "s-1"}
     for bad in ("", " , ,", "x" * 500):
-        assert isinstance(concepts.parse(SEED_RECORD, "c-9", 0, bad, Draws()), Malformed)
+        assert isinstance(concepts.parse(SEED_RECORD, "c-9", 0, said(bad), Draws()), Malformed)
 
 
 def test_property_draws_belong_to_the_record() -> None:
@@ -51,9 +55,11 @@ def test_property_draws_belong_to_the_record() -> None:
 
 
 def test_responses_are_cut_after_their_tests() -> None:
-    parsed = responses.parse(INSTRUCTION_RECORD, "r-1", 4, RESPONSE + "\n\nAnd so on.\n```python\nx\n```", Draws())
+    parsed = responses.parse(
+        INSTRUCTION_RECORD, "r-1", 4, said(RESPONSE + "\n\nAnd so on.\n```python\nx\n```"), Draws()
+    )
     assert isinstance(parsed, Response)
     assert (parsed.response, parsed.sample) == (RESPONSE, 4)
     assert parsed.parents == {"seed": "s-1", "concepts": "c-1", "instruction": "i-1"}
-    missing = responses.parse(INSTRUCTION_RECORD, "r-1", 0, RESPONSE.replace("[Tests]", ""), Draws())
+    missing = responses.parse(INSTRUCTION_RECORD, "r-1", 0, said(RESPONSE.replace("[Tests]", "")), Draws())
     assert isinstance(missing, Malformed) and missing.reason == "tag-missing"

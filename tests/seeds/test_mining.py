@@ -3,15 +3,20 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from snipmill.config import SeedsTable
+from snipmill.config import Config, RunTable, SeedsTable
 from snipmill.errors import UsageError
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.records import Reject, Seed
-from snipmill.seeds.extract import extract_functions
-from snipmill.seeds.sources import mine
+from snipmill.seeds.extract.python import extract_functions
+from snipmill.seeds.mine import MineSettings, mine_document
+from snipmill.seeds.sources.opening import open_source
+from snipmill.seeds.sources.tree import Origin
+from snipmill.text.code import syntax_tree
 
 CODE = '''
 import os.path, math as m
@@ -66,6 +71,9 @@ def unfinished(x):
     # TODO: the rest
     return 1
 
+def decorator(f):
+    return f
+
 class C:
     def method(self):
         """x"""
@@ -73,8 +81,18 @@ class C:
 '''
 
 
+def mined_from(source: str, **settings: Any) -> list[Seed | Reject]:
+    mine = MineSettings(licenses=frozenset({"any"}), **settings)
+    documents = open_source(source, None, Origin(""))
+    return [found for one in documents for found in ([one] if isinstance(one, Reject) else mine_document(one, mine))]
+
+
+def configured(*sources: str, **seeds: Any) -> Config:
+    return Config(seeds=SeedsTable(sources=sources, licenses=("any",), types=False, **seeds))
+
+
 def mined(path: Path) -> tuple[list[Seed], list[Reject]]:
-    records = list(mine(str(path)))
+    records = mined_from(str(path))
     return [r for r in records if isinstance(r, Seed)], [r for r in records if isinstance(r, Reject)]
 
 
@@ -82,7 +100,7 @@ def test_the_published_rules(tmp_path: Path) -> None:
     path = tmp_path / "code.py"
     path.write_text(CODE)
     kept, rejects = mined(path)
-    names = [seed.seed.partition("def ")[2].partition("(")[0] for seed in kept]
+    names = [seed.seed.rpartition("\ndef ")[2].removeprefix("def ").partition("(")[0] for seed in kept]
     assert names == ["kept", "decorated", "uses_osmnx"]
     assert Counter(reject.reason for reject in rejects) == {
         "denied-import": 3,
@@ -93,12 +111,13 @@ def test_the_published_rules(tmp_path: Path) -> None:
     }
     first = kept[0].provenance
     assert first is not None and (first.line_start, first.line_end) == (6, 8)
-    assert kept[1].seed.startswith("@decorator")
+    assert kept[1].seed.startswith("def decorator(f):\n    return f\n\n\n@decorator\ndef decorated")
     assert CODE.splitlines()[5] == kept[0].seed.splitlines()[0]
+    assert kept[2].seed.startswith("import osmnx\n\n\ndef uses_osmnx")
 
 
 def test_the_standard_library_is_named_as_what_it_is() -> None:
-    records = list(mine("stdlib"))
+    records = mined_from("stdlib")
     seeds = [record for record in records if isinstance(record, Seed)]
     assert len(seeds) > 300
     for seed in seeds:
@@ -122,7 +141,7 @@ def test_folders_are_walked_in_order_and_odd_files_cost_only_themselves(tmp_path
     kept, rejects = mined(tmp_path)
     paths = [seed.provenance.path for seed in kept if seed.provenance is not None]
     assert paths == ["a_latin.py", *["b/good.py"] * 3, *["broken.py"] * 3]
-    assert {reject.reason for reject in rejects} >= {"not-python-text", "unreadable"}
+    assert {reject.reason for reject in rejects} >= {"not-text"}
     with pytest.raises(UsageError):
         mined(tmp_path / "nowhere")
 
@@ -131,18 +150,21 @@ def test_repeated_seeds_are_dropped_and_shuffling_is_seeded(tmp_path: Path) -> N
     (tmp_path / "a.py").write_text(CODE)
     (tmp_path / "b.py").write_text(CODE)
     dropped: list[Reject] = []
-    table = SeedsTable(sources=(str(tmp_path),))
-    assert len(list(iterate_seeds(table, 0, dropped.append))) == 3
+    assert len(list(iterate_seeds(configured(str(tmp_path), near=0), dropped.append))) == 3
     assert [reject.reason for reject in dropped].count("duplicate-seed") == 3
-    stdlib = SeedsTable(sources=("stdlib",), shuffle=True, limit=20)
-    one = [seed.id for seed in iterate_seeds(stdlib, 1, dropped.append)]
-    assert one == [seed.id for seed in iterate_seeds(stdlib, 1, dropped.append)]
-    assert one != [seed.id for seed in iterate_seeds(stdlib, 2, dropped.append)]
-    later = SeedsTable(sources=("stdlib",), shuffle=True, start=5, limit=15)
-    assert [seed.id for seed in iterate_seeds(later, 1, dropped.append)] == one[5:]
+
+    def drawn(run_seed: int, **order: int) -> list[str]:
+        table = configured("stdlib:heapq,json,statistics,textwrap,calendar", shuffle=True, **order)
+        config = msgspec.structs.replace(table, run=RunTable(seed=run_seed))
+        return [seed.id for seed in iterate_seeds(config, dropped.append)]
+
+    one = drawn(1, limit=20)
+    assert len(one) == 20
+    assert one == drawn(1, limit=20)
+    assert one != drawn(2, limit=20)
+    assert drawn(1, start=5, limit=15) == one[5:]
 
 
 def test_deep_and_odd_code_does_not_break_the_extractor() -> None:
-    assert list(extract_functions(b"(" * 50_000)) == []
-    assert list(extract_functions(b"def f(x):\n    '''" + b"a" * 1_000_000)) == []
-    assert list(extract_functions(b"if x:\n" + b"  " * 500 + b"y")) == []
+    for code in (b"(" * 50_000, b"def f(x):\n    '''" + b"a" * 1_000_000, b"if x:\n" + b"  " * 500 + b"y"):
+        assert list(extract_functions(syntax_tree(code))) == []

@@ -117,7 +117,7 @@ def test_columns_that_are_not_ours_are_carried_along_as_they_were(tmp_path: Path
                 writer.write(record)
     first, second = read_lines(out)
     assert {key: first[key] for key in foreign} == {**foreign, "note": "?"}
-    assert set(second) == {"id", "seed", "language", "provenance"}
+    assert set(second) == {"id", "seed", "language", "provenance", "judge"}
     assert out.read_bytes() == (tmp_path / "again.jsonl").read_bytes()
 
 

@@ -23,4 +23,4 @@ def test_it_grows_and_stays_small() -> None:
         places.put(f"r-{number}", number)
     assert all(places.get(f"r-{number}") == number for number in range(50_000))
     assert places.get("r-50000") is None
-    assert (len(places._keys) + len(places._values)) * 8 <= 50_000 * 48
+    assert (len(places._map._keys) + len(places._map._values)) * 8 <= 50_000 * 48

@@ -5,7 +5,14 @@ from __future__ import annotations
 import typer
 
 from snipmill import __version__
-from snipmill.cli import inspect_commands, run_commands, selection_commands, stage_commands, verify_commands
+from snipmill.cli import (
+    inspect_commands,
+    run_commands,
+    seed_commands,
+    selection_commands,
+    stage_commands,
+    verify_commands,
+)
 
 app = typer.Typer(
     name="snipmill",
@@ -36,6 +43,7 @@ def root(
 
 
 run_commands.register(app)
+seed_commands.register(app)
 stage_commands.register(app)
 verify_commands.register(app)
 selection_commands.register(app)

@@ -143,6 +143,9 @@ def select(
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Least probability that a row's code is right.")
     ] = 0.0,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Keep rows in languages that are not executed here.")
+    ] = False,
     decontaminate: Annotated[
         bool, typer.Option(help="Drop rows that hold text of HumanEval or MBPP, by the index that comes along.")
     ] = True,
@@ -165,6 +168,7 @@ def select(
             min_mutation=min_mutation,
             min_agreement=min_agreement,
             min_confidence=min_confidence,
+            unverified=unverified,
             decontaminate=decontaminate,
             benchmarks=tuple(benchmarks or ()),
         ),

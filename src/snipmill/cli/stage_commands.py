@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import typer
 
@@ -25,7 +25,7 @@ from snipmill.config import (
 )
 from snipmill.errors import UsageError
 from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.stage_files import execute_file, generate_file, seeds_file
+from snipmill.pipeline.stage_files import execute_file, generate_file
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.responses import STAGE as RESPONSES
@@ -36,34 +36,12 @@ from snipmill.records import Concepts, Instruction, Seed
 def register(app: typer.Typer) -> None:
     """Add the commands in the order of the way of the data."""
     for name, command in (
-        ("seeds", seeds),
         ("concepts", concepts),
         ("instructions", instructions),
         ("responses", responses),
         ("execute", execute),
     ):
         app.command(name, rich_help_panel=options.ONE_STAGE)(guarded(command))
-
-
-def seeds(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE...", help="Folders, Python files, seeds as JSONL, or stdlib[:MODULE,...]."),
-    ],
-    out: options.Out,
-    rejects: options.RejectsFile = None,
-    seed: options.SeedOption = 0,
-    start: options.Start = 0,
-    limit: options.Limit = None,
-    shuffle: Annotated[bool, typer.Option("--shuffle", help="Draw seeds in a random order.")] = False,
-    max_lines: Annotated[int, typer.Option("--max-lines", min=1, help="Longer functions are dropped.")] = 150,
-) -> None:
-    """Mine seeds: documented functions from real code. Nothing is imported or run."""
-    table = SeedsTable(sources=tuple(sources), start=start, limit=limit, shuffle=shuffle, max_lines=max_lines)
-    count = StageCount()
-    with live_count("seeds", count):
-        seeds_file(Config(run=RunTable(seed=seed), seeds=table), out, rejects, count)
-    show_stage("seeds", count)
 
 
 def concepts(

@@ -36,6 +36,26 @@ class Message(msgspec.Struct):
     content: str | None = None
 
 
+class Alternative(msgspec.Struct):
+    """A token that could have stood at a place."""
+
+    token: str
+    logprob: float
+
+
+class Place(msgspec.Struct):
+    """The alternatives at a place of an answer."""
+
+    top_logprobs: list[Alternative] = []
+
+
+class LogProbabilities(msgspec.Struct):
+    """Log probabilities: `content` for chat, and for completions with some servers; `top_logprobs` for completions."""
+
+    content: list[Place] | None = None
+    top_logprobs: list[dict[str, float] | None] | None = None
+
+
 class Choice(msgspec.Struct):
     """One answer, or a piece of one: `text` for completions, `message` or `delta` for chat."""
 
@@ -44,6 +64,16 @@ class Choice(msgspec.Struct):
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
+    logprobs: LogProbabilities | None = None
+
+    @property
+    def first_tokens(self) -> dict[str, float]:
+        """The log probabilities of tokens that could have begun the text; empty where the server gave none."""
+        if self.logprobs is None:
+            return {}
+        if self.logprobs.content:
+            return {one.token: one.logprob for one in self.logprobs.content[0].top_logprobs}
+        return (self.logprobs.top_logprobs or [None])[0] or {}
 
     @property
     def content(self) -> str:

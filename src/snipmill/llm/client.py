@@ -127,7 +127,7 @@ class Client:
             Transient: the same request may succeed later.
             AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
         """
-        streamed = self.server.stream and request.cut is not None
+        streamed = self.server.stream and request.cut is not None and not request.first_tokens
         body = _body(request, request.seed if seed is None else seed) | dict(self.server.extra)
         if streamed:
             body |= {"stream": True, **self._stream_extra}
@@ -167,6 +167,9 @@ def _body(request: Request, seed: int) -> dict[str, Any]:
     }
     if request.n > 1:
         body["n"] = request.n
+    if request.first_tokens:
+        chat = not isinstance(request.prompt, str)
+        body |= {"logprobs": True, "top_logprobs": request.first_tokens} if chat else {"logprobs": request.first_tokens}
     body["prompt" if isinstance(request.prompt, str) else "messages"] = request.prompt
     return body
 
@@ -184,5 +187,6 @@ def _whole(body: bytes, request: Request) -> list[Completion]:
         if cut is not None:
             text, reason = cut, "cut"
         # The server counts all completions together: the first one carries them.
-        completions.append(Completion(text=text, finish_reason=reason, usage=Usage() if number else usage))
+        usage_of = Usage() if number else usage
+        completions.append(Completion(text=text, finish_reason=reason, usage=usage_of, first=choice.first_tokens))
     return completions

@@ -20,6 +20,7 @@ class Request:
         prefix: names what the prompt begins with: requests that share it are best asked of the same server.
         stop: strings that end the completion and are not part of it.
         cut: (text so far) -> the finished text, or None while more is needed; makes the answer a stream.
+        first_tokens: ask for the log probabilities of as many tokens that could begin the text; such an answer is no stream.
         hopeless: (text so far) -> whether the rest cannot matter any more.
     """
 
@@ -33,3 +34,4 @@ class Request:
     stop: tuple[str, ...] = ()
     cut: Callable[[str], str | None] | None = None
     hopeless: Callable[[str], bool] | None = None
+    first_tokens: int = 0

@@ -8,7 +8,7 @@ from snipmill.config import PriceTable
 from snipmill.llm.fleet import Counts
 from snipmill.pipeline.funnel import Funnel
 
-GENERATING = ("concepts", "instructions", "responses")
+GENERATING = ("judge", "concepts", "instructions", "responses")
 
 
 def cost(prompt: int, cached: int, completion: int, prices: PriceTable) -> float:

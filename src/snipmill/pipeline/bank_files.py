@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from snipmill.errors import UsageError
-from snipmill.prompts.fewshot import Bank, parse_bank, parse_original_bank
+from snipmill.prompts.fewshot import Bank, parse_bank, parse_judging, parse_original_bank
 
 
 def load_bank(path: str | None) -> Bank:
@@ -16,10 +16,7 @@ def load_bank(path: str | None) -> Bank:
         UsageError: it is not there, or not a bank.
     """
     if path is None:
-        folder = files("snipmill.prompts") / "bank"
-        return parse_bank(
-            {_stem(item.name): item.read_text("utf-8") for item in folder.iterdir() if _is_part(item.name)}
-        )
+        return parse_bank(_packaged("bank"))
     place = Path(path)
     try:
         if place.is_dir():
@@ -31,9 +28,15 @@ def load_bank(path: str | None) -> Bank:
         raise UsageError(f"The few-shot bank {path} cannot be read: {error}.") from error
 
 
+def load_judging() -> Bank:
+    """The examples of the judge."""
+    return parse_judging(_packaged("judging"))
+
+
+def _packaged(name: str) -> dict[str, str]:
+    folder = files("snipmill.prompts") / name
+    return {item.name.removesuffix(".md"): item.read_text("utf-8") for item in folder.iterdir() if _is_part(item.name)}
+
+
 def _is_part(name: str) -> bool:
     return name.endswith(".md") and name.lower() != "readme.md"
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(".md")

@@ -33,15 +33,19 @@ def map_chunks(
     items: Iterable[A],
     cores: int | None = None,
     *,
+    size: int = CHUNK,
+    here: int = _HERE,
     pack: Callable[[A], Any] | None = None,
     unpack: Callable[[Any], A] | None = None,
 ) -> Iterator[B]:
-    """Apply `work` to lists of up to 256 items, and yield the results in order.
+    """Apply `work` to lists of items, and yield the results in order.
 
     Args:
         work: a pure function that can be pickled.
         items: read as results are taken, a few chunks ahead.
-        cores: how many processes; None for one per CPU. The first items are worked on here, without any.
+        cores: how many processes; None for one per CPU.
+        size: at most as many items make a list.
+        here: as many lists are worked on in this process first, before others are started.
         pack: what an item becomes on its way to a process, where pickling it as it is would be slow.
         unpack: the way back, in the process.
 
@@ -49,8 +53,8 @@ def map_chunks(
         StoreError: a worker process was killed.
     """
     wanted = available_cores() if cores is None else cores
-    chunks = _chunks(items)
-    yield from map(work, chunks if wanted == 1 else islice(chunks, _HERE))
+    chunks = _chunks(items, size)
+    yield from map(work, chunks if wanted == 1 else islice(chunks, here))
     first = next(chunks, None)
     if first is None:
         return
@@ -77,9 +81,9 @@ def _unpacked(work: Callable[[list[A]], B], unpack: Callable[[Any], A] | None, p
     return work(packed if unpack is None else [unpack(item) for item in packed])
 
 
-def _chunks(items: Iterable[A]) -> Iterator[list[A]]:
+def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, size)):
         yield chunk
 
 

@@ -8,14 +8,16 @@ import time
 import msgspec
 
 from snipmill.pipeline.funnel import StageCount
-from snipmill.records import Execution, Reject, Response, content_hash
+from snipmill.records import Execution, Reject, Response, Verdict, VerdictStatus, content_hash, derive
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.store.journal import Executed, Journal
+from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Malformed
 from snipmill.verify.programs import build_program, judge
 
 STAGE = "execute"
+UNVERIFIED: VerdictStatus = "unverified"
 
 
 def program_id(program: Program, limits: Limits, tier: str, interpreter: str) -> str:
@@ -43,6 +45,9 @@ def look_up(
     record: Response, limits: Limits, tier: str, interpreter: str, journal: Journal[Executed]
 ) -> Execution | Reject | None:
     """What came of a response's program, None where it has to be run."""
+    unverified = _unverified(record)
+    if unverified is not None:
+        return unverified
     program = _program(record)
     if isinstance(program, Reject):
         return program
@@ -50,10 +55,14 @@ def look_up(
     return None if entry is None else judge(record, entry.verdict)
 
 
+def _unverified(record: Response) -> Execution | None:
+    """A response in a language that cannot be executed here goes on, and says so."""
+    if record.language == PYTHON:
+        return None
+    return derive(Execution, record, verdict=Verdict(status=UNVERIFIED, detail=f"{record.language} is not executed."))
+
+
 def _program(record: Response) -> Program | Reject:
-    if record.language != "Python":
-        detail = f"{record.language} cannot be executed here."
-        return Reject(id=record.id, stage=STAGE, reason="unsupported", detail=detail)
     program = build_program(record.response)
     if isinstance(program, Malformed):
         return Reject(id=record.id, stage=STAGE, reason=program.reason, detail=program.detail)
@@ -68,6 +77,9 @@ async def _execute(
     journal: Journal[Executed],
     count: StageCount,
 ) -> Execution | Reject:
+    unverified = _unverified(record)
+    if unverified is not None:
+        return unverified
     program = _program(record)
     if isinstance(program, Reject):
         return program

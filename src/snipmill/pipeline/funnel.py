@@ -8,7 +8,7 @@ from typing import Any
 
 from snipmill.records import Usage
 
-STAGES = ("seeds", "concepts", "instructions", "responses", "execute", "verify", "sanitize", "select")
+STAGES = ("seeds", "judge", "concepts", "instructions", "responses", "execute", "verify", "sanitize", "select")
 
 
 @dataclass(slots=True)
@@ -41,6 +41,11 @@ class StageCount:
             self.kept += 1
         else:
             self.rejected[reason] += 1
+
+    def recount(self, reason: str) -> None:
+        """One that was counted as kept is dropped after all."""
+        self.kept -= 1
+        self.rejected[reason] += 1
 
     def spend(self, usage: Usage, seconds: float, *, fresh: bool = True) -> None:
         """Tokens and seconds of one request; not `fresh` are those of an earlier session."""

@@ -93,6 +93,7 @@ def make_task(stage: Stage[In, Out], record: In, samples: Sequence[int], generat
         stop=stage.stop,
         cut=stage.cut,
         hopeless=stage.hopeless,
+        first_tokens=stage.first_tokens,
     )
     hashes = (content_hash(stage.name, record.id, sample, *common, *group, *stage.stop) for sample in samples)
     return Task(tuple(f"{stage.name[0]}-{digest}" for digest in hashes), prompt, request)
@@ -196,8 +197,10 @@ def _read(
     if not answer.stopped_by_itself and answer.finish_reason != "hopeless":
         detail = f"The completion ended by {answer.finish_reason!r} after {answer.usage.completion_tokens} tokens."
         return Reject(id=key, stage=stage.name, reason="not-finished", detail=detail)
-    parsed = stage.parse(record, key, sample, answer.text, generation.draws)
+    parsed = stage.parse(record, key, sample, answer, generation.draws)
     if isinstance(parsed, Malformed):
         return Reject(id=key, stage=stage.name, reason=parsed.reason, detail=parsed.detail)
+    if not hasattr(parsed, "usage"):
+        return parsed
     usage: dict[str, Any] = {**getattr(record, "usage", {}), stage.name: answer.usage}
     return msgspec.structs.replace(parsed, usage=usage)

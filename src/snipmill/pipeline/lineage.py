@@ -12,15 +12,17 @@ from snipmill.pipeline.generate import make_task
 from snipmill.pipeline.settings import generations
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Instruction, Seed
 from snipmill.store.jsonl import as_record
 from snipmill.store.run_directory import RunDirectory
 
-_FILES = ("seeds", "concepts", "instructions", "responses", "execute", "verify", "dataset")
+_FILES = ("seeds", "judge", "concepts", "instructions", "responses", "execute", "verify", "dataset")
 _SHOWN = {
     "seeds": ("provenance", "seed"),
+    "judge": ("judge",),
     "concepts": ("concepts", "usage"),
     "instructions": ("category", "difficulty", "instruction"),
     "responses": ("sample", "response"),
@@ -29,11 +31,12 @@ _SHOWN = {
     "dataset": ("style", "instruction", "response"),
 }
 _STAGES: dict[str, tuple[Stage[Any, Any], type[Any], str]] = {
+    "judge": (JUDGE, Seed, "seeds"),
     "concepts": (CONCEPTS, Seed, "seeds"),
     "instructions": (INSTRUCTIONS, Concepts, "concepts"),
     "responses": (RESPONSES, Instruction, "instructions"),
 }
-_PARENT = {"seeds": "seed", "concepts": "concepts", "instructions": "instruction"}
+_PARENT = {"seeds": "seed", "judge": "seed", "concepts": "concepts", "instructions": "instruction"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def trace(directory: RunDirectory, record_id: str) -> list[Ancestor]:
         return []
     parents: dict[str, str] = found.get("parents", {})
     chain: list[tuple[str, dict[str, Any]]] = []
-    for stage in ("seeds", "concepts", "instructions"):
+    for stage in ("seeds", "judge", "concepts", "instructions"):
         wanted = parents.get(_PARENT[stage])
         record = _record(directory, stage, wanted) if wanted is not None else None
         if record is not None:

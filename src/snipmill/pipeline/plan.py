@@ -14,16 +14,18 @@ from snipmill.pipeline import settings
 from snipmill.pipeline.execute import look_up as look_up_verdict
 from snipmill.pipeline.execute import program_id
 from snipmill.pipeline.generate import Generation, look_up, waves
+from snipmill.pipeline.judging import weigh
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.verifying import enough_id
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row
 from snipmill.sandbox.program import Program
 from snipmill.select.sanitize import sanitize
-from snipmill.store.journal import Asked, Executed, Journal, Verified
+from snipmill.store.journal import Asked, Executed, Journal, Mined, Verified
 from snipmill.store.run_directory import RunDirectory
 from snipmill.verify.programs import build_program
 
@@ -48,15 +50,17 @@ class Plan:
     """
 
     def __init__(self, config: Config, directory: RunDirectory, model: str, tier: str) -> None:
-        self.stages = {name: StagePlan() for name in ("concepts", "instructions", "responses", "execute")}
+        self.stages = {name: StagePlan() for name in ("judge", "concepts", "instructions", "responses", "execute")}
         self._config = config
         self._tier = tier
         self._generations: dict[str, Generation] = settings.generations(config, model)
         self._asked = {
-            name: Journal(directory.journal(name), Asked) for name in ("concepts", "instructions", "responses")
+            name: Journal(directory.journal(name), Asked) for name in ("judge", "concepts", "instructions", "responses")
         }
         self._executed = Journal(directory.journal("execute"), Executed)
         self._verified = Journal(directory.journal("verify"), Verified)
+        self._mined = Journal(directory.journal("seeds"), Mined)
+        self._mined.open_to_read()
         self.fruitful = 0
         for journal in self._asked.values():
             journal.open_to_read()
@@ -66,7 +70,14 @@ class Plan:
     def look(self) -> dict[str, StagePlan]:
         """The plan of each stage."""
         samples = self._config.generate.samples
-        for seed in iterate_seeds(self._config.seeds, self._config.run.seed, lambda _reject: None):
+        for seed in iterate_seeds(self._config, lambda _reject: None, self._mined):
+            if self._config.judge.enabled:
+                judged = self._ask(JUDGE, seed, range(1))
+                if judged is None:
+                    self._may_follow(concepts=1, instructions=1, responses=samples)
+                    continue
+                if isinstance(weigh(judged[0], self._config.judge.threshold), Reject):
+                    continue
             concepts = self._ask(CONCEPTS, seed, range(1))
             if concepts is None:
                 self._may_follow(instructions=1, responses=samples)
@@ -91,7 +102,8 @@ class Plan:
             plan.there += len(samples)
         return outcomes
 
-    def _may_follow(self, instructions: int = 0, responses: int = 0) -> None:
+    def _may_follow(self, concepts: int = 0, instructions: int = 0, responses: int = 0) -> None:
+        self.stages["concepts"].may_follow += concepts
         self.stages["instructions"].may_follow += instructions
         self.stages["responses"].may_follow += responses
         self.stages["execute"].may_follow += responses

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -25,7 +25,8 @@ from snipmill.pipeline.accounting import account
 from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.generate import Generation, generate, waves
-from snipmill.pipeline.ordered import map_in_order
+from snipmill.pipeline.judging import weigh
+from snipmill.pipeline.ordered import in_thread, map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.pipeline.selecting import select_rows
@@ -33,19 +34,20 @@ from snipmill.pipeline.verifying import Crossed, Tried, Verifier, suffices, veri
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Stage
 from snipmill.records import Concepts, Execution, Instruction, Record, Reject, Response, Row, Seed, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.select.sanitize import sanitize
-from snipmill.store.journal import Asked, Executed, Journal, Verified
+from snipmill.store.journal import Asked, Executed, Journal, Mined, Verified
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import RunDirectory
 
 In = TypeVar("In", bound=Record)
 Out = TypeVar("Out", bound=Record)
 Out_ = TypeVar("Out_")
-_RANK = {RESPONSES.name: 0, INSTRUCTIONS.name: 1, CONCEPTS.name: 2}
+_RANK = {RESPONSES.name: 0, INSTRUCTIONS.name: 1, CONCEPTS.name: 2, JUDGE.name: 3}
 
 
 @dataclass
@@ -103,6 +105,7 @@ class _Workshop:
     sandbox: Sandbox
     journals: dict[str, Journal[Asked]]
     executed: Journal[Executed]
+    mined: Journal[Mined]
     progress: Progress
     lanes: dict[str, asyncio.Semaphore]
     verifier: Verifier
@@ -126,15 +129,25 @@ class _Workshop:
         grown = Grown()
         grown.add("seeds", seed)
         self.progress.funnel["seeds"].count(None)
-        (concepts,) = await self.ask(CONCEPTS, seed)
-        grown.add(CONCEPTS.name, concepts)
-        if isinstance(concepts, Concepts):
-            (instruction,) = await self.ask(INSTRUCTIONS, concepts)
-            grown.add(INSTRUCTIONS.name, instruction)
-            if isinstance(instruction, Instruction):
-                await self._answer(instruction, grown)
+        if not self.config.judge.enabled or await self._is_fit(seed, grown):
+            (concepts,) = await self.ask(CONCEPTS, seed)
+            grown.add(CONCEPTS.name, concepts)
+            if isinstance(concepts, Concepts):
+                (instruction,) = await self.ask(INSTRUCTIONS, concepts)
+                grown.add(INSTRUCTIONS.name, instruction)
+                if isinstance(instruction, Instruction):
+                    await self._answer(instruction, grown)
         self.progress.seeds_done += 1
         return grown
+
+    async def _is_fit(self, seed: Seed, grown: Grown) -> bool:
+        """Whether the judge lets a seed pass."""
+        (answer,) = await self.ask(JUDGE, seed)
+        judged = weigh(answer, self.config.judge.threshold)
+        if isinstance(judged, Reject) and not isinstance(answer, Reject):
+            self.progress.funnel[JUDGE.name].recount(judged.reason)
+        grown.add(JUDGE.name, judged)
+        return not isinstance(judged, Reject)
 
     async def _answer(self, instruction: Instruction, grown: Grown) -> None:
         """Draw samples in waves until enough of them have passed: a rule over whole waves, so that timing is no part of it."""
@@ -209,6 +222,7 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
         journals = {stage: stack.enter_context(Journal(directory.journal(stage), Asked)) for stage in sorted(_RANK)}
         executed = stack.enter_context(Journal(directory.journal("execute"), Executed))
         verified = stack.enter_context(Journal(directory.journal("verify"), Verified))
+        mined = stack.enter_context(Journal(directory.journal("seeds"), Mined))
         directory.write_text("config.toml", render_config(config))
         sandbox, again = await stack.enter_async_context(settings.open_sandboxes(config))
         progress.tier, progress.phase = sandbox.tier, "starting the model"
@@ -226,7 +240,9 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
             journal=verified,
             count=progress.funnel["verify"],
         )
-        workshop = _Workshop(config, connection, generations, sandbox, journals, executed, progress, lanes, verifier)
+        workshop = _Workshop(
+            config, connection, generations, sandbox, journals, executed, mined, progress, lanes, verifier
+        )
         manifest = _manifest(config, connection, generations, sandbox)
         directory.write_manifest({**manifest, "status": "running"})
         await _grow_all(config, directory, workshop)
@@ -259,7 +275,7 @@ def _window(config: Config, connection: Connection) -> int:
 def _manifest(
     config: Config, connection: Connection, generations: dict[str, Generation], sandbox: Sandbox
 ) -> dict[str, Any]:
-    some = next(iter(generations.values()))
+    some = generations[CONCEPTS.name]
     return {
         "snipmill": __version__,
         "python": platform.python_version(),
@@ -280,7 +296,9 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
     with contextlib.ExitStack() as stack:
         kept: dict[str, Writer[Any]] = {}
         rejects: dict[str, Writer[Reject]] = {}
-        for stage in ("seeds", *_RANK, "execute", "verify", "sanitize"):
+        judged = (JUDGE.name,) if config.judge.enabled else ()
+        generated = (CONCEPTS.name, INSTRUCTIONS.name, RESPONSES.name)
+        for stage in ("seeds", *judged, *generated, "execute", "verify", "sanitize"):
             kept[stage] = stack.enter_context(Writer(directory.kept(stage)))
             rejects[stage] = stack.enter_context(Writer(directory.rejects(stage)))
 
@@ -288,13 +306,13 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
             rejects["seeds"].write(reject)
             progress.funnel["seeds"].count(reject.reason)
 
-        def mined() -> Iterator[Seed]:
-            yield from iterate_seeds(config.seeds, config.run.seed, drop_seed)
+        def mined() -> Generator[Seed, None, None]:
+            yield from iterate_seeds(config, drop_seed, workshop.mined)
             progress.all_seeds_known = True
 
         progress.phase, progress.enough, progress.limit = "writing", config.generate.enough, config.seeds.limit
         window = _window(config, workshop.connection)
-        async with contextlib.aclosing(map_in_order(mined(), workshop.grow, window)) as harvest:
+        async with contextlib.aclosing(map_in_order(in_thread(mined()), workshop.grow, window)) as harvest:
             harvested = Funnel()
             harvested["seeds"].rejected = progress.funnel["seeds"].rejected
             stack.callback(progress.funnel.agree_with, harvested)

@@ -5,34 +5,46 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from snipmill.config import SeedsTable
+from snipmill.config import Config, SeedsTable
+from snipmill.errors import UsageError
+from snipmill.pipeline.mining import Mining, mine_all
 from snipmill.randomness import generator
 from snipmill.records import Reject, Seed
-from snipmill.seeds.sources import is_stdlib, mine
+from snipmill.seeds.document import STAGE
+from snipmill.seeds.licenses import PERMISSIVE, normalize_license
+from snipmill.seeds.mine import MineSettings
+from snipmill.seeds.rules import RULES, Rules
+from snipmill.seeds.sources.opening import expand, is_ready_made, open_source
+from snipmill.seeds.sources.table import Columns
+from snipmill.seeds.sources.tree import Origin
+from snipmill.store.journal import Journal, Mined
 from snipmill.store.jsonl import decode_record, encode_line, read_records
 from snipmill.store.places import Places
 
-STAGE = "seeds"
+_PERMISSIVE = "permissive"
 
 
-def iterate_seeds(table: SeedsTable, seed: int, on_reject: Callable[[Reject], None]) -> Iterator[Seed]:
+def iterate_seeds(
+    config: Config, on_reject: Callable[[Reject], None], journal: Journal[Mined] | None = None
+) -> Iterator[Seed]:
     """The seeds of a configuration: mined or read, without repetitions, shuffled if wished, from `start` to `limit`.
 
+    Memory does not grow with the seeds' texts: where they are shuffled, they wait in a temporary file.
+
     Args:
-        table: sources and limits. Memory does not grow with the seeds' texts: where they are shuffled, they wait in a
-            temporary file.
-        seed: the run's seed, for shuffling.
+        config: sources and what seeds must be like; the run's seed, for shuffling; the benchmarks of `select`.
         on_reject: called with each reject.
+        journal: where mining writes down what it found; None for nowhere.
 
     Raises:
-        UsageError: a source is not there.
+        UsageError: a source is not there, an extra is missing, or a setting cannot be.
     """
-    unique = _unique(table, on_reject)
+    table = config.seeds
+    seeds = _unique(_sourced(config, Journal(None, Mined) if journal is None else journal), table, on_reject)
     if table.shuffle:
-        unique = _shuffled(unique, seed)
-    for number, record in enumerate(unique):
+        seeds = _shuffled(seeds, config.run.seed)
+    for number, record in enumerate(seeds):
         if table.limit is not None and number >= table.start + table.limit:
             return
         if number >= table.start:
@@ -54,21 +66,100 @@ def _shuffled(seeds: Iterator[Seed], seed: int) -> Iterator[Seed]:
             yield decode_record(spool.readline(), Seed)
 
 
-def _unique(table: SeedsTable, on_reject: Callable[[Reject], None]) -> Iterator[Seed]:
+def _unique(records: Iterator[Seed | Reject], table: SeedsTable, on_reject: Callable[[Reject], None]) -> Iterator[Seed]:
     seen = Places()
-    for source in table.sources:
-        for record in _read(source, table.max_lines):
-            if isinstance(record, Reject):
-                on_reject(record)
-            elif record.id in seen:
-                detail = "The same code was already there under the same id."
-                on_reject(Reject(id=record.id, stage=STAGE, reason="duplicate-seed", detail=detail))
-            else:
-                seen.put(record.id)
-                yield record
+    for record in records:
+        if isinstance(record, Reject):
+            on_reject(record)
+        elif record.id in seen:
+            detail = "The same code was already there under the same id."
+            on_reject(Reject(id=record.id, stage=STAGE, reason="duplicate-seed", detail=detail))
+        elif record.judge is not None and record.judge < table.min_judge:
+            detail = f"The judge gave it {record.judge:.2f}, below {table.min_judge}."
+            on_reject(Reject(id=record.id, stage=STAGE, reason="judged-unfit", detail=detail))
+        else:
+            seen.put(record.id)
+            yield record
 
 
-def _read(source: str, max_lines: int) -> Iterator[Seed | Reject]:
-    if is_stdlib(source) or (source != "-" and Path(source).suffix not in (".jsonl", ".json")):
-        return mine(source, max_lines)
-    return read_records(source, Seed, STAGE)
+def _sourced(config: Config, journal: Journal[Mined]) -> Iterator[Seed | Reject]:
+    """The seeds of all sources, one after the other: ready-made ones as they are, documents through mining."""
+    table = config.seeds
+    mining = mining_settings(config)
+    columns = _columns(table)
+    origin = Origin("", None, _stated_license(table), frozenset(table.languages))
+    sources = [found for source in table.sources for found in expand(source)]
+    mined = [source for source in sources if not is_ready_made(source, columns)]
+    for source in sources:
+        if is_ready_made(source, columns):
+            yield from read_records(source, Seed, STAGE)
+    if mined:
+        # One stream for all of them: near duplicates are looked for across sources.
+        documents = (document for source in mined for document in open_source(source, columns, origin))
+        yield from mine_all(documents, mining, table.near, journal)
+
+
+def mining_settings(config: Config) -> Mining:
+    """How a configuration mines.
+
+    Raises:
+        UsageError: it names a rule or a licence that there is not.
+    """
+    table = config.seeds
+    unknown = sorted(set(table.allow) - RULES.keys())
+    if unknown:
+        raise UsageError(f"seeds.allow: there is no rule {unknown[0]!r}; the rules are {', '.join(RULES)}.")
+    rules = Rules(
+        allow=frozenset(table.allow),
+        max_lines=table.max_lines,
+        max_context_lines=table.max_context_lines,
+        max_line_length=table.max_line_length,
+        min_ascii=table.min_ascii,
+        denied_modules=frozenset(table.denied_modules),
+    )
+    licenses: set[str] = set()
+    for name in table.licenses:
+        if name in (_PERMISSIVE, "any"):
+            licenses |= PERMISSIVE if name == _PERMISSIVE else {"any"}
+        else:
+            known = normalize_license(name)
+            if known is None:
+                raise UsageError(
+                    f"seeds.licenses: {name!r} is no SPDX id; give ids such as MIT, LicenseRef-NAME for one of your own, "
+                    f"`{_PERMISSIVE}` or `any`."
+                )
+            licenses.add(known)
+    stated = _stated_license(table)
+    if stated is not None:
+        licenses.add(stated)  # who says under which licence the sources are has thought about it
+    return Mining(
+        mine=MineSettings(rules, frozenset(table.kinds), frozenset(licenses)),
+        types=table.types,
+        secrets=table.secrets,
+        benchmarks=config.select.benchmarks if table.decontaminate else None,
+    )
+
+
+def _stated_license(table: SeedsTable) -> str | None:
+    if table.license is None:
+        return None
+    known = normalize_license(table.license)
+    if known is None:
+        raise UsageError(
+            f"seeds.license: {table.license!r} is no SPDX expression; give one, or LicenseRef-NAME for one of your own."
+        )
+    return known
+
+
+def _columns(table: SeedsTable) -> Columns | None:
+    columns = table.columns
+    if columns.code is None:
+        return None
+    return Columns(
+        code=columns.code,
+        license=columns.license,
+        path=columns.path,
+        source=columns.source,
+        revision=columns.revision,
+        language=columns.language,
+    )

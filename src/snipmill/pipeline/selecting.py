@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from snipmill.config import SelectTable
 from snipmill.pipeline.benchmarks import load_index, shipped_index
 from snipmill.pipeline.cores import map_chunks
+from snipmill.pipeline.execute import UNVERIFIED
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import STAGE, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.select.contamination import Decontaminator
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.store.jsonl import decode_record, encode_line
-from snipmill.text.fences import python_fences
+from snipmill.text.fences import find_fences
 
 OnReject = Callable[[Reject], None]
 
@@ -77,7 +78,7 @@ class Reduced(NamedTuple):
 def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int) -> Reduced:
     """Reduce rows, given with their lines, to what decides about them."""
     rows = [row for row, _ in spooled]
-    blocks = [[fence.code for fence in python_fences(row.response)] for row in rows]
+    blocks = [[fence.code for fence in find_fences(row.response) if fence.is_in(row.language)] for row in rows]
     refused: dict[int, tuple[str, str]] = {}
     decontaminator = _decontaminator(table)
     for place, row in enumerate(rows):
@@ -97,6 +98,8 @@ def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int)
 
 def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
     """Why a row's evidence is below the bar: a reason code and a sentence. A row without any has the least."""
+    if row.verdict is not None and row.verdict.status == UNVERIFIED and not table.unverified:
+        return "unverified", f"{row.language} was not executed; --unverified keeps such rows."
     found = row.verification or Verification(samples=1, passed=1)
     mutation = found.mutation if found.mutation is not None else 0.0
     if table.min_mutation and mutation < table.min_mutation:

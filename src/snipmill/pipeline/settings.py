@@ -7,15 +7,18 @@ import sys
 from collections.abc import AsyncIterator
 
 from snipmill.config import Config
-from snipmill.pipeline.bank_files import load_bank
+from snipmill.pipeline.bank_files import load_bank, load_judging
 from snipmill.pipeline.generate import Generation
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.fewshot import Bank
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
+from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
+
+_JUDGE_TOKENS = 4
 
 
 def generations(config: Config, model: str, bank: Bank | None = None) -> dict[str, Generation]:
@@ -24,7 +27,7 @@ def generations(config: Config, model: str, bank: Bank | None = None) -> dict[st
     shots = config.generate.shots
     counts = {CONCEPTS.name: shots.concepts, INSTRUCTIONS.name: shots.instructions, RESPONSES.name: shots.responses}
     draws = Draws(config.run.seed, config.generate.categories, config.generate.difficulties)
-    return {
+    of_tasks = {
         name: Generation(
             bank=bank.answering_with(config.generate.response_examples) if name == RESPONSES.name else bank,
             model=model,
@@ -38,6 +41,18 @@ def generations(config: Config, model: str, bank: Bank | None = None) -> dict[st
         )
         for name, count in counts.items()
     }
+    # The most likely word of a few tokens, whatever the tasks are sampled with.
+    judge = Generation(
+        bank=load_judging(),
+        model=model,
+        prompting=config.model.prompting,
+        temperature=0.0,
+        max_tokens=_JUDGE_TOKENS,
+        shots=config.judge.shots,
+        fewshot_draws=1,
+        draws=draws,
+    )
+    return {JUDGE.name: judge, **of_tasks}
 
 
 def limits(config: Config) -> Limits:

@@ -26,7 +26,7 @@ from snipmill.pipeline.selecting import select_lines
 from snipmill.pipeline.verifying import Verifier, verify
 from snipmill.prompts.stage import Stage
 from snipmill.records import Execution, Record, Reject, Response, Row
-from snipmill.store.journal import Asked, Executed, Journal, Verified
+from snipmill.store.journal import Asked, Executed, Journal, Mined, Verified
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.places import Places
 from snipmill.store.run_directory import journal_path, rejects_path
@@ -92,9 +92,13 @@ def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
 
 
 def seeds_file(config: Config, out: str, rejects: str | None, count: StageCount) -> None:
-    """Mine or read seeds and write them down."""
-    with Output(out, rejects, count) as output:
-        for seed in iterate_seeds(config.seeds, config.run.seed, output.write):
+    """Mine or read seeds and write them down.
+
+    Raises:
+        SnipmillError: a source or the output cannot be used, or an extra is missing.
+    """
+    with Output(out, rejects, count) as output, Journal(_journal_file(out), Mined) as journal:
+        for seed in iterate_seeds(config, output.write, journal):
             output.write(seed)
 
 
@@ -107,8 +111,11 @@ async def generate_file(
     config: Config,
     count: StageCount,
     announce: Announce,
+    then: Callable[[Out | Reject], Out | Reject] | None = None,
 ) -> None:
     """Run a generation stage over a file, with `samples` samples for each record.
+
+    `then` has the last word on each outcome.
 
     Raises:
         SnipmillError: the file, the server or the output cannot be used.
@@ -127,7 +134,10 @@ async def generate_file(
             tasks = ((record, group) for record in _records(records, output) for group in groups)
             async for outcomes in map_in_order(tasks, work, 4 * connection.most):
                 for outcome in outcomes:
-                    output.write(outcome, counted=True)
+                    last = outcome if then is None else then(outcome)
+                    if isinstance(last, Reject) and not isinstance(outcome, Reject):
+                        count.recount(last.reason)
+                    output.write(last, counted=True)
 
 
 async def execute_file(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from snipmill.pipeline.accounting import GENERATING
 from snipmill.pipeline.funnel import Funnel
 from snipmill.store.journal import Asked, Executed, read_journal
 from snipmill.store.run_directory import RunDirectory
@@ -18,7 +19,7 @@ def read_funnel(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
     if manifest.get("status") == "done" and isinstance(finished, dict):
         return finished
     funnel = Funnel()
-    for stage in ("concepts", "instructions", "responses"):
+    for stage in GENERATING:
         asked = {entry.id: entry for entry in read_journal(directory.journal(stage), Asked)}
         for entry in asked.values():
             funnel[stage].count(None if entry.outcome == "kept" else entry.outcome)

@@ -16,12 +16,13 @@ import msgspec
 
 from snipmill.config import VerifyTable
 from snipmill.pipeline.examine import TestStrength, cross_examine, examine_tests
-from snipmill.pipeline.execute import program_id
+from snipmill.pipeline.execute import UNVERIFIED, program_id
 from snipmill.pipeline.funnel import StageCount
 from snipmill.records import Execution, Reject, Response, Verdict, Verification, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.store.journal import Journal, Verified
+from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Sections, parse_sections, render_sections
 from snipmill.verify.agreement import Agreement, Sample, Support
 from snipmill.verify.confidence import confidence
@@ -72,6 +73,7 @@ def _able(tried: Tried) -> list[_Able]:
     parts = (
         (response, outcome, build_program(response.response), parse_sections(response.response))
         for response, outcome in tried
+        if response.language == PYTHON
     )
     return [
         _Able(response, outcome, program, sections)
@@ -104,7 +106,11 @@ async def verify(verifier: Verifier, tried: Tried, crossed: Crossed | None = Non
         found = await _examine_all(verifier, able, keys, {} if crossed is None else crossed)
     else:
         verifier.count.reused += len(found)
-    outcomes = []
+    outcomes: list[Execution | Reject] = [
+        outcome for _, outcome in tried if isinstance(outcome, Execution) and outcome.verdict.status == UNVERIFIED
+    ]
+    for _ in outcomes:
+        verifier.count.count(None)
     for one, entry in zip(able, found, strict=True):
         assert entry is not None
         result = _result(one, entry)
@@ -125,7 +131,7 @@ def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str])
 
 async def suffices(verifier: Verifier, tried: Tried, accept: int, crossed: Crossed) -> bool:
     """Whether the samples so far are enough: so many of them have passed, and compute the same."""
-    if sum(isinstance(outcome, Execution) for _, outcome in tried) < accept:
+    if sum(isinstance(outcome, Execution) and outcome.verdict.status == "passed" for _, outcome in tried) < accept:
         return False
     if not verifier.table.agreement:
         return True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Concepts, Seed, derive, derive_parents
+from snipmill.records import Completion, Concepts, Seed, derive, derive_parents
 from snipmill.text.sections import Malformed
 
 MAX_CONCEPTS = 12
@@ -24,9 +24,9 @@ def build(seed: Seed, examples: Sequence[Example], system: str, _draws: Draws) -
     return Prompt(system, shown, _question(seed.seed))
 
 
-def parse(seed: Seed, record_id: str, _sample: int, completion: str, _draws: Draws) -> Concepts | Malformed:
+def parse(seed: Seed, record_id: str, _sample: int, completion: Completion, _draws: Draws) -> Concepts | Malformed:
     """The concepts in a completion: its first line, split at commas, without repetitions."""
-    line = next((line.strip() for line in completion.splitlines() if line.strip()), "")
+    line = next((line.strip() for line in completion.text.splitlines() if line.strip()), "")
     concepts = list(dict.fromkeys(part.strip(" .\t") for part in line.split(",")))
     concepts = [concept for concept in concepts if concept][:MAX_CONCEPTS]
     if not concepts:

@@ -17,7 +17,7 @@ from snipmill.randomness import generator
 from snipmill.records import content_hash
 from snipmill.text.fences import find_fences
 
-Mode = Literal["S->C", "C->I", "I->R"]
+Mode = Literal["S->C", "C->I", "I->R", "judge"]
 MODES: tuple[Mode, ...] = ("S->C", "C->I", "I->R")
 SYSTEM_FILE = "system"
 
@@ -45,7 +45,7 @@ class Bank:
 
     def usable(self, mode: Mode) -> tuple[Example, ...]:
         """The examples that can be shown in a mode."""
-        if mode == "I->R":
+        if mode in ("I->R", "judge"):
             return tuple(example for example in self.examples if example.response is not None)
         return self.examples
 
@@ -69,7 +69,7 @@ class Bank:
     def hash(self) -> str:
         """Content hash of the whole bank."""
         parts = [str(example) for example in self.examples]
-        return content_hash(*(self.systems[mode] for mode in MODES), *parts)
+        return content_hash(*self.systems.values(), *parts)
 
 
 def draw_examples(
@@ -112,7 +112,9 @@ def draw_examples(
 
 # Our own format -------------------------------------------------------------------------------------------------------
 
-_HEADING = re.compile(r"^## (Snippet|Property|Instruction|Response|S->C|C->I|I->R)[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(
+    r"^## (Snippet|Property|Instruction|Response|Function|Answer|S->C|C->I|I->R)[ \t]*$", re.MULTILINE
+)
 
 
 def parse_bank(texts: Mapping[str, str]) -> Bank:
@@ -128,6 +130,21 @@ def parse_bank(texts: Mapping[str, str]) -> Bank:
     if not examples:
         raise UsageError("The few-shot bank has no examples.")
     return Bank({mode: system_parts[mode] for mode in MODES}, examples)
+
+
+def parse_judging(texts: Mapping[str, str]) -> Bank:
+    """The examples of the judge from texts by name: one for each function, and one named `system`.
+
+    Raises:
+        UsageError: a part is missing or malformed.
+    """
+    examples: list[Example] = []
+    for name in sorted(texts.keys() - {SYSTEM_FILE}):
+        parts = _split(name, texts[name], ("Function", "Answer"))
+        fences = find_fences(parts["Function"])
+        code = fences[0].code.rstrip() if fences else parts["Function"]
+        examples.append(Example(name, code, "", "Python", (), "", "", parts["Answer"]))
+    return Bank({"judge": texts[SYSTEM_FILE].strip()}, tuple(examples))
 
 
 def _split(name: str, text: str, wanted: Sequence[str], optional: Sequence[str] = ()) -> dict[str, str]:

@@ -8,7 +8,7 @@ from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, Stage
 from snipmill.randomness import generator
-from snipmill.records import Concepts, Instruction, derive, derive_parents
+from snipmill.records import Completion, Concepts, Instruction, derive, derive_parents
 from snipmill.text.sections import TAGS, Malformed
 
 MIN_LENGTH = 20
@@ -38,9 +38,11 @@ def build(record: Concepts, examples: Sequence[Example], system: str, draws: Dra
     return Prompt(system, shown, _question(category, record.language, record.concepts, difficulty))
 
 
-def parse(record: Concepts, record_id: str, _sample: int, completion: str, draws: Draws) -> Instruction | Malformed:
+def parse(
+    record: Concepts, record_id: str, _sample: int, completion: Completion, draws: Draws
+) -> Instruction | Malformed:
     """The instruction in a completion: all of it, unless it is too short, too long, or already answers itself."""
-    instruction = completion.strip()
+    instruction = completion.text.strip()
     if len(instruction) < MIN_LENGTH:
         return Malformed("instruction-too-short", f"The instruction has {len(instruction)} characters.")
     if len(instruction) > MAX_LENGTH:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt
 from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Instruction, Response, derive, derive_parents
+from snipmill.records import Completion, Instruction, Response, derive, derive_parents
 from snipmill.text.loops import ends_in_loop
 from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
 
@@ -24,13 +24,15 @@ def build(record: Instruction, examples: Sequence[Example], system: str, _draws:
     return Prompt(system, shown, _question(record.instruction))
 
 
-def parse(record: Instruction, record_id: str, sample: int, completion: str, _draws: Draws) -> Response | Malformed:
+def parse(
+    record: Instruction, record_id: str, sample: int, completion: Completion, _draws: Draws
+) -> Response | Malformed:
     """The response in a completion, cut after its tests; it must have the four sections."""
-    cut = cut_after_tests(completion + "\n")
-    response = cut.strip() if cut is not None else completion.strip()
-    sections = parse_sections(response)
+    cut = cut_after_tests(completion.text + "\n")
+    response = cut.strip() if cut is not None else completion.text.strip()
+    sections = parse_sections(response, record.language)
     if isinstance(sections, Malformed):
-        if ends_in_loop(completion):
+        if ends_in_loop(completion.text):
             return Malformed("repetitive", "The response repeats itself without end.")
         return sections
     return derive(

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from snipmill.config import CATEGORIES, DIFFICULTIES
 from snipmill.prompts.fewshot import Example, Mode
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
+from snipmill.records import Completion
 from snipmill.text.sections import Malformed
 
 In = TypeVar("In")
@@ -39,14 +40,16 @@ class Stage(Generic[In, Out]):
         cut: (text so far) -> the finished text, or None while more is needed.
         hopeless: (text so far) -> whether no continuation can still be parsed.
         stop: strings that end a completion.
+        first_tokens: the probabilities of as many tokens that could begin the completion are asked for.
         kind_of_task: (record, draws) -> the task's category and difficulty, where there is a task.
     """
 
     name: str
     mode: Mode
     build: Callable[[In, Sequence[Example], str, Draws], Prompt]
-    parse: Callable[[In, str, int, str, Draws], Out | Malformed]
+    parse: Callable[[In, str, int, Completion, Draws], Out | Malformed]
     cut: Callable[[str], str | None] | None = None
     hopeless: Callable[[str], bool] | None = None
     stop: tuple[str, ...] = (EXAMPLE_HEADING,)
     kind_of_task: Callable[[In, Draws], tuple[str, str]] | None = None
+    first_tokens: int = 0

@@ -57,6 +57,28 @@ def near_duplicates(signs: Signatures, order: NDArray[np.int64], threshold: floa
     return joined
 
 
+def bands(signs: Signatures, threshold: float) -> NDArray[np.uint64]:
+    """A key for each band of each signature, shape (texts, bands): texts that share one may be alike.
+
+    Args:
+        signs: signatures, shape (texts, 64).
+        threshold: similarity that should be found.
+    """
+    width = _rows_per_band(threshold)
+    starts = range(0, PERMUTATIONS - width + 1, width)
+    keys = [
+        _band(signs, start, width) * np.uint64(len(starts)) + np.uint64(index) for index, start in enumerate(starts)
+    ]
+    return np.stack(keys, axis=1)
+
+
+def _band(signs: Signatures, start: int, width: int) -> NDArray[np.uint64]:
+    keys = np.zeros(len(signs), dtype=np.uint64)
+    for column in range(start, start + width):
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + signs[:, column].astype(np.uint64) + np.uint64(1)
+    return keys
+
+
 def _rows_per_band(threshold: float) -> int:
     """As many rows as leave a pair at the threshold a good chance (its S-curve bends well below the threshold)."""
     best = 1
@@ -71,9 +93,7 @@ def _join_band(
     signs: Signatures, order: NDArray[np.int64], start: int, width: int, threshold: float, parent: NDArray[np.int64]
 ) -> None:
     """Join the rows that share a band with the first row of their bucket, where their signatures agree enough."""
-    keys = np.zeros(len(order), dtype=np.uint64)
-    for column in range(start, start + width):
-        keys = keys * np.uint64(0x9E3779B97F4A7C15) + signs[order, column].astype(np.uint64) + np.uint64(1)
+    keys = _band(signs[:, start : start + width][order], 0, width)
     places = np.argsort(keys, kind="stable")  # stable: within a bucket by rank
     keys = keys[places]
     begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))

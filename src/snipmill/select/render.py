@@ -11,7 +11,7 @@ from random import Random
 from snipmill.randomness import generator, rank
 from snipmill.select.styles import Rendering
 from snipmill.text.code import assert_statements, has_assert, strip_comments
-from snipmill.text.fences import find_fences, render_fence
+from snipmill.text.fences import PYTHON, find_fences, render_fence
 from snipmill.text.sections import Sections
 
 _SPEAKS_OF_TESTS = re.compile(r"\btest(?:s|ed|ing|cases?)?\b", re.IGNORECASE)
@@ -31,10 +31,11 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Renderin
     asked_for_tests = _SPEAKS_OF_TESTS.search(instruction) is not None
     keep_tests = look.tests == "keep" or (look.tests == "asked" and asked_for_tests)
     if look.code_only:
-        response = (sections.code if look.comments else strip_comments(sections.code)).strip()
+        comments = look.comments or sections.language != PYTHON
+        response = (sections.code if comments else strip_comments(sections.code)).strip()
     else:
         implementation = sections.implementation
-        tests = render_fence(sections.tests) if keep_tests else None
+        tests = render_fence(sections.tests, sections.language.lower()) if keep_tests else None
         if not look.comments:
             implementation = _without_comments(implementation)
             tests = _without_comments(tests) if tests is not None else None
@@ -45,6 +46,8 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Renderin
             "Tests": tests,
         }
         response = _join(parts, look.tags)
+    if sections.language != PYTHON:
+        append_tests = False  # what one assertion is, is known for Python alone
     if append_tests and not asked_for_tests and not _HAS_EXAMPLE.search(instruction):
         shown = _shown_tests(sections.tests, generator(seed, "asserts", row_id))
         if shown:

@@ -30,7 +30,7 @@ def sanitize(
     look, name = rendering(style, switches)
     if isinstance(record, Row) and record.style == name:
         return record
-    sections = check_response(record.response, incomplete=look.refuse_incomplete)
+    sections = check_response(record.response, incomplete=look.refuse_incomplete, language=record.language)
     if isinstance(sections, Malformed):
         return Reject(id=record.id, stage=STAGE, reason=sections.reason, detail=sections.detail)
     instruction, response = render_row(record.id, record.instruction, sections, look, seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from snipmill.text.code import shape_of_tests
+from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
 _WORDS = ("todo", "fixme", "notimplemented", "your code")
@@ -17,21 +18,23 @@ _INCOMPLETE = re.compile(
 )
 
 
-def check_response(response: str, *, incomplete: bool) -> Sections | Malformed:
+def check_response(response: str, *, incomplete: bool, language: str = PYTHON) -> Sections | Malformed:
     """The sections of a well-formed response, or the rule that it breaks.
 
     Args:
         response: the four-section text.
         incomplete: whether placeholders such as "your code here" are refused.
+        language: of the task; what tests are made of is known for Python alone.
     """
-    sections = parse_sections(response)
+    sections = parse_sections(response, language)
     if isinstance(sections, Malformed):
         return sections
-    shape = shape_of_tests(sections.tests)
-    if not shape.has_assert:
-        return Malformed("tests-without-assert", "The tests hold no assert statement.")
-    if not shape.runs_something:
-        return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
+    if language == PYTHON:
+        shape = shape_of_tests(sections.tests)
+        if not shape.has_assert:
+            return Malformed("tests-without-assert", "The tests hold no assert statement.")
+        if not shape.runs_something:
+            return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
     if incomplete:
         match = None
         if _has_placeholder(response):

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError
-from snipmill.records import Completion, Refusal, Verdict, Verification
+from snipmill.records import Completion, Refusal, Reject, Seed, Verdict, Verification
 from snipmill.store.jsonl import encode_line
 from snipmill.store.places import Places
 
@@ -56,7 +56,15 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-E = TypeVar("E", Asked, Executed, Verified)
+class Mined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a batch of documents gave: its seeds, and what was dropped."""
+
+    id: str
+    seeds: list[Seed] = []
+    rejects: list[Reject] = []
+
+
+E = TypeVar("E", Asked, Executed, Verified, Mined)
 
 
 class Journal(Generic[E]):

@@ -13,8 +13,8 @@ from snipmill.records import hash64
 _FIRST = 1 << 10
 
 
-class Places:
-    """Open addressing over two arrays; entries are never removed."""
+class NumberMap:
+    """Open addressing over two arrays, from 64-bit keys to numbers of at most 63 bits; entries are never removed."""
 
     def __init__(self) -> None:
         self._keys = array("Q", bytes(8 * _FIRST))
@@ -24,17 +24,13 @@ class Places:
     def __len__(self) -> int:
         return self._count
 
-    def get(self, record_id: str) -> int | None:
-        """The number of an id."""
-        value = self._values[self._slot(hash64(record_id))]
+    def get(self, key: int) -> int | None:
+        """The number of a key."""
+        value = self._values[self._slot(key)]
         return value - 1 if value else None
 
-    def __contains__(self, record_id: str) -> bool:
-        return self.get(record_id) is not None
-
-    def put(self, record_id: str, number: int = 0) -> None:
-        """Give an id a number of at most 63 bits, in place of an earlier one."""
-        key = hash64(record_id)
+    def put(self, key: int, number: int) -> None:
+        """Give a key a number, in place of an earlier one."""
         slot = self._slot(key)
         if not self._values[slot]:
             self._count += 1
@@ -59,3 +55,24 @@ class Places:
             if value:
                 slot = self._slot(key)
                 self._keys[slot], self._values[slot] = key, value
+
+
+class Places:
+    """Ids and their numbers."""
+
+    def __init__(self) -> None:
+        self._map = NumberMap()
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+    def get(self, record_id: str) -> int | None:
+        """The number of an id."""
+        return self._map.get(hash64(record_id))
+
+    def __contains__(self, record_id: str) -> bool:
+        return self.get(record_id) is not None
+
+    def put(self, record_id: str, number: int = 0) -> None:
+        """Give an id a number of at most 63 bits, in place of an earlier one."""
+        self._map.put(hash64(record_id), number)

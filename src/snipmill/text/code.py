@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from inspect import cleandoc
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
@@ -91,6 +92,36 @@ def documented_functions(code: str) -> list[tuple[str, str]]:
         if name is not None and string is not None and string.type == "string":
             found.append((_text(name), _text(string)))
     return found
+
+
+def split_docstring(code: str) -> tuple[str, str]:
+    """The docstring of the last function or class of a snippet, without quotes and indentation, and the code without it.
+
+    Code without a docstring comes back as it is, with an empty one.
+    """
+    raw = _encode(code)
+    for whole in reversed(syntax_tree(raw).children):
+        definition = whole.child_by_field_name("definition") or whole
+        if definition.type == "class_definition":  # a method stands alone in its class, with or without its helpers
+            inner = _nodes(definition, "(function_definition) @f", "f")
+            definition = next((one for one in (definition, *inner) if _docstring_node(one) is not None), definition)
+        string = _docstring_node(definition)
+        if string is not None and not raw[raw.rfind(b"\n", 0, string.start_byte) + 1 : string.start_byte].strip():
+            end = string.end_byte + len(raw[string.end_byte :]) - len(raw[string.end_byte :].lstrip(b"\n"))
+            start = raw.rfind(b"\n", 0, string.start_byte) + 1
+            text = _text(string).lstrip("rRuU").strip("\"'")
+            rest = (raw[:start] + raw[end:]).decode("utf-8", "surrogatepass")
+            return cleandoc(text), rest
+    return "", code
+
+
+def _docstring_node(definition: Node) -> Node | None:
+    body = definition.child_by_field_name("body")
+    first = next((child for child in body.children if child.is_named), None) if body is not None else None
+    string = (
+        first.children[0] if first is not None and first.type == "expression_statement" and first.children else None
+    )
+    return string if string is not None and string.type == "string" else None
 
 
 def _runs_something(root: Node) -> bool:

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TICKS = re.compile(r"(```+)([^\n]*)")
-_PYTHON = frozenset({"python", "py", "python3"})
+PYTHON = "Python"
+# What info strings call the languages; any other language is called by its own name.
+_CALLED = {
+    PYTHON: frozenset({"python", "py", "python3"}),
+    "C++": frozenset({"cpp", "c++", "cxx", "cc"}),
+    "PHP": frozenset({"php"}),
+    "Rust": frozenset({"rust", "rs"}),
+    "TypeScript": frozenset({"typescript", "ts"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,12 @@ class Fence:
     @property
     def is_python(self) -> bool:
         """Whether the info string names Python."""
-        return self.info.split(None, 1)[0].lower() in _PYTHON if self.info.strip() else False
+        return self.is_in(PYTHON)
+
+    def is_in(self, language: str) -> bool:
+        """Whether the info string names a language."""
+        called = _CALLED.get(language) or {language.lower()}
+        return self.info.split(None, 1)[0].lower() in called if self.info.strip() else False
 
 
 def find_fences(text: str) -> list[Fence]:

@@ -1,7 +1,8 @@
 """The four-section response: [Reasoning] [Implementation] [Explanation] [Tests], parsed once, rendered last.
 
 The rules are those of StarCoder2-Instruct: each tag exactly once and in this order, at least one Python block in the
-implementation, exactly one fenced block in the tests, a Python one and closed. What follows that block is dropped.
+implementation, exactly one fenced block in the tests, a Python one and closed. What follows that block is dropped. Where the
+task is in another language, the blocks have to be in that one.
 Does not cover whether the code is right, or even Python: see `text.code` and the sandbox.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snipmill.text.fences import find_fences, python_fences, render_fence
+from snipmill.text.fences import PYTHON, find_fences, render_fence
 
 TAGS = ("Reasoning", "Implementation", "Explanation", "Tests")
 
@@ -22,11 +23,13 @@ class Sections:
     implementation: str
     explanation: str
     tests: str
+    language: str = PYTHON
 
     @property
     def code(self) -> str:
-        """The code of all Python blocks of the implementation, in order."""
-        return "\n\n".join(fence.code.rstrip() for fence in python_fences(self.implementation))
+        """The code of all blocks of the implementation that are in its language, in order."""
+        blocks = (fence for fence in find_fences(self.implementation) if fence.is_in(self.language))
+        return "\n\n".join(fence.code.rstrip() for fence in blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,13 @@ class Malformed:
     detail: str
 
 
-def parse_sections(text: str) -> Sections | Malformed:
-    """The sections of a response, or the first rule that it breaks."""
+def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
+    """The sections of a response, or the first rule that it breaks.
+
+    Args:
+        text: the response.
+        language: of the task.
+    """
     bounds = _tag_bounds(text)
     if isinstance(bounds, Malformed):
         return bounds
@@ -48,18 +56,19 @@ def parse_sections(text: str) -> Sections | Malformed:
     if text[: bounds[0][0]].strip():
         return Malformed("text-before-reasoning", "Text stands before [Reasoning].")
     reasoning, implementation, explanation, tests = bodies
-    if not any(fence.is_python and fence.closed for fence in find_fences(implementation)):
-        return Malformed("no-implementation", "[Implementation] holds no closed ```python block.")
+    if not any(fence.is_in(language) and fence.closed for fence in find_fences(implementation)):
+        return Malformed("no-implementation", f"[Implementation] holds no closed ```{language.lower()} block.")
     blocks = find_fences(tests)
     if not blocks:
         return Malformed("no-tests", "[Tests] holds no fenced block.")
-    if not blocks[0].is_python:
-        return Malformed("tests-not-python", f"The block in [Tests] is marked {blocks[0].info!r}, not python.")
+    if not blocks[0].is_in(language):
+        reason = "tests-not-python" if language == PYTHON else "tests-in-other-language"
+        return Malformed(reason, f"The block in [Tests] is marked {blocks[0].info!r}, not {language.lower()}.")
     if not blocks[0].closed:
         return Malformed("tests-not-closed", "The block in [Tests] is never closed.")
     if len(blocks) > 1:
         return Malformed("several-test-blocks", f"[Tests] holds {len(blocks)} fenced blocks, not one.")
-    return Sections(reasoning, implementation, explanation, blocks[0].code.rstrip())
+    return Sections(reasoning, implementation, explanation, blocks[0].code.rstrip(), language)
 
 
 def _tag_bounds(text: str) -> list[tuple[int, int]] | Malformed:
@@ -82,7 +91,7 @@ def render_sections(sections: Sections) -> str:
     """The response as the few-shot examples show it; `parse_sections` reads it back unchanged."""
     return (
         f"[Reasoning]\n{sections.reasoning}\n\n[Implementation]\n{sections.implementation}\n\n"
-        f"[Explanation]\n{sections.explanation}\n\n[Tests]\n{render_fence(sections.tests)}"
+        f"[Explanation]\n{sections.explanation}\n\n[Tests]\n{render_fence(sections.tests, sections.language.lower())}"
     )
 
 

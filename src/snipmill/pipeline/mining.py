@@ -1,0 +1,204 @@
+"""Mining at size: documents become seeds on all cores, checked for contamination, secrets and types, and journaled.
+
+What a batch of documents gave is written down before it is used, under a key of the documents and of everything that could
+change it: a mining that was stopped goes on where it was. What looks across batches (duplicates) is found here again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from snipmill import __version__
+from snipmill.pipeline.benchmarks import load_index, shipped_index
+from snipmill.pipeline.cores import map_chunks
+from snipmill.pipeline.near_seeds import NearSeeds
+from snipmill.records import Reject, Seed, content_hash
+from snipmill.seeds.document import MAX_BYTES, STAGE, Document
+from snipmill.seeds.mine import MineSettings, mine_document
+from snipmill.seeds.private import find_private
+from snipmill.seeds.types import check_types, require_checker
+from snipmill.select.contamination import Decontaminator
+from snipmill.store.journal import Journal, Mined
+
+_DOCUMENTS = 256
+_BYTES = 2 * MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Mining:
+    """How documents are mined. `benchmarks` are files beside the shipped index; None leaves decontamination out."""
+
+    mine: MineSettings = field(default_factory=MineSettings)
+    types: bool = True
+    secrets: bool = True
+    benchmarks: tuple[str, ...] | None = ()
+
+    @property
+    def key(self) -> str:
+        """A hash of all that could change an outcome, the versions of the tools included."""
+        tools = [
+            __version__,
+            _version("pyrefly") if self.types else "",
+            _version("bc-detect-secrets") if self.secrets else "",
+        ]
+        return content_hash(*tools, msgspec.json.encode(self, order="deterministic").decode())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+Batch = list[Document | Reject]
+
+
+def mine_all(
+    documents: Iterable[Document | Reject],
+    mining: Mining,
+    near: float,
+    journal: Journal[Mined],
+    cores: int | None = None,
+) -> Iterator[Seed | Reject]:
+    """The seeds of documents, without near duplicates, and everything that was dropped.
+
+    Args:
+        documents: read as seeds are taken, a few batches ahead.
+        mining: what is done with them.
+        near: Jaccard similarity from which a seed is too like one before it; 0 looks for none.
+        journal: where outcomes are written down.
+        cores: how many processes; None for one per CPU.
+
+    Raises:
+        UsageError: an extra is missing.
+        StoreError: a process was killed, or the journal cannot be written.
+    """
+    if mining.types:
+        require_checker()
+    if mining.secrets:
+        find_private("")
+    seen = NearSeeds(near) if near > 0 else None
+    key = mining.key
+    tasks = ((key, mining, *_known(batch, key, journal)) for batch in _batches(documents))
+    for outcomes in map_chunks(_mine_batches, tasks, cores, size=1, here=1):
+        for found in outcomes:
+            mined = found
+            if isinstance(found, str):
+                kept = journal.get(found)
+                assert kept is not None
+                mined = kept
+            else:
+                journal.append(found)
+            assert isinstance(mined, Mined)
+            yield from mined.rejects
+            yield from mined.seeds if seen is None else seen.sift(mined.seeds)
+
+
+def _batches(documents: Iterable[Document | Reject]) -> Iterator[Batch]:
+    batch: Batch = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        if isinstance(document, Document) and not isinstance(document.content, Path):
+            size += len(document.content)
+        if len(batch) >= _DOCUMENTS or size >= _BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _known(batch: Batch, key: str, journal: Journal[Mined]) -> tuple[str, Batch | None]:
+    """A batch's key, and the batch where its outcome is not there yet."""
+    digest = hashlib.blake2b(key.encode(), digest_size=10)
+    for one in batch:
+        digest.update(_fingerprint(one))
+    name = f"b-{digest.hexdigest()}"
+    return name, (batch if journal.get(name) is None else None)
+
+
+def _fingerprint(one: Document | Reject) -> bytes:
+    if isinstance(one, Reject):
+        return msgspec.json.encode(one)
+    content = one.content
+    if isinstance(content, Path):
+        try:
+            status = content.stat()
+            digest = f"{status.st_size}:{status.st_mtime_ns}"
+        except OSError:
+            digest = "gone"
+    else:
+        raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+    parts = (
+        one.shown,
+        one.language,
+        one.source,
+        one.revision,
+        one.path,
+        one.license,
+        one.license_holds,
+        one.package,
+        digest,
+    )
+    return content_hash(*parts).encode()
+
+
+def _mine_batches(tasks: list[tuple[str, Mining, str, Batch | None]]) -> list[Mined | str]:
+    return [name if batch is None else mine_batch(name, batch, mining) for _, mining, name, batch in tasks]
+
+
+def mine_batch(name: str, batch: Batch, mining: Mining) -> Mined:
+    """What becomes of some documents, in order."""
+    rejects: list[Reject] = []
+    seeds: list[Seed] = []
+    for one in batch:
+        for outcome in (one,) if isinstance(one, Reject) else mine_document(one, mining.mine):
+            if isinstance(outcome, Seed):
+                outcome = _screen(outcome, mining)
+            (seeds if isinstance(outcome, Seed) else rejects).append(outcome)  # type: ignore[arg-type]
+    if mining.types:
+        python = [seed.seed for seed in seeds if seed.language == "Python"]
+        faults = iter(check_types(python))
+        kept: list[Seed] = []
+        for seed in seeds:
+            fault = next(faults) if seed.language == "Python" else None
+            if fault is None or fault.reason in mining.mine.rules.allow:
+                kept.append(seed)
+            else:
+                rejects.append(_reject(seed, fault.reason, fault.detail))
+        seeds = kept
+    return Mined(id=name, seeds=seeds, rejects=rejects)
+
+
+def _screen(seed: Seed, mining: Mining) -> Seed | Reject:
+    """A seed that is no benchmark's and holds nothing private."""
+    if mining.benchmarks is not None:
+        match = _decontaminator(mining.benchmarks).find((seed.seed,), (seed.seed,))
+        if match is not None:
+            return _reject(seed, "contaminated", f"{match.kind} of {match.item}.")
+    if mining.secrets:
+        private = find_private(seed.seed)
+        if private is not None:
+            reason, finding = private
+            return _reject(seed, reason, f"line {finding.line} of the seed holds what looks like: {finding.kind}.")
+    return seed
+
+
+def _reject(seed: Seed, reason: str, detail: str) -> Reject:
+    origin = seed.provenance
+    where = f"{origin.path or origin.source}:{origin.line_start}: " if origin is not None else ""
+    return Reject(id=seed.id, stage=STAGE, reason=reason, detail=where + detail)
+
+
+@cache
+def _decontaminator(benchmarks: tuple[str, ...]) -> Decontaminator:
+    return Decontaminator([shipped_index(), *map(load_index, benchmarks)])

@@ -1,0 +1,221 @@
+"""A Python file as a list of top-level statements, and what a function needs of them in order to stand alone.
+
+Names are followed from the function to the statements that bind them, and from these on, until all are bound. Names that
+only exist while the program runs (globals() and the like) are not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from snipmill.seeds.extract.inference import infer_import
+from snipmill.seeds.extract.names import Names, names_of
+from snipmill.text.sections import Malformed
+
+_IMPORTS = ("import_statement", "import_from_statement", "future_import_statement")
+_DEFINED = ("function_definition", "class_definition")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported name: `from source import name as local`, or `import name as local` where there is no source."""
+
+    local: str
+    name: str
+    source: str | None
+    explicit: bool  # whether `as` was written
+
+    @property
+    def module(self) -> str:
+        """The module that is imported, in full."""
+        return self.source if self.source is not None else self.name
+
+    @property
+    def top(self) -> str:
+        """The package that has to be there; empty for a relative import."""
+        return self.module.partition(".")[0]
+
+    @property
+    def code(self) -> str:
+        """As a statement of its own."""
+        whole = f"{self.name} as {self.local}" if self.explicit else self.name
+        return f"import {whole}" if self.source is None else f"from {self.source} import {whole}"
+
+
+@dataclass(slots=True)
+class Statement:
+    """A top-level statement that is no import; its names are looked up when they are asked for."""
+
+    code: str
+    bound: frozenset[str]
+    _names: Names | None = None
+
+    def needed(self) -> frozenset[str]:
+        """The names that it needs.
+
+        Raises:
+            SyntaxError: today's Python cannot read it.
+        """
+        if self._names is None:
+            self._names = names_of(self.code)
+        return self._names.needed
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What stands before a function: `code`, and the top-level packages that it or the function imports."""
+
+    code: str
+    modules: frozenset[str]
+
+
+@dataclass(slots=True)
+class Module:
+    """The statements of a file by the names that they bind."""
+
+    imports: dict[str, Import] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    binders: dict[str, list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, root: Node) -> Module:
+        """The module of a syntax tree."""
+        module = cls()
+        for node in root.children:
+            if node.type in _IMPORTS:
+                module._add_imports(node)
+            elif node.is_named and node.type not in ("comment", "ERROR") and not node.has_error:
+                module._add_statement(node)
+        return module
+
+    def _add_imports(self, node: Node) -> None:
+        for found in imports_of(node):
+            if found.name == "*":
+                self.stars.append(found.module)
+            elif found.source != "__future__":
+                self.imports[found.local] = found
+
+    def _add_statement(self, node: Node) -> None:
+        code = text_of(node)
+        inner = node.child_by_field_name("definition") or node
+        names: Names | None = None
+        if inner.type in _DEFINED:
+            name = inner.child_by_field_name("name")
+            bound = frozenset({text_of(name)}) if name is not None else frozenset()
+        elif inner.type == "if_statement" and "__name__" in text_of(inner.child_by_field_name("condition")):
+            return  # runs only in a program: nothing of it is there for others
+        elif inner.type == "expression_statement" and inner.children and inner.children[0].type in ("string", "call"):
+            return
+        else:
+            try:
+                names = names_of(code)
+            except SyntaxError:
+                return
+            bound = names.bound
+        for name_bound in bound:
+            self.binders.setdefault(name_bound, []).append(len(self.statements))
+        self.statements.append(Statement(code, bound, names))
+
+    def context_of(self, code: str, max_lines: int, allow: Collection[str] = ()) -> Context | Malformed:
+        """What a function needs in order to stand alone.
+
+        Args:
+            code: the function, as it would stand at top level.
+            max_lines: more lines before it are too many.
+            allow: reasons that are none to refuse it.
+
+        Returns:
+            The context, or what is wrong: `syntax-error`, `undefined-name` or `context-too-long`.
+        """
+        try:
+            names = names_of(code)
+            imports, chosen, missing = self._follow(names, max_lines)
+        except SyntaxError as error:
+            return Malformed("syntax-error", f"line {error.lineno or 1}: {error.msg or error}")
+        inferred: list[str] = []
+        for name in sorted(missing):
+            found = infer_import(name, code)
+            if found is not None:
+                inferred.append(found)
+            elif not self.stars and "undefined-name" not in allow:
+                return Malformed("undefined-name", f"nothing in its file binds {name!r}.")
+        if missing and len(inferred) < len(missing):
+            inferred += [f"from {star} import *" for star in self.stars]
+        statements = [self.statements[index].code for index in sorted(chosen)]
+        lines = sum(statement.count("\n") + 1 for statement in statements)
+        if lines > max_lines and "context-too-long" not in allow:
+            return Malformed("context-too-long", f"it needs {lines} lines of its file besides imports.")
+        heads = _import_lines(imports, inferred)
+        modules = {found.top for found in imports} | {_module_of(line) for line in inferred}
+        blocks = ["\n".join(heads), *statements]
+        return Context("\n\n\n".join(block for block in blocks if block), frozenset(modules))
+
+    def _follow(self, names: Names, max_lines: int) -> tuple[list[Import], set[int], set[str]]:
+        imports: dict[str, Import] = {}
+        chosen: set[int] = set()
+        missing: set[str] = set()
+        seen = set(names.bound)
+        waiting = sorted(names.needed, reverse=True)
+        lines = 0
+        while waiting and lines <= 4 * max_lines:  # beyond that it is lost anyway
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in self.imports:
+                imports[name] = self.imports[name]
+                continue
+            if name not in self.binders:
+                missing.add(name)
+            for index in self.binders.get(name, ()):
+                if index not in chosen:
+                    chosen.add(index)
+                    statement = self.statements[index]
+                    lines += statement.code.count("\n") + 1
+                    waiting += sorted(statement.needed() - seen, reverse=True)
+        return list(imports.values()), chosen, missing
+
+
+def text_of(node: Node | None) -> str:
+    """The source of a node."""
+    return node.text.decode("utf-8", "replace") if node is not None and node.text is not None else ""
+
+
+def imports_of(node: Node) -> Iterator[Import]:
+    """The names that an import statement binds."""
+    source: str | None = None
+    if node.type == "future_import_statement":
+        source = "__future__"
+    elif node.type == "import_from_statement":
+        source = text_of(node.child_by_field_name("module_name"))
+        if any(child.type == "wildcard_import" for child in node.children):
+            yield Import("*", "*", source, False)
+            return
+    for child in node.children_by_field_name("name"):
+        alias = child.child_by_field_name("alias")
+        name = text_of(child.child_by_field_name("name") or child)
+        local = text_of(alias) if alias is not None else (name.partition(".")[0] if source is None else name)
+        yield Import(local, name, source, alias is not None)
+
+
+def _import_lines(imports: list[Import], inferred: list[str]) -> list[str]:
+    """Import statements, those of the same source joined, sorted."""
+    plain = {found.code for found in imports if found.source is None}
+    grouped: dict[str, list[str]] = {}
+    for found in imports:
+        if found.source is not None:
+            grouped.setdefault(found.source, []).append(
+                f"{found.name} as {found.local}" if found.explicit else found.name
+            )
+    joined = {f"from {source} import {', '.join(sorted(names))}" for source, names in grouped.items()}
+    return sorted(plain | {line for line in inferred if line.startswith("import ")}) + sorted(
+        joined | {line for line in inferred if line.startswith("from ")}
+    )
+
+
+def _module_of(line: str) -> str:
+    return line.split()[1].partition(".")[0]

@@ -1,0 +1,188 @@
+"""The documented functions of a Python file, and by option its methods and classes, from tree-sitter's syntax tree.
+
+Robust to code that today's Python cannot parse. Does not cover whether a function is worth keeping (`rules`), what it
+needs of its file (`module`), and functions inside of functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from tree_sitter import Node
+
+from snipmill.config import Kind
+from snipmill.seeds.extract.function import Function
+from snipmill.seeds.extract.module import imports_of, text_of
+
+_FUNCTIONS: tuple[Kind, ...] = ("function",)
+_SELF = ("self", "cls")
+
+
+def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Iterator[Function]:
+    """The documented functions of a syntax tree, in order.
+
+    Args:
+        root: the tree of a whole file.
+        kinds: which of functions, methods and classes.
+    """
+    for whole in root.children:
+        definition = _definition(whole)
+        if definition.type == "function_definition":
+            if "function" in kinds:
+                yield from _function(whole, definition)
+        elif definition.type == "class_definition":
+            if "class" in kinds:
+                yield from _class(whole, definition)
+            if "method" in kinds and not definition.has_error:
+                yield from _methods(whole, definition)
+
+
+def _definition(node: Node) -> Node:
+    return (node.child_by_field_name("definition") or node) if node.type == "decorated_definition" else node
+
+
+def _function(whole: Node, definition: Node) -> Iterator[Function]:
+    quotes = _docstring_quotes(definition)
+    if quotes is not None:
+        yield Function(
+            kind="function",
+            name=text_of(definition.child_by_field_name("name")),
+            code=text_of(whole),
+            line_start=whole.start_point[0] + 1,
+            line_end=whole.end_point[0] + 1,
+            docstring_quotes=quotes,
+            has_arguments=_has_arguments(definition),
+            returns_value=_returns_value(definition),
+            broken=definition.has_error,
+            modules=_modules_inside(definition),
+        )
+
+
+def _class(whole: Node, definition: Node) -> Iterator[Function]:
+    quotes = _docstring_quotes(definition)
+    if quotes is None:
+        return
+    methods = [_definition(member) for member in _members(definition)]
+    methods = [method for method in methods if method.type == "function_definition"]
+    yield Function(
+        kind="class",
+        name=text_of(definition.child_by_field_name("name")),
+        code=text_of(whole),
+        line_start=whole.start_point[0] + 1,
+        line_end=whole.end_point[0] + 1,
+        docstring_quotes=quotes,
+        has_arguments=any(_has_arguments(method) for method in methods),
+        returns_value=any(_returns_value(method) for method in methods),
+        broken=definition.has_error,
+        modules=_modules_inside(definition),
+    )
+
+
+def _methods(whole: Node, definition: Node) -> Iterator[Function]:
+    name = text_of(definition.child_by_field_name("name"))
+    for member in _members(definition):
+        method = _definition(member)
+        quotes = _docstring_quotes(method) if method.type == "function_definition" else None
+        if quotes is None:
+            continue
+        own_name = text_of(method.child_by_field_name("name"))
+        code = _class_around(whole, definition, name, own_name)
+        yield Function(
+            kind="method",
+            name=f"{name}.{own_name}",
+            code=code,
+            line_start=member.start_point[0] + 1,
+            line_end=member.end_point[0] + 1,
+            docstring_quotes=quotes,
+            has_arguments=_has_arguments(method),
+            returns_value=_returns_value(method),
+            modules=_modules_inside(method),
+        )
+
+
+def _members(definition: Node) -> list[Node]:
+    body = definition.child_by_field_name("body")
+    return [child for child in body.children if child.is_named] if body is not None else []
+
+
+def _class_around(whole: Node, definition: Node, name: str, method: str) -> str:
+    """The class with nothing but the method and the members that it uses, directly or through others."""
+    by_name: dict[str, list[int]] = {}
+    members = _members(definition)
+    for index, member in enumerate(members):
+        for bound in _bound_by(member):
+            by_name.setdefault(bound, []).append(index)
+    used = re.compile(rf"(?<![\w.])(?:self|cls|{re.escape(name)})\.(\w+)")
+    waiting, chosen = {method}, set[int]()
+    while waiting:
+        wanted = waiting.pop()
+        # An attribute that no member binds is one of the instance: `__init__` makes it.
+        for index in by_name.get(wanted, by_name.get("__init__", [])):
+            if index not in chosen:
+                chosen.add(index)
+                waiting.update(used.findall(text_of(members[index])))
+    if whole.type == "decorated_definition":  # as with dataclasses: the fields make the class
+        chosen |= {index for index, member in enumerate(members) if member.type == "expression_statement"}
+    body = definition.child_by_field_name("body")
+    assert body is not None and whole.text is not None
+    head = whole.text[: body.start_byte - whole.start_byte].decode("utf-8", "replace").rstrip()
+    indent = " " * body.start_point[1]
+    return head + "".join(f"\n{indent}{text_of(members[index])}\n" for index in sorted(chosen)).rstrip("\n")
+
+
+def _bound_by(member: Node) -> list[str]:
+    inner = _definition(member)
+    if inner.type in ("function_definition", "class_definition"):
+        return [text_of(inner.child_by_field_name("name"))]
+    if inner.type == "expression_statement" and inner.children and inner.children[0].type == "assignment":
+        return re.findall(r"\w+", text_of(inner.children[0].child_by_field_name("left")))
+    return []
+
+
+def _has_arguments(definition: Node) -> bool:
+    parameters = definition.child_by_field_name("parameters")
+    named = [node for node in parameters.children if node.is_named] if parameters is not None else []
+    return any(text_of(node) not in _SELF and node.type != "comment" for node in named)
+
+
+def _docstring_quotes(definition: Node) -> str | None:
+    body = definition.child_by_field_name("body")
+    first = next((node for node in body.children if node.is_named and node.type != "comment"), None) if body else None
+    if first is None or first.type != "expression_statement" or not first.children:
+        return None
+    string = first.children[0]
+    text = text_of(string).lstrip("rRuU")
+    if string.type != "string" or not text.strip("'\" \t\n\\"):
+        return None
+    return text[:3] if text[:3] in ('"""', "'''") else text[:1]
+
+
+def _returns_value(definition: Node) -> bool:
+    """A `return` with a value, or a `yield`, in the function itself and not in one inside it."""
+    body = definition.child_by_field_name("body")
+    stack = list(body.children) if body is not None else []
+    while stack:
+        node = stack.pop()
+        if node.type == "return_statement" and any(child.is_named for child in node.children):
+            return True
+        if node.type == "yield":
+            return True
+        if node.type not in ("function_definition", "lambda", "class_definition"):
+            stack.extend(node.children)
+    return False
+
+
+def _modules_inside(definition: Node) -> frozenset[str]:
+    """The top-level packages that are imported inside of a function."""
+    if b"import" not in (definition.text or b""):
+        return frozenset()
+    modules: set[str] = set()
+    stack = [definition]
+    while stack:
+        node = stack.pop()
+        if node.type in ("import_statement", "import_from_statement"):
+            modules.update(found.top for found in imports_of(node))
+        else:
+            stack.extend(node.children)
+    return frozenset(modules)

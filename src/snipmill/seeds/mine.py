@@ -1,0 +1,127 @@
+"""From a document to its seeds: licence, file rules, extraction, function rules, and what each function needs around it.
+
+A pure function of the document and the settings. Does not cover what looks across documents (duplicates), benchmarks,
+secrets and types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from snipmill.config import Kind
+from snipmill.records import Provenance, Reject, Seed, content_hash
+from snipmill.seeds.document import STAGE, Code, Document, read_document, reject_document
+from snipmill.seeds.extract.function import Function
+from snipmill.seeds.extract.module import Module
+from snipmill.seeds.extract.python import extract_functions
+from snipmill.seeds.licenses import PERMISSIVE, is_allowed, license_of_header
+from snipmill.seeds.rules import Rules, check_file, check_function, check_modules
+from snipmill.text.code import syntax_tree
+from snipmill.text.sections import Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class MineSettings:
+    """What is taken out of documents: the rules, which kinds, and licences by SPDX id, or `any`."""
+
+    rules: Rules = field(default_factory=Rules)
+    kinds: frozenset[Kind] = frozenset({"function"})
+    licenses: frozenset[str] = PERMISSIVE
+
+
+def seed_id(code: str, language: str = "Python") -> str:
+    """The id of a seed: a hash of its text and language, so that equal code has one id wherever it lies."""
+    return f"s-{content_hash(language, code)}"
+
+
+def mine_document(document: Document, settings: MineSettings) -> Iterator[Seed | Reject]:
+    """The seeds of a document, and a reject for each documented function that is none, or for the document as a whole."""
+    if document.license is not None and not is_allowed(document.license, settings.licenses):
+        yield _refused(document, document.license)
+        return
+    code = read_document(document)
+    if isinstance(code, Reject):
+        yield code
+        return
+    own = None if document.license_holds else license_of_header(code.text)
+    license = own or document.license
+    if not is_allowed(license or "", settings.licenses):
+        yield _refused(document, license)
+        return
+    broken = check_file(document.path or "", code.text, settings.rules)
+    if broken is not None:
+        yield reject_document(document.shown, broken.reason, broken.detail)
+        return
+    origin = Provenance(
+        source=document.source,
+        revision=document.revision,
+        path=document.path,
+        license=license,
+        content_hash=code.sha256,
+    )
+    if document.language == "Python":
+        found = _mine_python(document, code, settings)
+    else:
+        # The grammars are an extra, which only those need who look for these languages.
+        from snipmill.seeds.extract.languages import extract_documented
+
+        found = ((function, function.code) for function in extract_documented(code.text, document.language))
+    for function, snippet in found:
+        yield _outcome(document, origin, function, snippet, settings.rules)
+
+
+def _refused(document: Document, license: str | None) -> Reject:
+    if license is None:
+        detail = "has no licence that is known; say which with --license, or allow all with --licenses any."
+        return reject_document(document.shown, "license-unknown", detail)
+    return reject_document(document.shown, "license-not-allowed", f"is under {license}.")
+
+
+def _mine_python(document: Document, code: Code, settings: MineSettings) -> Iterator[tuple[Function, str | Malformed]]:
+    """Each function with its snippet, or why there is none."""
+    root = syntax_tree(code.text.encode("utf-8", "surrogatepass"))
+    module: Module | None = None
+    for function in extract_functions(root, settings.kinds):
+        broken = check_function(function, settings.rules)
+        if broken is not None:
+            yield function, broken
+            continue
+        if function.broken:
+            yield function, Malformed("syntax-error", f"{function.name} cannot be parsed.")
+            continue
+        module = module or Module.read(root)
+        yield function, _with_context(function, module, document.package, settings.rules)
+
+
+def _with_context(function: Function, module: Module, package: str, rules: Rules) -> str | Malformed:
+    context = module.context_of(function.code, rules.max_context_lines, rules.allow)
+    if isinstance(context, Malformed):
+        return Malformed(context.reason, f"{function.name}: {context.detail}")
+    wrong = check_modules(function.name, context.modules | function.modules, package, rules)
+    if wrong:
+        return wrong[0]
+    return f"{context.code}\n\n\n{function.code}" if context.code else function.code
+
+
+def _outcome(
+    document: Document, origin: Provenance, function: Function, snippet: str | Malformed, rules: Rules
+) -> Seed | Reject:
+    where = f"{document.shown}:{function.line_start}"
+    record_id = seed_id(function.code if isinstance(snippet, Malformed) else snippet, document.language)
+    broken = snippet if isinstance(snippet, Malformed) else None
+    if broken is None and document.language != "Python":
+        broken = check_function(function, rules)
+    if broken is not None:
+        return Reject(id=record_id, stage=STAGE, reason=broken.reason, detail=f"{where}: {broken.detail}")
+    provenance = Provenance(
+        source=origin.source,
+        revision=origin.revision,
+        path=origin.path,
+        line_start=function.line_start,
+        line_end=function.line_end,
+        license=origin.license,
+        content_hash=origin.content_hash,
+    )
+    assert isinstance(snippet, str)
+    return Seed(id=record_id, seed=snippet, language=document.language, provenance=provenance)

@@ -1,0 +1,136 @@
+"""Secrets and personal data in seeds. What is found is named by its kind and line, and never repeated.
+
+Secrets are found by detect-secrets' detectors (bc-detect-secrets, its maintained fork), offline. Personal data are e-mail
+addresses, telephone numbers in international form, public network addresses, payment cards and bank accounts that are
+valid; names of persons are not looked for. The libraries are an extra.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from snipmill.errors import UsageError
+
+_EMAIL = re.compile(r"[\w.+-]{1,64}@([\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24})\b")
+_RESERVED = re.compile(
+    r"(^|\.)(example|test|invalid|localhost|local|domain|company|host|email|mail)(\.|$)", re.IGNORECASE
+)
+_PHONE = re.compile(r"(?<![\w.+])\+\d[\d ().-]{7,18}\d(?![\w])")
+_IP = re.compile(r"(?<=[\"'/@])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
+_EVERYBODYS = frozenset({"1.1.1.1", "1.2.3.4", "8.8.4.4", "8.8.8.8"})
+_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){13,19}(?![\w.-])")
+_IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
+_ENTROPY = "High Entropy"
+_SHORTEST_RANDOM = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What kind of thing was found, and the line of the seed, from 1."""
+
+    kind: str
+    line: int
+
+
+def find_private(code: str) -> tuple[str, Finding] | None:
+    """The first secret or personal datum of a seed, with its reason code: `secret` or `personal-data`.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    lines = code.split("\n")
+    for number, line in enumerate(lines, start=1):
+        kind = next(_secrets(line, number), None)
+        if kind is not None:
+            return "secret", Finding(kind, number)
+        kind = next(_personal(line), None)
+        if kind is not None:
+            return "personal-data", Finding(kind, number)
+    return None
+
+
+@cache
+def _detectors() -> tuple[list[Any], list[Callable[[str], bool]]]:
+    try:
+        from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+        from detect_secrets.filters import heuristic
+    except ImportError:
+        raise UsageError(
+            "Seeds are searched for secrets: install `pip install 'snipmill[seeds]'`, or switch it off with --no-secrets."
+        ) from None
+    plugins: list[Any] = [plugin() for _, plugin in sorted(get_mapping_from_secret_type_to_class().items())]
+    harmless: list[Callable[[str], bool]] = [
+        heuristic.is_sequential_string,
+        heuristic.is_potential_uuid,
+        heuristic.is_templated_secret,
+        heuristic.is_not_alphanumeric_string,
+        heuristic.is_prefixed_with_dollar_sign,
+    ]
+    return plugins, harmless
+
+
+def _secrets(line: str, number: int) -> Iterator[str]:
+    plugins, harmless = _detectors()
+    if _KEY.search(line):  # the detector for keys reads files, and would miss one without its end
+        yield "Private Key"
+    quoted = '"' in line or "'" in line
+    if not quoted and "://" not in line:
+        return  # every detector looks for a literal or a URL
+    for plugin in plugins:
+        for found in plugin.analyze_line(filename="seed.py", line=line, line_number=number):
+            value = found.secret_value or ""
+            if _ENTROPY in found.type and (len(value) < _SHORTEST_RANDOM or not re.search(r"\d", value)):
+                continue
+            guessed = _ENTROPY in found.type or found.type == "Secret Keyword"
+            if not guessed or not any(test(value) for test in harmless):
+                yield str(found.type)
+
+
+def _personal(line: str) -> Iterator[str]:
+    if "@" in line and any(not _RESERVED.search(found) for found in _EMAIL.findall(line)):
+        yield "e-mail address"
+    if not re.search(r"\d[\d .-]{6}", line):
+        return
+    if any(_is_phone(found) for found in _PHONE.findall(line)):
+        yield "telephone number"
+    if any(_is_public(found) for found in _IP.findall(line)):
+        yield "network address"
+    if any(_is_card(found) for found in _CARD.findall(line)):
+        yield "payment card"
+    if any(_is_account(found) for found in _IBAN.findall(line)):
+        yield "bank account"
+
+
+def _is_phone(text: str) -> bool:
+    import phonenumbers
+
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, None)))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _is_public(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).is_global and text not in _EVERYBODYS
+    except ValueError:
+        return False
+
+
+def _is_card(text: str) -> bool:
+    from stdnum import luhn
+
+    digits = re.sub(r"\D", "", text)
+    return digits[0] in "3456" and 13 <= len(digits) <= 19 and len(set(digits)) > 4 and bool(luhn.is_valid(digits))
+
+
+def _is_account(text: str) -> bool:
+    from stdnum import iban
+
+    return bool(iban.is_valid(text))

@@ -1,0 +1,109 @@
+"""Source distributions, wheels and other archives (.tar.gz, .tar.bz2, .tar.xz, .tar, .zip, .whl), read in place.
+
+Nothing is unpacked on disk, so that no name in an archive can reach a file outside of it.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path, PurePosixPath
+
+from snipmill.errors import UsageError
+from snipmill.records import Reject
+from snipmill.seeds.document import MAX_BYTES, Document
+from snipmill.seeds.sources.tree import Origin, documents_of
+
+SUFFIXES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
+_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?$")
+_MAX_MEMBERS = 1_000_000
+
+
+class _Archive:
+    """A `Tree` over the names in an archive."""
+
+    def __init__(self, names: list[str], read: Callable[[str], bytes]) -> None:
+        self._read = read
+        self._folders: dict[str, dict[str, bool]] = {"": {}}
+        self._members: dict[str, str] = {}
+        for name in names:
+            parts = PurePosixPath(name).parts
+            if not parts or parts[0] == "/" or ".." in parts:
+                continue
+            self._members["/".join(parts)] = name
+            for depth in range(len(parts)):
+                folder = "/".join(parts[:depth])
+                self._folders.setdefault(folder, {})[parts[depth]] = depth < len(parts) - 1
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        return sorted(self._folders.get(folder, {}).items())
+
+    def content(self, path: str) -> bytes:
+        return self._read(self._members[path])
+
+    @property
+    def top(self) -> str | None:
+        """The one folder that holds everything, as in a source distribution."""
+        entries = self.entries("")
+        return entries[0][0] if len(entries) == 1 and entries[0][1] else None
+
+
+class _Below:
+    """A `Tree` that is a folder of another."""
+
+    def __init__(self, tree: _Archive, folder: str) -> None:
+        self._tree, self._folder = tree, folder
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        return self._tree.entries(f"{self._folder}/{folder}".rstrip("/"))
+
+    def content(self, path: str) -> bytes:
+        return self._tree.content(f"{self._folder}/{path}")
+
+
+def archive_documents(path: Path, origin: Origin) -> Iterator[Document | Reject]:
+    """The documents of an archive; its name gives source and revision, as `name-version`.
+
+    Raises:
+        UsageError: it cannot be read as what its name says.
+    """
+    stem = path.name
+    for suffix in SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    named = _NAME.match(stem)
+    name, version = (named["name"], named["version"]) if named else (stem, None)
+    origin = Origin(name, version, origin.license, origin.languages)
+    with ExitStack() as stack:
+        try:
+            archive = _open_zip(path, stack) if path.name.endswith((".whl", ".zip")) else _open_tar(path, stack)
+            tree = _Below(archive, archive.top) if archive.top is not None else archive
+            yield from documents_of(tree, origin)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
+            raise UsageError(f"{path} cannot be read as an archive: {error}.") from error
+
+
+def _open_zip(path: Path, stack: ExitStack) -> _Archive:
+    file = stack.enter_context(zipfile.ZipFile(path))
+
+    def read(name: str) -> bytes:
+        try:
+            with file.open(name) as member:
+                return member.read(MAX_BYTES + 1)
+        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or damaged
+            raise OSError(0, str(error)) from error
+
+    return _Archive([name for name in file.namelist()[:_MAX_MEMBERS] if not name.endswith("/")], read)
+
+
+def _open_tar(path: Path, stack: ExitStack) -> _Archive:
+    file = stack.enter_context(closing(tarfile.open(path)))  # noqa: SIM115
+    members = {member.name: member for member in file.getmembers()[:_MAX_MEMBERS] if member.isfile()}
+
+    def read(name: str) -> bytes:
+        member = file.extractfile(members[name])
+        return member.read(MAX_BYTES + 1) if member is not None else b""
+
+    return _Archive(list(members), read)

@@ -1,0 +1,62 @@
+"""A folder on this machine, without what its .gitignore files leave out, and single files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from snipmill.records import Reject
+from snipmill.seeds.document import Document
+from snipmill.seeds.languages import language_of
+from snipmill.seeds.sources.tree import Origin, documents_of
+
+_MAX_IGNORE = 100_000
+
+
+class Folder:
+    """A `Tree` of a folder. Links are not followed, so that no file is met twice and nothing lies outside."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._ignored: dict[str, list[tuple[str, GitIgnoreSpec]]] = {}
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """The names in a folder that are not ignored."""
+        with os.scandir(self.root / folder) as listed:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed if not entry.is_symlink()]
+        specs = list(self._ignored.get(folder.rpartition("/")[0], [])) if folder else []
+        own = self.root / folder / ".gitignore"
+        if (".gitignore", False) in found and own.stat().st_size < _MAX_IGNORE:
+            lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
+            specs.append((folder, GitIgnoreSpec.from_lines(lines)))
+        self._ignored[folder] = specs
+        prefix = f"{folder}/" if folder else ""
+        return sorted((name, is_folder) for name, is_folder in found if not _ignored(specs, prefix + name, is_folder))
+
+    def content(self, path: str) -> Path:
+        """Where a file is read."""
+        return self.root / path
+
+
+def _ignored(specs: list[tuple[str, GitIgnoreSpec]], path: str, is_folder: bool) -> bool:
+    """Whether the last .gitignore that has a pattern for a path leaves it out."""
+    verdict = False
+    for base, spec in specs:
+        relative = path[len(base) + 1 :] if base else path
+        answer = spec.check_file(relative + "/" if is_folder else relative).include
+        verdict = verdict if answer is None else answer
+    return verdict
+
+
+def folder_documents(root: Path, origin: Origin) -> Iterator[Document | Reject]:
+    """The documents of a folder."""
+    return documents_of(Folder(root), origin)
+
+
+def file_document(path: Path, origin: Origin) -> Document:
+    """One file of code. A file of an unknown kind is taken for Python."""
+    language = language_of(path.name) or "Python"
+    return Document(path.name, path, language, origin.source, origin.revision, path.name, origin.license)

@@ -1,0 +1,106 @@
+"""A git repository, here or behind a URL, at a revision: what is committed, without a checkout. Its library is an extra."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from snipmill.errors import UsageError
+from snipmill.records import Reject
+from snipmill.seeds.document import MAX_BYTES, Document
+from snipmill.seeds.sources.tree import Origin, documents_of
+
+PREFIX = "git+"
+
+
+class _Commit:
+    """A `Tree` of a commit. Links and submodules are left out."""
+
+    def __init__(self, repository: Any, root: bytes) -> None:
+        self._store = repository.object_store
+        self._ids: dict[str, bytes] = {"": root}
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        found: list[tuple[str, bool]] = []
+        # Ids of one folder at a time are enough: the walk goes down and comes back.
+        for entry in self._store[self._ids[folder]].iteritems():
+            is_folder = stat.S_ISDIR(entry.mode)
+            if is_folder or (stat.S_ISREG(entry.mode) and entry.mode & 0o170000 != 0o160000):
+                name = entry.path.decode("utf-8", "replace")
+                self._ids[f"{folder}/{name}" if folder else name] = entry.sha
+                found.append((name, is_folder))
+        return sorted(found)
+
+    def content(self, path: str) -> bytes:
+        return bytes(self._store[self._ids.pop(path)].data[: MAX_BYTES + 1])
+
+
+def is_repository(path: Path) -> bool:
+    """Whether a folder is the root of a git repository."""
+    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
+def repository_documents(spec: str, revision: str | None, origin: Origin) -> Iterator[Document | Reject]:
+    """The documents of a repository at a commit.
+
+    Args:
+        spec: a folder, or a URL that git can clone.
+        revision: branch, tag or commit; None for the current one.
+        origin: what is looked for; source and revision are the repository's own.
+
+    Raises:
+        UsageError: it cannot be reached, it has no commits, or no such revision.
+    """
+    try:
+        from dulwich.errors import NotGitRepository
+        from dulwich.objectspec import parse_commit
+        from dulwich.repo import Repo
+    except ImportError:
+        raise UsageError(
+            f"{spec} is a git repository; install `pip install 'snipmill[seeds]'` to read its commits."
+        ) from None
+    with ExitStack() as stack:
+        try:
+            if Path(spec).is_dir():
+                repository: Any = stack.enter_context(Repo(spec))
+            else:
+                repository = _clone(spec, revision, stack)
+        except NotGitRepository:
+            raise UsageError(f"{spec} is no git repository.") from None
+        name = _name(spec)
+        try:
+            commit = parse_commit(repository, revision if revision is not None else "HEAD")
+        except (KeyError, ValueError):
+            if revision is None:
+                raise UsageError(f"The repository {name} has no commits; commit its files first.") from None
+            raise UsageError(f"The repository {name} has no revision {revision!r}.") from None
+        own = Origin(name, commit.id.decode(), origin.license, origin.languages)
+        yield from documents_of(_Commit(repository, commit.tree), own)
+
+
+def _name(spec: str) -> str:
+    """What to call a repository: its folder's name, or its URL without user and password."""
+    if Path(spec).is_dir():
+        return Path(spec).resolve().name
+    parts = urlsplit(spec)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _clone(url: str, revision: str | None, stack: ExitStack) -> Any:
+    from dulwich import porcelain
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="snipmill-git-"))
+    quiet = io.BytesIO()
+    try:
+        # A single commit is enough where the newest one is wanted.
+        repository = porcelain.clone(url, folder, bare=True, depth=None if revision else 1, errstream=quiet)
+        return stack.enter_context(repository)
+    except Exception as error:  # its transports raise many kinds
+        reason = str(error).replace(url, _name(url)) or type(error).__name__
+        raise UsageError(f"The repository {_name(url)} cannot be cloned: {reason}.") from None

@@ -1,0 +1,199 @@
+"""Tables with a column of code: JSONL, CSV, TSV and Parquet files, compressed or not, and rows in general."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from snipmill.errors import UsageError
+from snipmill.records import Reject
+from snipmill.seeds.document import MAX_BYTES, Document, reject_document
+from snipmill.seeds.languages import language_named, language_of
+from snipmill.seeds.licenses import UNKNOWN, normalize_licenses
+from snipmill.seeds.sources.tree import Origin
+
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+_COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_MAX_LINE = 8 * MAX_BYTES
+_BATCH = 256
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of a table holds what; None where no column does."""
+
+    code: str
+    license: str | None = None
+    path: str | None = None
+    source: str | None = None
+    revision: str | None = None
+    language: str | None = None
+
+    def wanted(self) -> list[str]:
+        """The names of all columns that are read."""
+        names = (self.code, self.license, self.path, self.source, self.revision, self.language)
+        return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def format_of(name: str) -> str | None:
+    """The format of a table by its file's name, compressed or not; None where it is no table."""
+    for compression in _COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return _FORMATS.get(Path(name).suffix.lower())
+
+
+def table_documents(path: Path, columns: Columns, origin: Origin) -> Iterator[Document | Reject]:
+    """A document for each row of a file.
+
+    Raises:
+        UsageError: it cannot be read, lacks a column, or needs an extra.
+    """
+    origin = Origin(path.name, origin.revision, origin.license, origin.languages)
+    kind = format_of(path.name)
+    try:
+        if kind == "parquet":
+            yield from row_documents(_parquet_rows(path, columns), path.name, columns, origin)
+            return
+        with _opened(path) as handle:
+            if kind == "jsonl":
+                rows: Iterable[Row | str] = _json_rows(handle)
+            else:
+                rows = _csv_rows(handle, "\t" if kind == "tsv" else ",")
+            yield from row_documents(rows, path.name, columns, origin)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def row_documents(
+    rows: Iterable[Row | str], shown: str, columns: Columns, origin: Origin
+) -> Iterator[Document | Reject]:
+    """A document for each row; a row that is a text is a fault of that row, in words.
+
+    Raises:
+        UsageError: the first row lacks one of the columns.
+    """
+    seen = False
+    for number, row in enumerate(rows, start=1):
+        where = f"{shown}:{number}"
+        if isinstance(row, str):
+            yield reject_document(where, "not-a-row", row)
+            continue
+        if not seen:
+            missing = [name for name in columns.wanted() if name not in row]
+            if missing:
+                there = ", ".join(sorted(map(str, row))[:20]) or "none"
+                raise UsageError(f"{shown} has no column {missing[0]!r}; its columns are {there}.")
+            seen = True
+        yield _document(row, where, columns, origin)
+
+
+def _document(row: Row, where: str, columns: Columns, origin: Origin) -> Document | Reject:
+    code = row.get(columns.code)
+    if not isinstance(code, str) or not code.strip():
+        return reject_document(where, "not-a-row", f"has no text in the column {columns.code!r}.")
+    path = _text(row, columns.path)
+    named = _text(row, columns.language)
+    language = language_named(named) if named is not None else language_of(path or "") or "Python"
+    if language is None or language not in origin.languages:
+        return reject_document(where, "other-language", f"is {named or language}, which is not looked for.")
+    license = origin.license
+    if columns.license is not None and row.get(columns.license):
+        # A name that nobody knows is not the same as no name: what the user states does not replace it.
+        license = normalize_licenses(row[columns.license]) or UNKNOWN
+    return Document(
+        shown=where,
+        content=code,
+        language=language,
+        source=_text(row, columns.source) or origin.source,
+        revision=_text(row, columns.revision) or origin.revision,
+        path=path,
+        license=license,
+    )
+
+
+def _text(row: Row, column: str | None) -> str | None:
+    value = row.get(column) if column is not None else None
+    return str(value) if value is not None and value != "" else None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file's bytes, decompressed by what its name says."""
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path))
+    if path.suffix == ".bz2":
+        return cast(BinaryIO, bz2.open(path))
+    if path.suffix == ".xz":
+        return cast(BinaryIO, lzma.open(path))
+    if path.suffix == ".zst":
+        try:
+            import zstandard
+        except ImportError:
+            raise UsageError(f"{path} is compressed; install `pip install 'snipmill[seeds]'` to read it.") from None
+        return cast(BinaryIO, io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"))))
+    return path.open("rb")
+
+
+def _json_rows(handle: BinaryIO) -> Iterator[Row | str]:
+    while line := handle.readline(_MAX_LINE):
+        if not line.endswith(b"\n") and len(line) == _MAX_LINE:
+            while (rest := handle.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
+                pass
+            yield f"is longer than {_MAX_LINE:,} bytes."
+            continue
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield f"is no JSON: {error}."
+            continue
+        yield row if isinstance(row, dict) else f"holds {type(row).__name__}, not an object."
+
+
+def _csv_rows(handle: BinaryIO, delimiter: str) -> Iterator[Row | str]:
+    csv.field_size_limit(_MAX_LINE)
+    text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="replace", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter)
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield f"is no row: {error}."
+            continue
+        if row is None:
+            return
+        yield {name: value for name, value in row.items() if isinstance(name, str)}
+
+
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            wanted = [name for name in columns.wanted() if name in names]
+            if len(wanted) < len(columns.wanted()):
+                wanted = names  # the sentence about the missing column names all that are there
+            for batch in file.iter_batches(_BATCH, columns=wanted):
+                yield from batch.to_pylist()
+    except (ArrowException, ValueError) as error:
+        raise UsageError(f"{path} is no Parquet file: {error}.") from error

@@ -1,0 +1,137 @@
+"""A tree of files, wherever it lies: the documents in it, each with the licence that holds where it stands.
+
+Installed packages, hidden folders and links are left out. The licence of a file is that of the nearest folder above it
+that says something, by its licence files and package metadata; a file's own header is read later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from snipmill.records import Reject
+from snipmill.seeds.document import MAX_BYTES, Document, reject_document
+from snipmill.seeds.languages import language_of
+from snipmill.seeds.licenses import (
+    METADATA,
+    UNKNOWN,
+    combine_licenses,
+    is_license_file,
+    license_of_metadata,
+    license_of_text,
+)
+
+_SKIPPED = frozenset(
+    {"site-packages", "dist-packages", "__pycache__", "node_modules", "lib2to3", "idlelib", "turtledemo"}
+)
+
+
+class Tree(Protocol):
+    """A tree of files. Paths are relative, with `/`; the root is the empty path."""
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """The names in a folder, sorted, and whether each is a folder itself. Raises OSError."""
+        ...
+
+    def content(self, path: str) -> bytes | Path:
+        """A file's bytes, at most a little more than `MAX_BYTES` of them, or where to read them. Raises OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all documents of a tree share. `languages` are those that are looked for; `license` is stated by the user."""
+
+    source: str
+    revision: str | None = None
+    license: str | None = None
+    languages: frozenset[str] = frozenset({"Python"})
+
+
+def documents_of(tree: Tree, origin: Origin) -> Iterator[Document | Reject]:
+    """The documents of a tree, folder by folder, each in the order of the names."""
+    yield from _walk(tree, "", origin.license, "", origin)
+
+
+def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Origin) -> Iterator[Document | Reject]:
+    try:
+        entries = tree.entries(folder)
+    except OSError as error:
+        yield reject_document(folder or ".", "unreadable", f"cannot be listed: {error.strerror or error}.")
+        return
+    prefix = f"{folder}/" if folder else ""
+    names = {name for name, is_folder in entries if not is_folder}
+    stated = _license_of_folder(tree, prefix, entries)
+    if stated is not None and not (stated == UNKNOWN and origin.license is not None):
+        license = stated
+    inner = _package(folder, package, "__init__.py" in names)
+    for name, is_folder in entries:
+        path = prefix + name
+        if is_folder:
+            if name not in _SKIPPED and not name.startswith("."):
+                yield from _walk(tree, path, license, inner, origin)
+            continue
+        language = language_of(name)
+        if language not in origin.languages:
+            continue
+        try:
+            content = tree.content(path)
+        except OSError as error:
+            yield reject_document(path, "unreadable", f"cannot be read: {error.strerror or error}.")
+            continue
+        yield Document(
+            shown=path,
+            content=content,
+            language=str(language),
+            source=origin.source,
+            revision=origin.revision,
+            path=path,
+            license=license,
+            package=inner,
+        )
+
+
+def _package(folder: str, package: str, has_init: bool) -> str:
+    """The top-level package that a folder's files are imported from."""
+    return package or (folder.rpartition("/")[2] if has_init and folder else "")
+
+
+def _license_of_folder(tree: Tree, prefix: str, entries: list[tuple[str, bool]]) -> str | None:
+    texts: list[str] = []
+    stated: str | None = None
+    infos = [name for name, is_folder in entries if is_folder and name.endswith(".dist-info")]
+    places = [(prefix, entries)]
+    if len(infos) == 1:  # a wheel, or one installed package
+        inside = f"{prefix}{infos[0]}/"
+        places.append((inside, _listed(tree, inside)))
+        places.append((f"{inside}licenses/", _listed(tree, f"{inside}licenses/")))
+    for start, names in places:
+        for name, is_folder in names:
+            if is_folder:
+                continue
+            if is_license_file(name):
+                raw = _read(tree, start + name)
+                texts += [license_of_text(raw)] if raw.strip() else []
+            elif name in METADATA and stated is None:
+                stated = license_of_metadata(name, _read(tree, start + name))
+    return combine_licenses(stated, texts)
+
+
+def _listed(tree: Tree, folder: str) -> list[tuple[str, bool]]:
+    try:
+        return tree.entries(folder.rstrip("/"))
+    except OSError:
+        return []
+
+
+def _read(tree: Tree, path: str) -> bytes:
+    try:
+        content = tree.content(path)
+        if isinstance(content, Path):
+            with content.open("rb") as handle:
+                return handle.read(MAX_BYTES)
+        return content[:MAX_BYTES]
+    except OSError:
+        return b""
