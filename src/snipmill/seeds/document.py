@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,10 @@ def read_document(document: Document) -> Code | Reject:
     content = document.content
     try:
         if isinstance(content, Path):
-            if content.stat().st_size > MAX_BYTES:
+            status = content.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+                return reject_document(document.shown, "unreadable", "is no regular file.")
+            if status.st_size > MAX_BYTES:
                 return reject_document(document.shown, "file-too-large", f"is larger than {MAX_BYTES:,} bytes.")
             content = content.read_bytes()
     except OSError as error:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tree_sitter import Node
+
 from snipmill.config import Kind
 from snipmill.records import Provenance, Reject, Seed, content_hash
-from snipmill.seeds.document import STAGE, Code, Document, read_document, reject_document
+from snipmill.seeds.document import STAGE, Document, read_document, reject_document
 from snipmill.seeds.extract.function import Function
 from snipmill.seeds.extract.module import Module
-from snipmill.seeds.extract.python import extract_functions
+from snipmill.seeds.extract.python import extract_functions, first_error
 from snipmill.seeds.licenses import PERMISSIVE, is_allowed, license_of_header
 from snipmill.seeds.rules import Rules, check_file, check_function, check_modules
 from snipmill.text.code import syntax_tree
@@ -61,14 +63,20 @@ def mine_document(document: Document, settings: MineSettings) -> Iterator[Seed |
         content_hash=code.sha256,
     )
     if document.language == "Python":
-        found = _mine_python(document, code, settings)
-    else:
-        # The grammars are an extra, which only those need who look for these languages.
-        from snipmill.seeds.extract.languages import extract_documented
+        root = syntax_tree(code.text.encode("utf-8", "surrogatepass"))
+        for function, snippet in _mine_python(document, root, settings):
+            yield _outcome(document, origin, function, snippet, settings.rules)
+        broken_at = first_error(root)
+        if broken_at is not None:
+            detail = f"cannot be parsed at line {broken_at}; what could be read around it was taken."
+            yield reject_document(document.shown, "file-syntax-error", detail)
+        return
+    # The grammars are an extra, which only those need who look for these languages.
+    from snipmill.seeds.extract.languages import extract_documented
 
-        found = ((function, function.code) for function in extract_documented(code.text, document.language))
-    for function, snippet in found:
-        yield _outcome(document, origin, function, snippet, settings.rules)
+    for function in extract_documented(code.text, document.language):
+        unread = Malformed("syntax-error", f"{function.name} cannot be parsed.") if function.broken else function.code
+        yield _outcome(document, origin, function, unread, settings.rules)
 
 
 def _refused(document: Document, license: str | None) -> Reject:
@@ -78,9 +86,8 @@ def _refused(document: Document, license: str | None) -> Reject:
     return reject_document(document.shown, "license-not-allowed", f"is under {license}.")
 
 
-def _mine_python(document: Document, code: Code, settings: MineSettings) -> Iterator[tuple[Function, str | Malformed]]:
+def _mine_python(document: Document, root: Node, settings: MineSettings) -> Iterator[tuple[Function, str | Malformed]]:
     """Each function with its snippet, or why there is none."""
-    root = syntax_tree(code.text.encode("utf-8", "surrogatepass"))
     module: Module | None = None
     for function in extract_functions(root, settings.kinds):
         broken = check_function(function, settings.rules)

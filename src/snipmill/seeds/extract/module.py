@@ -6,6 +6,7 @@ only exist while the program runs (globals() and the like) are not found.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
@@ -133,7 +134,8 @@ class Module:
         """
         try:
             names = names_of(code)
-            imports, chosen, missing = self._follow(names, max_lines)
+            unbounded = "context-too-long" in allow
+            imports, chosen, missing = self._follow(names, sys.maxsize if unbounded else max_lines)
         except SyntaxError as error:
             return Malformed("syntax-error", f"line {error.lineno or 1}: {error.msg or error}")
         inferred: list[str] = []
@@ -147,7 +149,7 @@ class Module:
             inferred += [f"from {star} import *" for star in self.stars]
         statements = [self.statements[index].code for index in sorted(chosen)]
         lines = sum(statement.count("\n") + 1 for statement in statements)
-        if lines > max_lines and "context-too-long" not in allow:
+        if lines > max_lines and not unbounded:
             return Malformed("context-too-long", f"it needs {lines} lines of its file besides imports.")
         heads = _import_lines(imports, inferred)
         modules = {found.top for found in imports} | {_module_of(line) for line in inferred}

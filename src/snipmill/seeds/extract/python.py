@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 from tree_sitter import Node
 
 from snipmill.config import Kind
 from snipmill.seeds.extract.function import Function
 from snipmill.seeds.extract.module import imports_of, text_of
+from snipmill.text.code import syntax_tree
 
 _FUNCTIONS: tuple[Kind, ...] = ("function",)
 _SELF = ("self", "cls")
+# Where something new begins that does not belong to what stands before it: a definition, with its decorators.
+_AT_MARGIN = re.compile(r"^(?:@.+\n)*(?:async )?(?:def|class) ", re.MULTILINE)
 
 
 def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Iterator[Function]:
@@ -27,6 +32,9 @@ def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Itera
         kinds: which of functions, methods and classes.
     """
     for whole in root.children:
+        if whole.type == "ERROR" and b"def " in (whole.text or b""):
+            yield from _recovered(whole, kinds)
+            continue
         definition = _definition(whole)
         if definition.type == "function_definition":
             if "function" in kinds:
@@ -36,6 +44,30 @@ def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Itera
                 yield from _class(whole, definition)
             if "method" in kinds and not definition.has_error:
                 yield from _methods(whole, definition)
+
+
+def _recovered(region: Node, kinds: Collection[Kind]) -> Iterator[Function]:
+    """What can be read of a region that is broken somewhere: each definition at the margin is parsed by itself."""
+    code = text_of(region)
+    starts = [match.start() for match in _AT_MARGIN.finditer(code)]
+    for start, end in pairwise([*starts, len(code)]):
+        line = region.start_point[0] + code.count("\n", 0, start)
+        piece = syntax_tree(code[start:end].encode("utf-8", "surrogatepass"))
+        for found in extract_functions(piece, kinds) if not piece.has_error else ():
+            yield replace(found, line_start=found.line_start + line, line_end=found.line_end + line)
+
+
+def first_error(root: Node) -> int | None:
+    """The line of the first place that cannot be parsed, from 1; None where all can."""
+    node: Node | None = root
+    if not root.has_error:
+        return None
+    while node is not None and node.type != "ERROR" and not node.is_missing:
+        inner = next((child for child in node.children if child.has_error or child.is_missing), None)
+        if inner is None:
+            break
+        node = inner
+    return node.start_point[0] + 1 if node is not None else None
 
 
 def _definition(node: Node) -> Node:
