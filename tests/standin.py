@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -50,11 +51,25 @@ def answer_to(body: dict[str, Any]) -> str:
     digest = int(hashlib.sha256(f"{prompt}{body['seed']}".encode()).hexdigest(), 16)
     if prompt.rstrip().endswith("### Concepts"):
         return f"adding numbers, functions, case {digest % 1000}\n"
+    if prompt.rstrip().endswith("### Answer"):
+        return " yes\n" if digest % 4 else " No, it does not.\n"
     if prompt.rstrip().endswith("### Instruction"):
         return f"Write a function that adds the number {digest % 50} to its argument, variant {digest % 997}."
     asked = re.findall(r"adds the number (\d+)", prompt)
     n = int(asked[-1]) if asked else digest % 50
     return VARIANTS[digest // 50 % len(VARIANTS)].format(n=n, m=n + 1)
+
+
+def _logprobs(body: dict[str, Any], text: str, chat: bool) -> dict[str, Any]:
+    """Three of four parts of the probability for the word that is said, in the shape of the endpoint."""
+    if not body.get("logprobs"):
+        return {}
+    said, other = (" yes", " no") if "yes" in text else (" No", " Yes")
+    top = {said: math.log(0.6), other: math.log(0.2), " maybe": math.log(0.2)}
+    if chat:
+        listed = [{"token": token, "logprob": value} for token, value in top.items()]
+        return {"logprobs": {"content": [{"token": said, "logprob": top[said], "top_logprobs": listed}]}}
+    return {"logprobs": {"tokens": [said], "token_logprobs": [top[said]], "top_logprobs": [top]}}
 
 
 class StandIn:
@@ -66,6 +81,8 @@ class StandIn:
         self.key = key
         self.requests: list[dict[str, Any]] = []
         self.delay = 0.0
+        self.fenced: str | None = None  # how responses to tasks in Rust mark their code
+        self.probable = True  # whether log probabilities are given to who asks for them
         self.pace = 0.0
         self.tokens_sent = 0
         self._seen: dict[str, int] = {}
@@ -129,6 +146,10 @@ class StandIn:
         answers = []
         for number in range(body.get("n", 1)):
             text = answer_to({**body, "seed": body["seed"] + 104729 * number})
+            if self.fenced is not None and "language: Rust" in str(body.get("prompt")).rpartition("## Example")[2]:
+                text = text.replace("Write a", f"In {self.fenced}, write a")
+            if self.fenced is not None and f"In {self.fenced}," in str(body.get("prompt")).rpartition("## Example")[2]:
+                text = text.replace("```python", f"```{self.fenced}")
             words = [text[i : i + 4] for i in range(0, len(text), 4)]
             cut = len(words) > body["max_tokens"]
             answers.append((words[: body["max_tokens"]], "length" if cut else "stop"))
@@ -138,7 +159,8 @@ class StandIn:
             choices = []
             for number, (words, finish) in enumerate(answers):
                 choice = {"message": {"content": "".join(words)}} if chat else {"text": "".join(words)}
-                choices.append({"index": number, **choice, "finish_reason": finish})
+                logprobs = _logprobs(body, "".join(words), chat) if self.probable else {}
+                choices.append({"index": number, **choice, **logprobs, "finish_reason": finish})
             return web.json_response({"choices": choices, "usage": usage})
         return await self._stream(request, answers, chat, usage)
 

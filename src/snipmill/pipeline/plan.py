@@ -50,7 +50,8 @@ class Plan:
     """
 
     def __init__(self, config: Config, directory: RunDirectory, model: str, tier: str) -> None:
-        self.stages = {name: StagePlan() for name in ("judge", "concepts", "instructions", "responses", "execute")}
+        judged = ("judge",) if config.judge.enabled else ()
+        self.stages = {name: StagePlan() for name in (*judged, "concepts", "instructions", "responses", "execute")}
         self._config = config
         self._tier = tier
         self._generations: dict[str, Generation] = settings.generations(config, model)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from snipmill.config import Config, SelectTable
+from snipmill.pipeline.mining import Mining, mine_all
+from snipmill.pipeline.near_seeds import NearSeeds, own_text
+from snipmill.pipeline.seeds import mining_settings
+from snipmill.records import Provenance, Reject, Seed
+from snipmill.seeds.document import Document
+from snipmill.seeds.mine import MineSettings
+from snipmill.store.journal import Journal, Mined
+from snipmill.text.code import function_names
+from tests.conftest import Snipmill, read_lines, write_lines
+
+BENCHMARKS = Path(__file__).parents[3] / "shared" / "benchmarks"
+PLAIN = Mining(mine=MineSettings(), types=False, secrets=False, benchmarks=None)
+
+
+def function(number: int) -> str:
+    body = "".join(f"    x = x * {number + k} + {k} % (x + {number * k + 1})\n" for k in range(8))
+    return f'def f_{number}(x):\n    """Return value number {number} of series {number % 17}."""\n{body}    return x\n'
+
+
+def documents(count: int) -> list[Document | Reject]:
+    return [Document(f"d.jsonl:{n}", function(n), source="d", license="MIT") for n in range(count)]
+
+
+def mined(count: int, cores: int, journal: Path | None = None, near: float = 0.0) -> list[str]:
+    with Journal(journal, Mined) as kept:
+        return [one.id for one in mine_all(documents(count), PLAIN, near, kept, cores)]
+
+
+def test_cores_and_stops_change_nothing(tmp_path: Path) -> None:
+    whole = mined(1500, cores=1)
+    assert len(whole) == 1500
+    assert mined(1500, cores=2) == whole
+    path = tmp_path / "journal"
+    with Journal(path, Mined) as journal:
+        begun = mine_all(documents(1500), PLAIN, 0.0, journal, 1)
+        assert [next(begun).id for _ in range(600)] == whole[:600]
+        begun.close()  # type: ignore[attr-defined]
+    written = path.stat().st_size
+    with path.open("ab") as torn:
+        torn.write(b'{"id":"b-torn')
+    assert mined(1500, 2, path) == whole
+    assert path.stat().st_size > written
+    done = path.read_bytes()
+    assert mined(1500, 2, path) == whole
+    assert path.read_bytes() == done, "nothing is mined twice"
+
+
+def test_a_killed_mining_goes_on_to_the_same_bytes(tmp_path: Path, snipmill: Snipmill) -> None:
+    assert snipmill("seeds", "stdlib", "-o", "whole").returncode == 0
+    command = [sys.executable, "-m", "snipmill", "seeds", "stdlib", "-o", "killed"]
+    journal = tmp_path / "killed.journal.jsonl"
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    before = journal.stat().st_size
+    assert snipmill("seeds", "stdlib", "-o", "killed").returncode == 0
+    assert 0 < before < journal.stat().st_size
+    for name in ("", ".rejects.jsonl"):
+        assert (tmp_path / f"killed{name}").read_bytes() == (tmp_path / f"whole{name}").read_bytes()
+
+
+def test_other_settings_mine_anew(tmp_path: Path) -> None:
+    keys = {PLAIN.key, Mining().key, Mining(secrets=False).key, Mining(types=False).key, Mining(benchmarks=None).key}
+    assert len(keys) == 5
+    assert Mining().key == Mining().key
+    one = Config(select=SelectTable(benchmarks=("a",)))
+    assert mining_settings(one).key != mining_settings(Config()).key
+
+
+def test_near_duplicates_go_and_the_first_stays() -> None:
+    code = function(1)
+    near = code.replace("series", "the series")
+    seeds = [Seed(id=name, seed=text) for name, text in (("a", code), ("b", near), ("c", function(900)), ("d", code))]
+    found = list(NearSeeds(0.5).sift(seeds))
+    assert [one.id for one in found if isinstance(one, Seed)] == ["a", "c"]
+    assert [one.detail.split()[4] for one in found if isinstance(one, Reject)] == ["a,", "a,"]
+    again = NearSeeds(0.5)
+    assert [one.id for seed in seeds for one in again.sift([seed]) if isinstance(one, Seed)] == ["a", "c"]
+
+
+def test_a_shared_helper_makes_no_duplicate() -> None:
+    helper = "def helper(x):\n" + "".join(f"    x = x + {n} * x\n" for n in range(40)) + "    return x"
+    one = f'{helper}\n\n\ndef a(x):\n    """Half."""\n    return helper(x) / 2'
+    two = f'{helper}\n\n\ndef b(y, z):\n    """Sum of all of them."""\n    return sum(helper(y), z)'
+    origin = Provenance(source="s", line_start=50, line_end=52)
+    seeds = [Seed(id="a", seed=one, provenance=origin), Seed(id="b", seed=two, provenance=origin)]
+    assert [function_names(own_text(seed)) for seed in seeds] == [["a"], ["b"]]
+    assert all(isinstance(found, Seed) for found in NearSeeds(0.5).sift(seeds))
+
+
+@pytest.mark.skipif(not BENCHMARKS.exists(), reason="no benchmarks beside the checkout")
+def test_a_benchmark_task_is_no_seed(tmp_path: Path, snipmill: Snipmill) -> None:
+    raw = gzip.decompress((BENCHMARKS / "HumanEval.jsonl.gz").read_bytes())
+    tasks = [json.loads(line) for line in raw.splitlines()]
+    rows = [{"code": task["prompt"] + task["canonical_solution"]} for task in tasks[:40]]
+    write_lines(tmp_path / "in.jsonl", *rows)
+    options = ("--column", "code", "--licenses", "any", "--allow", "no-arguments", "--near", "0")
+    done = snipmill("seeds", "in.jsonl", "-o", "out", *options)
+    assert done.returncode == 0, done.stderr
+    reasons = {str(reject["reason"]) for reject in read_lines(tmp_path / "out.rejects.jsonl")}
+    assert "contaminated" in reasons
+    assert read_lines(tmp_path / "out") == []
+
+
+def test_secrets_are_never_repeated(tmp_path: Path, snipmill: Snipmill) -> None:
+    secret = "AKIA" + "QWERTYUIOPASDFGH"
+    code = f'def f(x):\n    """Return x."""\n    key = "{secret}"\n    return x + key\n'
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text(code)
+    done = snipmill("seeds", "code", "-o", "out", "--licenses", "any")
+    assert "secret 1" in done.stderr + done.stdout
+    for path in tmp_path.glob("out*"):
+        assert secret not in path.read_text()
+    kept = snipmill("seeds", "code", "-o", "out2", "--licenses", "any", "--no-secrets")
+    assert kept.returncode == 0 and len(read_lines(tmp_path / "out2")) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("nowhere",), "There is no file or folder 'nowhere'"),
+        (("code", "--allow", "everything"), "there is no rule 'everything'"),
+        (("code", "--licenses", "Permissive-ish"), "'Permissive-ish' is no SPDX id"),
+        (("code", "--license", "mine"), "'mine' is no SPDX expression"),
+        (("code", "--kinds", "lambda"), "'lambda' is none of function, method, class"),
+        (("code", "--languages", "COBOL"), "'COBOL' is none of Python"),
+        (("table.csv",), "say which of its columns holds the code"),
+        (("table.csv", "--column", "body"), "table.csv has no column 'body'; its columns are code"),
+        (("stdlib:nothing",), "no module 'nothing'"),
+        (("git+nowhere",), "cannot be cloned"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    options: tuple[str, ...], sentence: str, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "table.csv").write_text("code\nx = 1\n")
+    done = snipmill("seeds", *options, "-o", "out")
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_code_without_a_licence_says_what_to_do(tmp_path: Path, snipmill: Snipmill) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text(function(3))
+    done = snipmill("seeds", "code", "-o", "out")
+    assert done.returncode == 0
+    assert "--licenses any" in done.stderr
+    mine = snipmill("seeds", "code", "-o", "out", "--license", "LicenseRef-acme")
+    assert mine.returncode == 0
+    (seed,) = read_lines(tmp_path / "out")
+    assert seed["provenance"]["license"] == "LicenseRef-acme"
+
+
+def test_judged_seeds_can_be_filtered_without_a_model(tmp_path: Path, snipmill: Snipmill) -> None:
+    write_lines(tmp_path / "in.jsonl", *({"seed": f"s{n}", "judge": n / 10} for n in range(10)))
+    assert snipmill("seeds", "in.jsonl", "-o", "out", "--min-judge", "0.7").returncode == 0
+    assert [record["judge"] for record in read_lines(tmp_path / "out")] == [0.7, 0.8, 0.9]
