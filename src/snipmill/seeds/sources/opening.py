@@ -33,7 +33,7 @@ def expand(source: str) -> list[str]:
 
 def is_ready_made(source: str, columns: Columns | None) -> bool:
     """Whether a source is a file of seeds rather than one of code."""
-    return source == "-" or (columns is None and not _has_scheme(source) and format_of(source) in ("jsonl", "parquet"))
+    return source == "-" or (columns is None and not _has_scheme(source) and Path(source).suffix in (".jsonl", ".json"))
 
 
 def _has_scheme(source: str) -> bool:
