@@ -15,6 +15,18 @@ RejectsFile = Annotated[
     str | None, typer.Option("--rejects", help="File for what is dropped. [default: beside --out]", show_default=False)
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
+NO_LICENSE = (
+    "No licence was found. If the code is yours, say what it is under with --license (LicenseRef-NAME for none of the public "
+    "ones), or take everything with --licenses any; in a configuration, with `license` or `licenses` of [seeds]."
+)
+License = Annotated[
+    str | None,
+    typer.Option(
+        "--license",
+        help="Licence of what does not state its own, as SPDX; LicenseRef-NAME for one of yours. It is taken.",
+        show_default=False,
+    ),
+]
 Start = Annotated[int, typer.Option("--start", min=0, help="How many input records to pass over.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use at most so many input records.", show_default="all")

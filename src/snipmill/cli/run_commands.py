@@ -29,7 +29,7 @@ from snipmill.store.run_directory import RunDirectory
 _MAIN = "From code to data set"
 
 # What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
-QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES = 16, 2, 4, 400, 30
+QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES, QUICK_CONTEXT = 16, 2, 4, 400, 30, 10
 # Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
 QUICK_SOURCE = (
     "stdlib:statistics,heapq,_pydecimal,calendar,difflib,textwrap,functools,ipaddress,base64,shlex,pprint,json,string,html,"
@@ -51,10 +51,11 @@ def quickstart(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Folders, Python files, seeds as JSONL, or stdlib[:MODULE,...]. [default: some of stdlib]",
+            help="Folders, git repositories, archives, seeds as JSONL, or stdlib[:MODULE,...]. [default: some of stdlib]",
         ),
     ] = None,
     directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
+    license: options.License = None,
     seed: options.SeedOption = 0,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many seeds.")] = QUICK_SEEDS,
     enough: options.Enough = QUICK_ENOUGH,
@@ -73,7 +74,14 @@ def quickstart(
     """
     config = Config(
         run=RunTable(dir=directory, seed=seed),
-        seeds=SeedsTable(sources=tuple(sources or [QUICK_SOURCE]), shuffle=True, limit=limit, max_lines=QUICK_LINES),
+        seeds=SeedsTable(
+            sources=tuple(sources or [QUICK_SOURCE]),
+            shuffle=True,
+            limit=limit,
+            max_lines=QUICK_LINES,
+            max_context_lines=QUICK_CONTEXT,
+            license=license,
+        ),
         model=ModelTable(
             base_url=options.addresses(base_url),
             name=model,
@@ -105,7 +113,9 @@ def quickstart(
     say("What next:")
     say(f"  snipmill show {directory} ID          one row with its ancestors, prompts and verdict")
     say(f"  snipmill status {directory}           the funnel again")
-    say("  snipmill quickstart YOUR/FOLDER --dir mine --enough 20   grow tasks from your own code")
+    say(
+        "  snipmill quickstart YOUR/FOLDER --license LicenseRef-ours --dir mine --enough 20   grow tasks from your own code"
+    )
     say(f"  snipmill run {directory}/config.toml    the same, with everything under your control")
 
 
@@ -148,7 +158,10 @@ def _run(config: Config) -> RunDirectory:
         say(f"{reused:,} completions and verdicts were there from an earlier run and were not paid again.")
     rows = progress.funnel["select"].kept
     say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
-    if not rows:
+    mined = progress.funnel["seeds"]
+    if not mined.kept and mined.rejected["license-unknown"]:
+        say(options.NO_LICENSE)
+    elif not rows:
         say(
             "No response passed its own tests. More samples or seeds (--samples, --limit), or a stronger model, will help."
         )

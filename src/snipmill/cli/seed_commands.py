@@ -70,15 +70,7 @@ def seeds(
             rich_help_panel=_RULES,
         ),
     ] = "permissive",
-    license: Annotated[
-        str | None,
-        typer.Option(
-            "--license",
-            help="Licence of what does not state its own, as SPDX; LicenseRef-NAME for one of yours. It is taken.",
-            rich_help_panel=_RULES,
-            show_default=False,
-        ),
-    ] = None,
+    license: options.License = None,
     kinds: Annotated[
         str, typer.Option("--kinds", help="function, method, class, with commas between.", rich_help_panel=_RULES)
     ] = "function",
@@ -176,10 +168,7 @@ def seeds(
         seeds_file(Config(run=RunTable(seed=seed), seeds=table), out, rejects, count)
     show_stage("seeds", count)
     if not count.kept and count.rejected["license-unknown"]:
-        say(
-            "No licence was found. If the code is yours, say what it is under with --license (LicenseRef-NAME for none of the "
-            "public ones), or take everything with --licenses any."
-        )
+        say(options.NO_LICENSE)
 
 
 def judge(
