@@ -202,6 +202,8 @@ class SelectTable(Table, frozen=True, kw_only=True):
     min_mutation: Share = 0.0
     min_agreement: Positive = 1
     min_confidence: Share = 0.0
+    min_rare_confidence: Share = 0.0
+    max_easy: Share = 1.0
     unverified: bool = False
     decontaminate: bool = True
     benchmarks: tuple[str, ...] = ()

@@ -215,6 +215,11 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
 
     @property
+    def ease(self) -> float:
+        """The share of the task's samples that passed as written."""
+        return self.passed / self.samples if self.samples else 0.0
+
+    @property
     def mutation(self) -> float | None:
         """Mutation score; None where nothing could be changed."""
         return self.killed / self.mutants if self.mutants else None

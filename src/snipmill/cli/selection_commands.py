@@ -143,6 +143,24 @@ def select(
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", min=0, max=1, help="Least probability that a row's code is right.")
     ] = 0.0,
+    min_rare_confidence: Annotated[
+        float,
+        typer.Option(
+            "--min-rare-confidence",
+            min=0,
+            max=1,
+            help="The same where fewer than a third of the task's samples passed.",
+        ),
+    ] = 0.0,
+    max_easy: Annotated[
+        float,
+        typer.Option(
+            "--max-easy",
+            min=0,
+            max=1,
+            help="At most this share of rows whose task more than two thirds of samples solve.",
+        ),
+    ] = 1.0,
     unverified: Annotated[
         bool, typer.Option("--unverified", help="Keep rows in languages that are not executed here.")
     ] = False,
@@ -168,6 +186,8 @@ def select(
             min_mutation=min_mutation,
             min_agreement=min_agreement,
             min_confidence=min_confidence,
+            min_rare_confidence=min_rare_confidence,
+            max_easy=max_easy,
             unverified=unverified,
             decontaminate=decontaminate,
             benchmarks=tuple(benchmarks or ()),

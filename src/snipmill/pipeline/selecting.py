@@ -23,7 +23,7 @@ from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.execute import UNVERIFIED
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row, Verification
-from snipmill.select.choose import STAGE, Finder, Key, Keys, choose, key_of, reject_for
+from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.select.contamination import Decontaminator
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.store.jsonl import decode_record, encode_line
@@ -55,7 +55,9 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
         work = partial(reduce_rows, table=table, seed=seed)
         for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
             pool.take(reduced, on_reject)
-        choice = choose(pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders())
+        choice = choose(
+            pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders(), max_easy=table.max_easy
+        )
         for index, (reason, other) in choice.dropped.items():
             on_reject(reject_for(pool.keys, index, reason, other))
         for index in choice.kept:
@@ -106,6 +108,9 @@ def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
         return "weak-tests", f"Mutation score {mutation:.2f} is below {table.min_mutation}."
     if found.group < table.min_agreement:
         return "little-agreement", f"{found.group} implementations agree, {table.min_agreement} are asked for."
+    if found.ease < RARE and found.confidence < table.min_rare_confidence:
+        detail = f"{found.passed} of {found.samples} samples passed: confidence {found.confidence:.2f} is below"
+        return "low-confidence", f"{detail} {table.min_rare_confidence}."
     if found.confidence < table.min_confidence:
         return "low-confidence", f"Confidence {found.confidence:.2f} is below {table.min_confidence}."
     return None

@@ -22,6 +22,7 @@ from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
 STAGE = "select"
+EASY, RARE = 2 / 3, 1 / 3  # shares of a task's samples that passed: above the first, and below the second
 Keep = Literal["one", "all"]
 # The rows that are still there, from the lowest to the highest rank -> row: the row of these that it is too much like.
 Finder = Callable[[NDArray[np.int64]], dict[int, int]]
@@ -31,7 +32,7 @@ class Key(NamedTuple):
     """What decides about one row: 64-bit hashes, and its id for telling which row was the earlier.
 
     `instruction` and `response` hash the text without white space, `question` the instruction's record, `names` the
-    function names; 0 means that there is none.
+    function names; 0 means that there is none. `easy` says whether most samples of the task passed.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Key(NamedTuple):
     response: int
     names: int
     confidence: float = 0.0
+    easy: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Keys:
     responses: array[int] = field(default_factory=lambda: array("Q"))
     names: array[int] = field(default_factory=lambda: array("Q"))
     confidences: array[float] = field(default_factory=lambda: array("d"))
+    easy: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, key: Key) -> None:
         """Take in one more row's key."""
@@ -64,6 +67,7 @@ class Keys:
         self.responses.append(key.response)
         self.names.append(key.names)
         self.confidences.append(key.confidence)
+        self.easy.append(key.easy)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,6 +84,7 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
         response=hash64("".join(row.response.split())),
         names=_name_key(row) if name_diversity else 0,
         confidence=row.verification.confidence if row.verification is not None else 0.0,
+        easy=row.verification is not None and row.verification.ease > EASY,
     )
 
 
@@ -103,6 +108,7 @@ def choose(
     keep: Keep = "one",
     without: frozenset[int] = frozenset(),
     alike: Iterable[tuple[str, Finder]] = (),
+    max_easy: float = 1.0,
 ) -> Choice:
     """Decide about all rows.
 
@@ -111,6 +117,7 @@ def choose(
         keep: `one` row for each instruction, or `all` of them.
         without: rows that are dropped already and count for nothing.
         alike: one after the other, a reason code and what finds rows that are too alike among those still there.
+        max_easy: at most this share of the rows that stay may be easy; of more, those last in the order go.
     """
     order = _order(keys)
     dropped = _drop_equal(keys, order, keep, without)
@@ -119,7 +126,19 @@ def choose(
         if len(alive):
             dropped.update({row: (reason, other) for row, other in find(alive).items()})
     kept = [row for row in order if row not in dropped and row not in without]
-    return Choice(kept, dropped)
+    surplus = _surplus_of_easy(keys, kept, max_easy)
+    dropped.update(surplus)
+    return Choice([row for row in kept if row not in surplus], dropped)
+
+
+def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, tuple[str, int]]:
+    """The easy rows beyond their share. Agreement favours easy tasks: without a bound a data set is mostly these."""
+    easy = [row for row in kept if keys.easy[row]]
+    if max_easy >= 1 or not easy:
+        return {}
+    room = int(max_easy / (1 - max_easy) * (len(kept) - len(easy)) + 1e-9)
+    last = easy[room - 1] if room else easy[0]
+    return dict.fromkeys(easy[room:], ("too-many-easy", last))
 
 
 def _order(keys: Keys) -> list[int]:
@@ -176,6 +195,7 @@ _DETAILS = {
     "not-chosen": "another response to its instruction was chosen",
     "duplicate-instruction": "the instruction is that of",
     "duplicate-response": "the response is that of",
+    "too-many-easy": "most samples of its task passed, and there are enough such rows; the last one is",
     "duplicate-names": "its functions are named as in",
     "near-duplicate": "it is nearly the same as",
     "semantic-duplicate": "its instruction means the same as that of",

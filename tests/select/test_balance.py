@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from snipmill.config import SelectTable
+from snipmill.pipeline.selecting import select_rows
+from snipmill.records import Reject, Row, Verification
+
+
+def row(number: int, passed: int, confidence: float = 0.5) -> Row:
+    found = Verification(samples=10, passed=passed, confidence=confidence)
+    return Row(
+        id=f"r-{number}",
+        seed="",
+        concepts=[],
+        instruction=f"Do {number}.",
+        response=f"It is {number}.",
+        verification=found,
+    )
+
+
+def select(rows: list[Row], **table: float) -> tuple[list[str], list[Reject]]:
+    rejects: list[Reject] = []
+    settings = SelectTable(near_instructions=0, near_code=0, decontaminate=False, **table)  # type: ignore[arg-type]
+    return [one.id for one in select_rows(rows, settings, 3, rejects.append)], rejects
+
+
+ROWS = [row(n, 9) for n in range(60)] + [row(n, 5) for n in range(60, 80)] + [row(n, 1) for n in range(80, 90)]
+
+
+@pytest.mark.parametrize(("share", "easy"), [(1.0, 60), (0.5, 30), (0.25, 10), (0.0, 0)])
+def test_easy_tasks_take_no_more_than_their_share(share: float, easy: int) -> None:
+    kept, rejects = select(ROWS, max_easy=share)
+    assert len(kept) == 30 + easy
+    assert [reject.reason for reject in rejects] == ["too-many-easy"] * (60 - easy)
+    shuffled = ROWS[:]
+    random.Random(1).shuffle(shuffled)
+    assert select(shuffled, max_easy=share)[0] == kept
+    whole = select(ROWS)[0]
+    assert [name for name in whole if name in set(kept)] == kept, "what stays keeps its order"
+
+
+def test_rare_passes_need_more_evidence_and_are_not_excluded() -> None:
+    rows = [row(1, 1, 0.4), row(2, 1, 0.8), row(3, 9, 0.4), row(4, 4, 0.4)]
+    kept, rejects = select(rows, min_rare_confidence=0.7)
+    assert sorted(kept) == ["r-2", "r-3", "r-4"]
+    assert [(reject.id, reject.reason) for reject in rejects] == [("r-1", "low-confidence")]
+    assert "1 of 10 samples passed" in rejects[0].detail
