@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from snipmill.seeds.mine import MineSettings
 from snipmill.store.journal import Journal, Mined
 from snipmill.text.code import function_names
 from tests.conftest import Snipmill, read_lines, write_lines
+from tests.standin import StandIn
 
 BENCHMARKS = Path(__file__).parents[3] / "shared" / "benchmarks"
 PLAIN = Mining(mine=MineSettings(), types=False, secrets=False, benchmarks=None)
@@ -175,3 +177,35 @@ def test_judged_seeds_can_be_filtered_without_a_model(tmp_path: Path, snipmill: 
     write_lines(tmp_path / "in.jsonl", *({"seed": f"s{n}", "judge": n / 10} for n in range(10)))
     assert snipmill("seeds", "in.jsonl", "-o", "out", "--min-judge", "0.7").returncode == 0
     assert [record["judge"] for record in read_lines(tmp_path / "out")] == [0.7, 0.8, 0.9]
+
+
+def test_a_run_mines_while_it_writes_and_every_row_says_where_it_comes_from(
+    standin: StandIn, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    (tmp_path / "code").mkdir()
+    for number in range(30):
+        (tmp_path / "code" / f"m{number}.py").write_text("# SPDX-License-Identifier: MIT\n" + function(number))
+    (tmp_path / "c.toml").write_text(
+        f'[run]\ndir = "run"\n[seeds]\nsources = ["code"]\nnear = 0\n[model]\nbase_url = "{standin.url}"\n'
+        "[generate]\nsamples = 2\n[select]\nnear_instructions = 0\nnear_code = 0\n"
+    )
+    done = snipmill("run", "c.toml")
+    assert done.returncode == 0, done.stderr
+    rows = read_lines(tmp_path / "run" / "dataset.jsonl")
+    assert rows
+    for row in rows:
+        origin = row["provenance"]
+        path = tmp_path / "code" / origin["path"]
+        assert origin["content_hash"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        lines = path.read_text().splitlines()[origin["line_start"] - 1 : origin["line_end"]]
+        assert "\n".join(lines) == row["seed"]
+        assert (origin["source"], origin["license"]) == ("code", "MIT")
+    assert snipmill("attribution", "run", "-o", "A.md").returncode == 0
+    assert f"| code | unknown | MIT | {len(rows)} |" in (tmp_path / "A.md").read_text()
+    shown = snipmill("show", "run", str(rows[0]["id"]))
+    assert rows[0]["provenance"]["content_hash"] in shown.stdout
+    (tmp_path / "run" / "dataset.jsonl").unlink()
+    mined = (tmp_path / "run" / "journal" / "seeds.jsonl").read_bytes()
+    assert snipmill("run", "c.toml").returncode == 0
+    assert read_lines(tmp_path / "run" / "dataset.jsonl") == rows
+    assert (tmp_path / "run" / "journal" / "seeds.jsonl").read_bytes() == mined

@@ -122,6 +122,16 @@ def test_a_repository_is_read_at_a_commit(repository: tuple[Path, str, str]) -> 
         opened(f"git+{root.parent}")
 
 
+def test_a_part_of_a_repository_is_under_its_licence(repository: tuple[Path, str, str]) -> None:
+    root, _, _ = repository
+    (root / ".gitignore").write_text("ignored.py\n")
+    (root / "sub" / "ignored.py").write_text(CODE)
+    (seed,) = seeds_of(root / "sub")
+    assert isinstance(seed, Seed) and seed.provenance is not None
+    origin = seed.provenance
+    assert (origin.source, origin.revision, origin.path, origin.license) == ("project", None, "sub/new.py", "MIT")
+
+
 def test_a_repository_without_commits_is_told_in_one_sentence(tmp_path: Path) -> None:
     with porcelain.init(tmp_path):
         pass

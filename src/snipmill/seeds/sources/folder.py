@@ -52,8 +52,12 @@ def _ignored(specs: list[tuple[str, GitIgnoreSpec]], path: str, is_folder: bool)
 
 
 def folder_documents(root: Path, origin: Origin) -> Iterator[Document | Reject]:
-    """The documents of a folder."""
-    return documents_of(Folder(root), origin)
+    """The documents of a folder. Where it is a part of a repository, the repository's licence and .gitignore hold in it."""
+    whole = next((above for above in root.resolve().parents if (above / ".git").exists()), None)
+    if whole is None:
+        return documents_of(Folder(root), origin)
+    inside = Origin(whole.name, origin.revision, origin.license, origin.languages)
+    return documents_of(Folder(whole), inside, root.resolve().relative_to(whole).as_posix())
 
 
 def file_document(path: Path, origin: Origin) -> Document:

@@ -50,9 +50,21 @@ class Origin:
     languages: frozenset[str] = frozenset({"Python"})
 
 
-def documents_of(tree: Tree, origin: Origin) -> Iterator[Document | Reject]:
-    """The documents of a tree, folder by folder, each in the order of the names."""
-    yield from _walk(tree, "", origin.license, "", origin)
+def documents_of(tree: Tree, origin: Origin, start: str = "") -> Iterator[Document | Reject]:
+    """The documents of a tree, folder by folder, each in the order of the names.
+
+    Args:
+        tree: where they lie.
+        origin: what they share.
+        start: the folder below which they are wanted; what stands above it still says under which licence they are.
+    """
+    license, package, folder = origin.license, "", ""
+    for part in start.split("/") if start else ():
+        entries = tree.entries(folder)
+        license = _license_at(tree, f"{folder}/" if folder else "", entries, license, origin)
+        package = _package(folder, package, ("__init__.py", False) in entries)
+        folder = f"{folder}/{part}" if folder else part
+    yield from _walk(tree, start, license, package, origin)
 
 
 def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Origin) -> Iterator[Document | Reject]:
@@ -62,11 +74,8 @@ def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Or
         yield reject_document(folder or ".", "unreadable", f"cannot be listed: {error.strerror or error}.")
         return
     prefix = f"{folder}/" if folder else ""
-    names = {name for name, is_folder in entries if not is_folder}
-    stated = _license_of_folder(tree, prefix, entries)
-    if stated is not None and not (stated == UNKNOWN and origin.license is not None):
-        license = stated
-    inner = _package(folder, package, "__init__.py" in names)
+    license = _license_at(tree, prefix, entries, license, origin)
+    inner = _package(folder, package, ("__init__.py", False) in entries)
     for name, is_folder in entries:
         path = prefix + name
         if is_folder:
@@ -96,6 +105,15 @@ def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Or
 def _package(folder: str, package: str, has_init: bool) -> str:
     """The top-level package that a folder's files are imported from."""
     return package or (folder.rpartition("/")[2] if has_init and folder else "")
+
+
+def _license_at(
+    tree: Tree, prefix: str, entries: list[tuple[str, bool]], above: str | None, origin: Origin
+) -> str | None:
+    """The licence that holds in a folder: what it says, else what holds above it."""
+    found = _license_of_folder(tree, prefix, entries)
+    # A text that nobody knows does not stand against what the user states.
+    return above if found is None or (found == UNKNOWN and origin.license is not None) else found
 
 
 def _license_of_folder(tree: Tree, prefix: str, entries: list[tuple[str, bool]]) -> str | None:
