@@ -4,7 +4,9 @@
 
 The programs are the few-shot bank's own responses, repeated. The references, all unprotected:
 
-- `pool`: the original's design, a process pool that forks a child for each program and joins it with a timeout
+- `original`: its filter's design: a process pool with its libraries loaded, a child forked for each program and joined with a
+  timeout, in which it makes a folder, sets memory limits, takes dangerous functions away, redirects output and sets a timer
+- `lean pool`: the same without all that, and with nothing loaded but what our own slots have
 - `fork server`: a fork of a prepared process for each program, and nothing else
 - `python -I`: a new interpreter for each program
 
@@ -15,13 +17,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import faulthandler
 import importlib
+import io
 import json
 import multiprocessing
 import os
+import resource
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -45,6 +53,61 @@ def _run_plain(source: str) -> None:
 def _child(source: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     _run_plain(source)
+
+
+_TAKEN_AWAY = {
+    "builtins": ("exit", "quit", "open"),
+    "os": (
+        "kill system putenv remove removedirs fchdir setuid fork forkpty killpg rename renames truncate replace unlink fchmod fchown "
+        "chmod chown chroot lchown lstat"
+    ).split(),
+    "shutil": ("move", "chown"),
+    "subprocess": ("Popen",),
+}
+
+
+def _original_child(source: str) -> None:
+    """What the original's filter does around a program, in its order."""
+    with tempfile.TemporaryDirectory() as folder:
+        before = os.getcwd()
+        os.chdir(folder)
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+            resource.setrlimit(kind, (4 << 30, 4 << 30))
+        faulthandler.disable()
+        os.environ["OMP_NUM_THREADS"] = "1"
+        taken: list[tuple[object, str, object]] = []
+        for name, attributes in _TAKEN_AWAY.items():
+            module = importlib.import_module(name)
+            for attribute in attributes:
+                taken.append((module, attribute, getattr(module, attribute)))
+                setattr(module, attribute, None)
+
+        def late(_number: int, _frame: object) -> None:
+            raise TimeoutError
+
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            signal.signal(signal.SIGALRM, late)
+            signal.setitimer(signal.ITIMER_REAL, 4)
+            try:
+                _run_plain(source)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        for owner, attribute, value in taken:  # the folder could not be removed otherwise
+            setattr(owner, attribute, value)
+        os.chdir(before)
+
+
+def _original_worker(source: str) -> bool:
+    process = multiprocessing.Process(target=_original_child, args=(source,))
+    process.start()
+    process.join(timeout=10)
+    return process.exitcode == 0
+
+
+def run_original(sources: Sequence[str], workers: int) -> int:
+    importlib.import_module("numpy")  # its module of evaluation does
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+        return sum(pool.map(_original_worker, sources))
 
 
 def _plain_worker(source: str) -> bool:
@@ -126,7 +189,8 @@ def main() -> None:
     times: list[float] = []
     contenders: dict[str, Callable[[], int]] = {
         "ours": lambda: run_ours(chosen, args.workers, times),
-        "pool": lambda: run_pool(sources, args.workers),
+        "original": lambda: run_original(sources, args.workers),
+        "lean pool": lambda: run_pool(sources, args.workers),
         "fork server": lambda: run_fork_server(sources, args.workers),
         "python -I": lambda: run_interpreters(sources, args.workers),
     }

@@ -10,7 +10,7 @@ import pytest
 import snipmill
 
 ROOT = Path(snipmill.__file__).parent
-BASE = {"records", "errors", "config", "randomness"}
+BASE = {"records", "errors", "config", "randomness", "languages"}
 MAY_IMPORT = {
     "text": BASE,
     "seeds": BASE | {"text"},

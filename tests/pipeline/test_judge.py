@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.conftest import Snipmill, read_lines, write_lines
+from snipmill.llm.answer import DECODER
+from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
 CODE = 'def f_{n}(x):\n    """Return x and {n}."""\n    return x + {n}\n'
@@ -87,3 +90,51 @@ def test_rows_that_cannot_be_executed_are_marked_and_left_out(
         assert ("unverified" in reasons) is (kept == "false")
     prompts = [request["prompt"] for request in standin.requests]
     assert any("language: Rust" in prompt for prompt in prompts)
+
+
+def test_languages_in_any_spelling_are_what_they_are(tmp_path: Path, snipmill: Snipmill) -> None:
+    record = {"instruction": "Double it.", "response": RESPONSE.replace("== 4", "== 5")}
+    write_lines(tmp_path / "in.jsonl", {**record, "language": "python"}, {**record, "language": "COBOL"})
+    done = snipmill("execute", "in.jsonl", "-o", "out")
+    assert done.returncode == 0
+    assert read_lines(tmp_path / "out") == []
+    assert [reject["reason"] for reject in read_lines(tmp_path / "out.rejects.jsonl")] == ["unknown-language", "failed"]
+
+
+def test_rows_that_selection_leaves_out_are_not_enough(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
+    rust = "/// Doubles {n}.\nfn double_{n}(x: i32) -> i32 {{ 2 * x }}"
+    both = [{"seed": rust.format(n=n), "language": "rust"} for n in range(4)] + [
+        {"seed": CODE.format(n=n)} for n in range(30)
+    ]
+    write_lines(tmp_path / "seeds.jsonl", *both)
+    standin.fenced = "rust"
+    (tmp_path / "c.toml").write_text(
+        f'[run]\ndir = "run"\n[seeds]\nsources = ["seeds.jsonl"]\n[model]\nbase_url = "{standin.url}"\n'
+        "[generate]\nsamples = 4\nenough = 2\n[select]\nnear_instructions = 0\nnear_code = 0\n"
+    )
+    assert snipmill("run", "c.toml").returncode == 0
+    rows = read_lines(tmp_path / "run" / "dataset.jsonl")
+    assert len(rows) >= 2 and {row["language"] for row in rows} == {"Python"}
+    plan = snipmill("status", "run", "--plan")
+    assert plan.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "shape", ["null", '{"content": null}', '{"content": [null]}', "[]", '{"top_logprobs": [null]}', "3"]
+)
+def test_probabilities_in_odd_shapes_are_no_answer(shape: str) -> None:
+    answer = DECODER.decode(f'{{"choices": [{{"text": " yes", "logprobs": {shape}}}]}}'.encode())
+    assert answer.choices is not None and answer.choices[0].first_tokens() == {}
+
+
+def test_a_server_that_refuses_probabilities_is_asked_for_the_word(
+    seeds: Path, standin: StandIn, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    def refuse(body: dict[str, Any], _attempt: int) -> Any:
+        if body.get("logprobs"):
+            return web.json_response({"error": {"message": "logprobs must be at most 5"}}, status=400)
+        return None
+
+    standin.fault = refuse
+    assert snipmill("judge", seeds, "-o", "all", "--base-url", standin.url, "--threshold", "0").returncode == 0
+    assert {record["judge"] for record in read_lines(tmp_path / "all")} == {0.0, 1.0}

@@ -10,13 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from snipmill.config import Config, SelectTable
+from snipmill.config import ColumnsTable, Config, SeedsTable, SelectTable
+from snipmill.errors import UsageError
 from snipmill.pipeline.mining import Mining, mine_all
 from snipmill.pipeline.near_seeds import NearSeeds, own_text
-from snipmill.pipeline.seeds import mining_settings
+from snipmill.pipeline.seeds import iterate_seeds, mining_settings
 from snipmill.records import Provenance, Reject, Seed
+from snipmill.seeds import types
 from snipmill.seeds.document import Document
 from snipmill.seeds.mine import MineSettings
 from snipmill.store.journal import Journal, Mined
@@ -79,12 +82,27 @@ def test_a_killed_mining_goes_on_to_the_same_bytes(tmp_path: Path, snipmill: Sni
         assert (tmp_path / f"killed{name}").read_bytes() == (tmp_path / f"whole{name}").read_bytes()
 
 
-def test_other_settings_mine_anew(tmp_path: Path) -> None:
+def test_other_settings_and_other_bytes_mine_anew(tmp_path: Path) -> None:
     keys = {PLAIN.key, Mining().key, Mining(secrets=False).key, Mining(types=False).key, Mining(benchmarks=None).key}
     assert len(keys) == 5
     assert Mining().key == Mining().key
-    one = Config(select=SelectTable(benchmarks=("a",)))
-    assert mining_settings(one).key != mining_settings(Config()).key
+    benchmark = tmp_path / "b.jsonl"
+    named = Config(select=SelectTable(benchmarks=(str(benchmark),)))
+    keys = {mining_settings(Config()).key}
+    for text in ("one", "two"):
+        benchmark.write_text(text)
+        keys.add(mining_settings(named).key)
+    assert len(keys) == 3
+    code = tmp_path / "a.py"
+    code.write_text(function(1))
+    before = code.stat()
+    found = []
+    for number in (1, 2):
+        code.write_text(function(number))
+        os.utime(code, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with Journal(tmp_path / "journal", Mined) as journal:
+            found += [one.id for one in mine_all([Document("a.py", code, license="MIT")], PLAIN, 0.0, journal, 1)]
+    assert len(set(found)) == 2
 
 
 def test_near_duplicates_go_and_the_first_stays() -> None:
@@ -209,3 +227,98 @@ def test_a_run_mines_while_it_writes_and_every_row_says_where_it_comes_from(
     assert snipmill("run", "c.toml").returncode == 0
     assert read_lines(tmp_path / "run" / "dataset.jsonl") == rows
     assert (tmp_path / "run" / "journal" / "seeds.jsonl").read_bytes() == mined
+
+
+def test_what_the_checker_could_not_do_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mining = Mining(secrets=False, benchmarks=None)
+    with Journal(tmp_path / "journal", Mined) as journal:
+        monkeypatch.setattr(types, "TIMEOUT", 0.0)
+        monkeypatch.setattr(types.check_types, "__defaults__", (0.0,))
+        (reject,) = mine_all(documents(1), mining, 0.0, journal, 1)
+        assert isinstance(reject, Reject) and reject.reason == "types-not-checked"
+        assert len(journal) == 0
+        monkeypatch.undo()
+        (seed,) = mine_all(documents(1), mining, 0.0, journal, 1)
+        assert isinstance(seed, Seed) and len(journal) == 1
+
+
+def test_no_more_is_mined_than_the_limit_needs_and_sources_are_looked_up_first(tmp_path: Path) -> None:
+    rows = [{"code": function(n)} for n in range(2000)]
+    write_lines(tmp_path / "in.jsonl", *rows)
+    table = SeedsTable(
+        sources=(str(tmp_path / "in.jsonl"),),
+        columns=ColumnsTable(code="code"),
+        licenses=("any",),
+        types=False,
+        limit=5,
+        near=0,
+    )
+    with Journal(tmp_path / "journal", Mined) as journal:
+        assert len(list(iterate_seeds(Config(seeds=table), lambda _: None, journal))) == 5
+        assert len(journal) == 1
+    missing = msgspec.structs.replace(table, sources=(*table.sources, "nowhere"))
+    with pytest.raises(UsageError, match="nowhere"):
+        next(iterate_seeds(Config(seeds=missing), lambda _: None))
+
+
+def test_a_stop_is_heard_between_batches() -> None:
+    told = []
+
+    def stopped() -> bool:
+        told.append(1)
+        return len(told) > 2
+
+    found = list(mine_all(documents(5000), PLAIN, 0.0, Journal(None, Mined), 1, stopped))
+    assert 0 < len(found) <= 3 * 256
+
+
+def test_a_plan_of_unmined_sources_writes_nothing(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
+    (tmp_path / "code").mkdir()
+    for number in range(4):
+        (tmp_path / "code" / f"m{number}.py").write_text(function(number))
+    text = (
+        '[run]\ndir = "run"\n[seeds]\nsources = ["code"]\nlicense = "MIT"\nmax_lines = {lines}\n'
+        f'[model]\nbase_url = "{standin.url}"\n[generate]\nsamples = 2\n'
+    )
+    (tmp_path / "c.toml").write_text(text.format(lines=150))
+    assert snipmill("run", "c.toml").returncode == 0
+    journal = (tmp_path / "run" / "journal" / "seeds.jsonl").read_bytes()
+    (tmp_path / "new.toml").write_text(text.format(lines=40))
+    done = snipmill("status", "run", "--config", "new.toml")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "journal" / "seeds.jsonl").read_bytes() == journal
+
+
+def test_a_run_ends_when_it_has_enough_while_mining_finds_nothing_more(
+    standin: StandIn, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    write_lines(
+        tmp_path / "in.jsonl", *({"code": function(n)} for n in range(8)), *({"code": "x = 1"} for _ in range(60_000))
+    )
+    (tmp_path / "c.toml").write_text(
+        '[run]\ndir = "run"\n[seeds]\nsources = ["in.jsonl"]\nlicenses = ["any"]\ntypes = false\n'
+        f'[seeds.columns]\ncode = "code"\n[model]\nbase_url = "{standin.url}"\n[generate]\nenough = 1\n'
+    )
+    done = snipmill("run", "c.toml")
+    assert done.returncode == 0, done.stderr
+    mined = read_lines(tmp_path / "run" / "journal" / "seeds.jsonl")
+    assert len(mined) < 60_000 // 256, "the rest was not mined for nothing"
+
+
+def test_a_killed_mining_leaves_no_process(tmp_path: Path) -> None:
+    write_lines(tmp_path / "in.jsonl", *({"code": function(n)} for n in range(40_000)))
+    options = ["--column", "code", "--licenses", "any", "--no-types"]
+    command = [sys.executable, "-m", "snipmill", "seeds", "in.jsonl", "-o", "out", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(children.read_text().split()) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.5)
+    pids = [int(pid) for pid in children.read_text().split()]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists()]

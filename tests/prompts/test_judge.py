@@ -57,6 +57,8 @@ def test_docstrings_are_split_off(code: str, docstring: str, rest: str) -> None:
         ("whatever", {" yes": math.log(0.6), " no": math.log(0.2), "x": math.log(0.2)}, 0.75),
         ("no", {" Yes": math.log(0.3), "yes": math.log(0.3), "NO": math.log(0.2)}, 0.75),
         (" yes", {"maybe": -0.1}, 1.0),
+        ("\nYes", {"\n": -0.001, " no": -9.0, " yes": -9.5}, 1.0),
+        (" yes", {" yes": 1000.0}, 1.0),
     ],
 )
 def test_probabilities_come_before_the_word(text: str, first: dict[str, float], score: float) -> None:
@@ -75,3 +77,13 @@ def test_the_bar_decides() -> None:
     assert weigh(found, 0.5) is found
     refused = weigh(found, 0.51)
     assert isinstance(refused, Reject) and refused.reason == "judged-unfit" and "0.50" in refused.detail
+
+
+def test_doc_comments_of_other_languages_are_the_description() -> None:
+    rust = Seed(
+        id="s-2", seed="/// Adds one.\n///\n/// More.\n#[inline]\nfn f(x: i32) -> i32 { x + 1 }", language="Rust"
+    )
+    java = Seed(id="s-3", seed="/**\n * The sum.\n */\nint f(int x) { return x; }", language="Java")
+    texts = [judge.build(seed, (), "", Draws()).question for seed in (rust, java)]
+    assert texts[0].startswith("### Description\nAdds one.\n\nMore.\n\n### Function\n#[inline]\nfn f")
+    assert texts[1].startswith("### Description\nThe sum.\n\n### Function\nint f(int x)")

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from snipmill.languages import language_named, language_of
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import Document
-from snipmill.seeds.languages import language_named, language_of
 from snipmill.seeds.mine import MineSettings, mine_document
 
 FILES = {

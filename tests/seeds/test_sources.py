@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import random
 import tarfile
 import threading
 import zipfile
@@ -29,6 +30,7 @@ from snipmill.seeds.mine import MineSettings, mine_document
 from snipmill.seeds.sources.opening import expand, open_source
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
+from tests.conftest import Snipmill
 from tests.hub import Hub
 
 CODE = '''def half(x):
@@ -144,7 +146,7 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
-def test_a_repository_is_cloned_over_http_and_its_password_is_not_kept(repository: tuple[Path, str, str]) -> None:
+def test_a_repository_is_cloned_over_http_and_its_user_is_not_kept(repository: tuple[Path, str, str]) -> None:
     root, first, second = repository
     with Repo(str(root)) as repo:
         backends: dict[str, BackendRepo] = {"/project": repo}
@@ -153,7 +155,7 @@ def test_a_repository_is_cloned_over_http_and_its_password_is_not_kept(repositor
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             address = f"127.0.0.1:{server.server_port}/project"
-            found = opened(f"git+http://user:secret@{address}")
+            found = opened(f"git+http://user@{address}")
             assert paths(found) == ["old.py", "sub/new.py"]
             for one in found:
                 assert isinstance(one, Document)
@@ -161,8 +163,8 @@ def test_a_repository_is_cloned_over_http_and_its_password_is_not_kept(repositor
             (old,) = opened(f"git+http://{address}@{first}")
             assert isinstance(old, Document) and old.path == "old.py"
             with pytest.raises(UsageError, match="cannot be cloned") as caught:
-                opened(f"git+http://user:secret@{address}-of-nobody")
-            assert "secret" not in str(caught.value)
+                opened(f"git+http://somebody@{address}-of-nobody")
+            assert "somebody" not in str(caught.value)
         finally:
             server.shutdown()
             server.server_close()
@@ -353,3 +355,96 @@ def run_script(script: Path, argument: str, home: Path, endpoint: str) -> list[s
         check=True,
     )
     return done.stdout.splitlines()
+
+
+def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"content": CODE, "n": n}) + "\n" for n in range(3000)).encode()
+    packed = {
+        "t.jsonl.gz": gzip.compress(lines),
+        "t.jsonl.bz2": bz2.compress(lines),
+        "t.jsonl.xz": lzma.compress(lines),
+        "t.jsonl.zst": zstandard.ZstdCompressor().compress(lines),
+    }
+    with tarfile.open(tmp_path / "x-1.0.tar.xz", "w:xz") as file:
+        for n in range(200):
+            member = tarfile.TarInfo(f"x-1.0/{n}.py")
+            raw = os.urandom(500)
+            member.size = len(raw)
+            file.addfile(member, io.BytesIO(raw))
+    packed["x-1.0.tar.xz"] = (tmp_path / "x-1.0.tar.xz").read_bytes()
+    draw = random.Random(1)
+    for name, raw in packed.items():
+        for attempt in range(12):
+            damaged = bytearray(raw)
+            if attempt < 4:
+                del damaged[draw.randrange(len(raw) // 4, len(raw) - 4) :]
+            else:
+                damaged[draw.randrange(20, len(raw) - 20)] ^= 0xFF
+            (tmp_path / name).write_bytes(damaged)
+            try:
+                found = opened(tmp_path / name, Columns("content"))
+            except UsageError as error:
+                assert "cannot be read" in str(error) and "\n" not in str(error)
+            else:
+                assert attempt >= 4 and found, "a file that ends too early may not look whole"
+    double = zstandard.ZstdCompressor().compress(lines[: len(lines) // 2]) + zstandard.ZstdCompressor().compress(
+        lines[len(lines) // 2 :]
+    )
+    (tmp_path / "two.jsonl.zst").write_bytes(double)
+    assert len(opened(tmp_path / "two.jsonl.zst", Columns("content"))) == 3000
+
+
+def test_one_damaged_member_costs_only_itself(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for n in range(20):
+            file.writestr(f"{n:02}.py", CODE * 50)
+    raw = bytearray((tmp_path / "a.zip").read_bytes())
+    start = raw.index(b"07.py") + 10
+    raw[start : start + 10] = b"\xff" * 10
+    (tmp_path / "a.zip").write_bytes(raw)
+    found = opened(tmp_path / "a.zip")
+    assert [one.reason for one in found if isinstance(one, Reject)] == ["unreadable"]
+    assert len(found) == 20
+
+
+def test_committed_package_metadata_and_files_named_like_licences(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    (root / "thing-1.0.dist-info").mkdir(parents=True)
+    (root / "thing-1.0.dist-info" / "METADATA").write_text("Name: thing\nLicense-Expression: MIT\n")
+    (root / "license.php").write_text("<?php\n/** Doubles. */\nfunction f($x) { return 2 * $x; }\n")
+    (root / "a.py").write_text(CODE)
+    with porcelain.init(root):
+        pass
+    porcelain.add(root, [path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts])
+    porcelain.commit(root, message=b"all", author=b"A <a@b.c>", committer=b"A <a@b.c>")
+    found = list(open_source(str(root), None, Origin("", None, None, frozenset({"Python", "PHP"}))))
+    assert paths(found) == ["a.py", "license.php"]
+
+
+def test_a_folder_that_is_named_is_read_whatever_is_ignored_above_it(repository: tuple[Path, str, str]) -> None:
+    root, _, _ = repository
+    (root / ".gitignore").write_text("*\n[z-a]\nfoo\\\n")
+    assert paths(opened(root / "sub")) == ["new.py"]
+    (root / ".gitignore").write_text("!\n[z-a]\nfoo\\\nnew.py\n")
+    assert paths(opened(root / "sub")) == []
+
+
+def test_folders_without_end_cost_only_themselves(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(150):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    (deep / "a.py").write_text(CODE)
+    (tmp_path / "b.py").write_text(CODE)
+    found = opened(tmp_path)
+    assert paths(found) == ["b.py"]
+    assert [one.reason for one in found if isinstance(one, Reject)] == ["unreadable"]
+
+
+def test_an_address_with_a_password_is_refused_before_it_is_written(tmp_path: Path, snipmill: Snipmill) -> None:
+    (tmp_path / "c.toml").write_text(
+        '[run]\ndir = "run"\n[seeds]\nsources = ["git+https://user:hunter2@localhost/x"]\n'
+    )
+    done = snipmill("run", "c.toml")
+    assert done.returncode == 2 and "holds a password" in " ".join(done.stderr.split())
+    assert "hunter2" not in done.stderr and not (tmp_path / "run").exists()

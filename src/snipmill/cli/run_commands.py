@@ -161,6 +161,8 @@ def _run(config: Config) -> RunDirectory:
     mined = progress.funnel["seeds"]
     if not mined.kept and mined.rejected["license-unknown"]:
         say(options.NO_LICENSE)
+    elif not rows and progress.funnel["select"].rejected["unverified"]:
+        say("All rows are in languages that cannot be executed here; unverified = true in [select] keeps such rows.")
     elif not rows:
         say(
             "No response passed its own tests. More samples or seeds (--samples, --limit), or a stronger model, will help."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from snipmill.records import Usage
@@ -36,26 +38,6 @@ class Message(msgspec.Struct):
     content: str | None = None
 
 
-class Alternative(msgspec.Struct):
-    """A token that could have stood at a place."""
-
-    token: str
-    logprob: float
-
-
-class Place(msgspec.Struct):
-    """The alternatives at a place of an answer."""
-
-    top_logprobs: list[Alternative] = []
-
-
-class LogProbabilities(msgspec.Struct):
-    """Log probabilities: `content` for chat, and for completions with some servers; `top_logprobs` for completions."""
-
-    content: list[Place] | None = None
-    top_logprobs: list[dict[str, float] | None] | None = None
-
-
 class Choice(msgspec.Struct):
     """One answer, or a piece of one: `text` for completions, `message` or `delta` for chat."""
 
@@ -64,16 +46,20 @@ class Choice(msgspec.Struct):
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
-    logprobs: LogProbabilities | None = None
+    logprobs: msgspec.Raw = msgspec.Raw()  # read only where it was asked for
 
-    @property
     def first_tokens(self) -> dict[str, float]:
-        """The log probabilities of tokens that could have begun the text; empty where the server gave none."""
-        if self.logprobs is None:
+        """The log probabilities of tokens that could have begun the text; empty where the server gave none that can be read.
+
+        Completions have `top_logprobs`, chat has `content`, and some servers have that for completions as well.
+        """
+        try:
+            given: Any = msgspec.json.decode(bytes(self.logprobs) or b"null")
+            if given.get("content"):
+                return {one["token"]: float(one["logprob"]) for one in given["content"][0]["top_logprobs"]}
+            return {token: float(value) for token, value in given["top_logprobs"][0].items()}
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, msgspec.DecodeError):
             return {}
-        if self.logprobs.content:
-            return {one.token: one.logprob for one in self.logprobs.content[0].top_logprobs}
-        return (self.logprobs.top_logprobs or [None])[0] or {}
 
     @property
     def content(self) -> str:

@@ -6,7 +6,7 @@ Does not cover how many requests are made at a time, of which server, or what fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -56,6 +56,7 @@ class Client:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.url = server.base_url.rstrip("/")
+        self._gives_probabilities = True
         self._stream_extra: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
 
     async def __aenter__(self) -> Client:
@@ -128,12 +129,17 @@ class Client:
             AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
         """
         streamed = self.server.stream and request.cut is not None and not request.first_tokens
+        if request.first_tokens and not self._gives_probabilities:
+            request = replace(request, first_tokens=0)
         body = _body(request, request.seed if seed is None else seed) | dict(self.server.extra)
         if streamed:
             body |= {"stream": True, **self._stream_extra}
         path = "completions" if isinstance(request.prompt, str) else "chat/completions"
         try:
             async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
+                if answer.status in (400, 422) and request.first_tokens:
+                    self._gives_probabilities = False  # a server may refuse to tell them, or so many of them
+                    return await self.ask(request, seed=seed, on_tokens=on_tokens)
                 if answer.status != 200:
                     return classify(answer.status, await answer.read(), answer.headers, self.url, request.model)
                 if not streamed:
@@ -188,5 +194,6 @@ def _whole(body: bytes, request: Request) -> list[Completion]:
             text, reason = cut, "cut"
         # The server counts all completions together: the first one carries them.
         usage_of = Usage() if number else usage
-        completions.append(Completion(text=text, finish_reason=reason, usage=usage_of, first=choice.first_tokens))
+        first = choice.first_tokens() if request.first_tokens else {}
+        completions.append(Completion(text=text, finish_reason=reason, usage=usage_of, first=first))
     return completions

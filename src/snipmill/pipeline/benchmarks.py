@@ -38,7 +38,7 @@ def load_index(path: str) -> Index:
         UsageError: it cannot be read, or holds no tasks.
     """
     if path.endswith(".fingerprints"):
-        return _decode(_read(path), path)
+        return _decode(read_benchmark(path), path)
     return build_index(list(read_items(path)), {Path(path).name: "given by the user"})
 
 
@@ -61,7 +61,12 @@ def write_index(index: Index, path: str) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _read(path: str) -> bytes:
+def read_benchmark(path: str) -> bytes:
+    """The bytes of a benchmark's file.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -77,7 +82,7 @@ def read_items(path: str) -> Iterator[Item]:
         UsageError: it is neither, or a task has no prompt and no solution.
     """
     path = _local(path)
-    raw = _read(path)
+    raw = read_benchmark(path)
     if path.endswith(".gz"):
         try:
             raw = gzip.decompress(raw)

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any, TypeVar
 
 from snipmill.errors import StoreError
@@ -88,5 +90,13 @@ def _chunks(items: Iterable[A], size: int) -> Iterator[list[A]]:
 
 
 def _leave_interrupts() -> None:
-    """Ctrl-C reaches the whole group: the main process alone answers to it."""
+    """Ctrl-C reaches the whole group: the main process alone answers to it. When that is gone, so are its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

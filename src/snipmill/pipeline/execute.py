@@ -7,12 +7,12 @@ import time
 
 import msgspec
 
+from snipmill.languages import PYTHON
 from snipmill.pipeline.funnel import StageCount
-from snipmill.records import Execution, Reject, Response, Verdict, VerdictStatus, content_hash, derive
+from snipmill.records import Execution, Reject, Response, Row, Verdict, VerdictStatus, content_hash, derive
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.store.journal import Executed, Journal
-from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Malformed
 from snipmill.verify.programs import build_program, judge
 
@@ -53,6 +53,11 @@ def look_up(
         return program
     entry = journal.get(program_id(program, limits, tier, interpreter))
     return None if entry is None else judge(record, entry.verdict)
+
+
+def is_unverified(record: Execution | Row) -> bool:
+    """Whether nothing was executed, since the language cannot be."""
+    return record.verdict is not None and record.verdict.status == UNVERIFIED
 
 
 def _unverified(record: Response) -> Execution | None:

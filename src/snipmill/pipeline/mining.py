@@ -7,48 +7,67 @@ change it: a mining that was stopped goes on where it was. What looks across bat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import platform
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
 
 from snipmill import __version__
-from snipmill.pipeline.benchmarks import load_index, shipped_index
+from snipmill.pipeline.benchmarks import load_index, read_benchmark, shipped_index
 from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.near_seeds import NearSeeds
-from snipmill.records import Reject, Seed, content_hash
+from snipmill.records import Reject, Seed, content_hash, encode_json
 from snipmill.seeds.document import MAX_BYTES, STAGE, Document
+from snipmill.seeds.extract.languages import require_grammar
 from snipmill.seeds.mine import MineSettings, mine_document
 from snipmill.seeds.private import find_private
-from snipmill.seeds.types import check_types, require_checker
+from snipmill.seeds.types import NOT_CHECKED, check_types, require_checker
 from snipmill.select.contamination import Decontaminator
 from snipmill.store.journal import Journal, Mined
 
+_TOOLS = (
+    "bc-detect-secrets",
+    "identify",
+    "license-expression",
+    "phonenumberslite",
+    "pyrefly",
+    "python-stdnum",
+    "tree-sitter",
+    "tree-sitter-python",
+)
 _DOCUMENTS = 256
 _BYTES = 2 * MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Mining:
-    """How documents are mined. `benchmarks` are files beside the shipped index; None leaves decontamination out."""
+    """How documents are mined.
+
+    `benchmarks` are files beside the shipped index; None leaves decontamination out. `languages` need a grammar beside Python's.
+    """
 
     mine: MineSettings = field(default_factory=MineSettings)
     types: bool = True
     secrets: bool = True
     benchmarks: tuple[str, ...] | None = ()
+    languages: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """A hash of all that could change an outcome, the versions of the tools included."""
-        tools = [
-            __version__,
-            _version("pyrefly") if self.types else "",
-            _version("bc-detect-secrets") if self.secrets else "",
-        ]
-        return content_hash(*tools, msgspec.json.encode(self, order="deterministic").decode())
+        """A hash of all that could change an outcome: settings, the bytes of benchmarks, the versions of Python and of tools.
+
+        Raises:
+            UsageError: a benchmark cannot be read.
+        """
+        tools = [__version__, platform.python_version(), *map(_version, _TOOLS)]
+        benchmarks = [hashlib.sha256(read_benchmark(name)).hexdigest() for name in self.benchmarks or ()]
+        return content_hash(*tools, *benchmarks, msgspec.json.encode(self, order="deterministic").decode())
 
 
 def _version(package: str) -> str:
@@ -67,6 +86,7 @@ def mine_all(
     near: float,
     journal: Journal[Mined],
     cores: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Seed | Reject]:
     """The seeds of documents, without near duplicates, and everything that was dropped.
 
@@ -76,6 +96,7 @@ def mine_all(
         near: Jaccard similarity from which a seed is too like one before it; 0 looks for none.
         journal: where outcomes are written down.
         cores: how many processes; None for one per CPU.
+        stopped: asked between batches; after it has said yes, no further one is begun.
 
     Raises:
         UsageError: an extra is missing.
@@ -83,23 +104,21 @@ def mine_all(
     """
     if mining.types:
         require_checker()
+    for language in mining.languages:
+        require_grammar(language)
     if mining.secrets:
         find_private("")
     seen = NearSeeds(near) if near > 0 else None
     key = mining.key
-    tasks = ((key, mining, *_known(batch, key, journal)) for batch in _batches(documents))
-    for outcomes in map_chunks(_mine_batches, tasks, cores, size=1, here=1):
-        for found in outcomes:
-            mined = found
-            if isinstance(found, str):
-                kept = journal.get(found)
-                assert kept is not None
-                mined = kept
-            else:
-                journal.append(found)
-            assert isinstance(mined, Mined)
-            yield from mined.rejects
-            yield from mined.seeds if seen is None else seen.sift(mined.seeds)
+    batches = takewhile(lambda _: not stopped(), _batches(documents))
+    tasks = ((mining, *_known(batch, key, journal)) for batch in batches)
+    for (found,) in map_chunks(_mine_tasks, tasks, cores, size=1, here=1):
+        mined = journal.get(found) if isinstance(found, str) else found
+        assert mined is not None
+        if mined is found and not any(reject.reason == NOT_CHECKED for reject in mined.rejects):
+            journal.append(mined)  # what the checker could not do now it may do next time
+        yield from mined.rejects
+        yield from mined.seeds if seen is None else seen.sift(mined.seeds)
 
 
 def _batches(documents: Iterable[Document | Reject]) -> Iterator[Batch]:
@@ -127,12 +146,13 @@ def _known(batch: Batch, key: str, journal: Journal[Mined]) -> tuple[str, Batch 
 
 def _fingerprint(one: Document | Reject) -> bytes:
     if isinstance(one, Reject):
-        return msgspec.json.encode(one)
+        return encode_json(one)
     content = one.content
     if isinstance(content, Path):
         try:
             status = content.stat()
-            digest = f"{status.st_size}:{status.st_mtime_ns}"
+            readable = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES
+            digest = hashlib.sha256(content.read_bytes()).hexdigest() if readable else f"{status.st_size} bytes"
         except OSError:
             digest = "gone"
     else:
@@ -152,8 +172,9 @@ def _fingerprint(one: Document | Reject) -> bytes:
     return content_hash(*parts).encode()
 
 
-def _mine_batches(tasks: list[tuple[str, Mining, str, Batch | None]]) -> list[Mined | str]:
-    return [name if batch is None else mine_batch(name, batch, mining) for _, mining, name, batch in tasks]
+def _mine_tasks(tasks: list[tuple[Mining, str, Batch | None]]) -> list[Mined | str]:
+    """What batches gave; the name alone where it is in the journal."""
+    return [name if batch is None else mine_batch(name, batch, mining) for mining, name, batch in tasks]
 
 
 def mine_batch(name: str, batch: Batch, mining: Mining) -> Mined:

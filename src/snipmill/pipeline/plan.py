@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snipmill.config import Config
+from snipmill.languages import PYTHON
 from snipmill.pipeline import settings
 from snipmill.pipeline.execute import look_up as look_up_verdict
 from snipmill.pipeline.execute import program_id
@@ -140,6 +141,8 @@ class Plan:
         return not self._config.verify.agreement or entry is None or entry.outcome == "enough"
 
     def _execute(self, response: Response, programs: list[str]) -> bool | None:
+        if response.language != PYTHON:
+            return False
         limits, interpreter = settings.limits(self._config), settings.interpreter(self._config)
         outcome = look_up_verdict(response, limits, self._tier, interpreter, self._executed)
         if outcome is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
+import threading
 import time
 from collections.abc import Coroutine, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,17 +23,16 @@ from snipmill.llm.connect import Connection, connect
 from snipmill.llm.fleet import Fleet
 from snipmill.pipeline import settings
 from snipmill.pipeline.accounting import account
-from snipmill.pipeline.execute import execute
+from snipmill.pipeline.execute import execute, is_unverified
 from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.generate import Generation, generate, waves
 from snipmill.pipeline.judging import weigh
 from snipmill.pipeline.ordered import in_thread, map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
-from snipmill.pipeline.seeds import iterate_seeds
+from snipmill.pipeline.seeds import iterate_seeds, mining_settings
 from snipmill.pipeline.selecting import select_rows
 from snipmill.pipeline.verifying import Crossed, Tried, Verifier, suffices, verify
 from snipmill.prompts.concepts import STAGE as CONCEPTS
-from snipmill.prompts.fewshot import MODES
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
 from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
@@ -86,6 +86,11 @@ class Grown:
         """Take an outcome in."""
         target: dict[str, Any] = self.rejected if isinstance(outcome, Reject) else self.kept
         target.setdefault(stage, []).append(outcome)
+
+    def is_fruitful(self, config: Config) -> bool:
+        """Whether a row came of it that selection could take."""
+        rows: list[Row] = self.kept.get("sanitize", [])
+        return any(not is_unverified(row) or config.select.unverified for row in rows)
 
     def count(self, funnel: Funnel) -> None:
         """Count everything in a funnel."""
@@ -215,6 +220,7 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
     Raises:
         SnipmillError: something that no single record can be blamed for; all that was made is kept.
     """
+    mining_settings(config)  # what cannot be is told before anything is written
     directory = RunDirectory(config.run.dir)
     directory.create()
     async with contextlib.AsyncExitStack() as stack:
@@ -285,7 +291,11 @@ def _manifest(
         "served": connection.description,
         "prompting": config.model.prompting,
         "fewshot_hash": some.bank.hash,
-        "prompt_hashes": {mode: content_hash(mode, some.bank.systems[mode]) for mode in MODES},
+        "prompt_hashes": {
+            mode: content_hash(mode, system)
+            for generation in generations.values()
+            for mode, system in sorted(generation.bank.systems.items())
+        },
         "sandbox_tier": sandbox.tier,
         "seed": config.run.seed,
     }
@@ -306,13 +316,15 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
             rejects["seeds"].write(reject)
             progress.funnel["seeds"].count(reject.reason)
 
+        stop = threading.Event()
+
         def mined() -> Generator[Seed, None, None]:
-            yield from iterate_seeds(config, drop_seed, workshop.mined)
+            yield from iterate_seeds(config, drop_seed, workshop.mined, stop.is_set)
             progress.all_seeds_known = True
 
         progress.phase, progress.enough, progress.limit = "writing", config.generate.enough, config.seeds.limit
         window = _window(config, workshop.connection)
-        async with contextlib.aclosing(map_in_order(in_thread(mined()), workshop.grow, window)) as harvest:
+        async with contextlib.aclosing(map_in_order(in_thread(mined(), stop), workshop.grow, window)) as harvest:
             harvested = Funnel()
             harvested["seeds"].rejected = progress.funnel["seeds"].rejected
             stack.callback(progress.funnel.agree_with, harvested)
@@ -324,7 +336,7 @@ async def _grow_all(config: Config, directory: RunDirectory, workshop: _Workshop
                 for stage, dropped in grown.rejected.items():
                     for reject in dropped:
                         rejects[stage].write(reject)
-                progress.fruitful += bool(grown.kept.get("sanitize"))
+                progress.fruitful += grown.is_fruitful(config)
                 if progress.enough is not None and progress.fruitful >= progress.enough:
                     return  # counted in the order of the seeds: the same seeds in every run, whatever is under way
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from snipmill.config import Config, SeedsTable
 from snipmill.errors import UsageError
+from snipmill.languages import PYTHON
+from snipmill.pipeline.judging import weigh
 from snipmill.pipeline.mining import Mining, mine_all
 from snipmill.randomness import generator
 from snipmill.records import Reject, Seed
@@ -16,6 +19,7 @@ from snipmill.seeds.licenses import PERMISSIVE, normalize_license
 from snipmill.seeds.mine import MineSettings
 from snipmill.seeds.rules import RULES, Rules
 from snipmill.seeds.sources.opening import expand, is_ready_made, open_source
+from snipmill.seeds.sources.repository import refuse_password
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from snipmill.store.journal import Journal, Mined
@@ -26,7 +30,10 @@ _PERMISSIVE = "permissive"
 
 
 def iterate_seeds(
-    config: Config, on_reject: Callable[[Reject], None], journal: Journal[Mined] | None = None
+    config: Config,
+    on_reject: Callable[[Reject], None],
+    journal: Journal[Mined] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Seed]:
     """The seeds of a configuration: mined or read, without repetitions, shuffled if wished, from `start` to `limit`.
 
@@ -36,19 +43,16 @@ def iterate_seeds(
         config: sources and what seeds must be like; the run's seed, for shuffling; the benchmarks of `select`.
         on_reject: called with each reject.
         journal: where mining writes down what it found; None for nowhere.
+        stopped: asked between batches of documents; after it has said yes, mining ends.
 
     Raises:
         UsageError: a source is not there, an extra is missing, or a setting cannot be.
     """
     table = config.seeds
-    seeds = _unique(_sourced(config, Journal(None, Mined) if journal is None else journal), table, on_reject)
+    seeds = _unique(_sourced(config, Journal(None, Mined) if journal is None else journal, stopped), table, on_reject)
     if table.shuffle:
         seeds = _shuffled(seeds, config.run.seed)
-    for number, record in enumerate(seeds):
-        if table.limit is not None and number >= table.start + table.limit:
-            return
-        if number >= table.start:
-            yield record
+    yield from islice(seeds, table.start, None if table.limit is None else table.start + table.limit)
 
 
 def _shuffled(seeds: Iterator[Seed], seed: int) -> Iterator[Seed]:
@@ -74,38 +78,40 @@ def _unique(records: Iterator[Seed | Reject], table: SeedsTable, on_reject: Call
         elif record.id in seen:
             detail = "The same code was already there under the same id."
             on_reject(Reject(id=record.id, stage=STAGE, reason="duplicate-seed", detail=detail))
-        elif record.judge is not None and record.judge < table.min_judge:
-            detail = f"The judge gave it {record.judge:.2f}, below {table.min_judge}."
-            on_reject(Reject(id=record.id, stage=STAGE, reason="judged-unfit", detail=detail))
+        elif isinstance(unfit := weigh(record, table.min_judge), Reject):
+            on_reject(unfit)
         else:
             seen.put(record.id)
             yield record
 
 
-def _sourced(config: Config, journal: Journal[Mined]) -> Iterator[Seed | Reject]:
-    """The seeds of all sources, one after the other: ready-made ones as they are, documents through mining."""
+def _sourced(config: Config, journal: Journal[Mined], stopped: Callable[[], bool]) -> Iterator[Seed | Reject]:
+    """The seeds of all sources: first the ready-made ones, as they are, then documents, through mining."""
     table = config.seeds
     mining = mining_settings(config)
     columns = _columns(table)
     origin = Origin("", None, _stated_license(table), frozenset(table.languages))
     sources = [found for source in table.sources for found in expand(source)]
-    mined = [source for source in sources if not is_ready_made(source, columns)]
+    # All are looked up before any is read: a source that is not there is told at once.
+    opened = [open_source(source, columns, origin) for source in sources if not is_ready_made(source, columns)]
     for source in sources:
         if is_ready_made(source, columns):
             yield from read_records(source, Seed, STAGE)
-    if mined:
+    if opened:
         # One stream for all of them: near duplicates are looked for across sources.
-        documents = (document for source in mined for document in open_source(source, columns, origin))
-        yield from mine_all(documents, mining, table.near, journal)
+        documents = chain.from_iterable(opened)
+        yield from mine_all(documents, mining, table.near, journal, stopped=stopped)
 
 
 def mining_settings(config: Config) -> Mining:
     """How a configuration mines.
 
     Raises:
-        UsageError: it names a rule or a licence that there is not.
+        UsageError: it names a rule or a licence that there is not, or a source with a password.
     """
     table = config.seeds
+    for source in table.sources:
+        refuse_password(source)
     unknown = sorted(set(table.allow) - RULES.keys())
     if unknown:
         raise UsageError(f"seeds.allow: there is no rule {unknown[0]!r}; the rules are {', '.join(RULES)}.")
@@ -137,6 +143,7 @@ def mining_settings(config: Config) -> Mining:
         types=table.types,
         secrets=table.secrets,
         benchmarks=config.select.benchmarks if table.decontaminate else None,
+        languages=tuple(sorted(set(table.languages) - {PYTHON})),
     )
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from snipmill.config import SelectTable
 from snipmill.pipeline.benchmarks import load_index, shipped_index
 from snipmill.pipeline.cores import map_chunks
-from snipmill.pipeline.execute import UNVERIFIED
+from snipmill.pipeline.execute import is_unverified
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, choose, key_of, reject_for
@@ -100,7 +100,7 @@ def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int)
 
 def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
     """Why a row's evidence is below the bar: a reason code and a sentence. A row without any has the least."""
-    if row.verdict is not None and row.verdict.status == UNVERIFIED and not table.unverified:
+    if is_unverified(row) and not table.unverified:
         return "unverified", f"{row.language} was not executed; --unverified keeps such rows."
     found = row.verification or Verification(samples=1, passed=1)
     mutation = found.mutation if found.mutation is not None else 0.0

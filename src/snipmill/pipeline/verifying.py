@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import msgspec
 
 from snipmill.config import VerifyTable
+from snipmill.languages import PYTHON
 from snipmill.pipeline.examine import TestStrength, cross_examine, examine_tests
-from snipmill.pipeline.execute import UNVERIFIED, program_id
+from snipmill.pipeline.execute import is_unverified, program_id
 from snipmill.pipeline.funnel import StageCount
 from snipmill.records import Execution, Reject, Response, Verdict, Verification, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.store.journal import Journal, Verified
-from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Sections, parse_sections, render_sections
 from snipmill.verify.agreement import Agreement, Sample, Support
 from snipmill.verify.confidence import confidence
@@ -107,7 +107,7 @@ async def verify(verifier: Verifier, tried: Tried, crossed: Crossed | None = Non
     else:
         verifier.count.reused += len(found)
     outcomes: list[Execution | Reject] = [
-        outcome for _, outcome in tried if isinstance(outcome, Execution) and outcome.verdict.status == UNVERIFIED
+        outcome for _, outcome in tried if isinstance(outcome, Execution) and is_unverified(outcome)
     ]
     for _ in outcomes:
         verifier.count.count(None)

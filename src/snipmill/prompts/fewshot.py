@@ -112,9 +112,8 @@ def draw_examples(
 
 # Our own format -------------------------------------------------------------------------------------------------------
 
-_HEADING = re.compile(
-    r"^## (Snippet|Property|Instruction|Response|Function|Answer|S->C|C->I|I->R)[ \t]*$", re.MULTILINE
-)
+_HEADING = re.compile(r"^## (Snippet|Property|Instruction|Response|S->C|C->I|I->R)[ \t]*$", re.MULTILINE)
+_JUDGE_HEADING = re.compile(r"^## (Function|Answer)[ \t]*$", re.MULTILINE)
 
 
 def parse_bank(texts: Mapping[str, str]) -> Bank:
@@ -140,22 +139,28 @@ def parse_judging(texts: Mapping[str, str]) -> Bank:
     """
     examples: list[Example] = []
     for name in sorted(texts.keys() - {SYSTEM_FILE}):
-        parts = _split(name, texts[name], ("Function", "Answer"))
+        parts = _split(name, texts[name], ("Function", "Answer"), heading=_JUDGE_HEADING)
         fences = find_fences(parts["Function"])
         code = fences[0].code.rstrip() if fences else parts["Function"]
         examples.append(Example(name, code, "", "Python", (), "", "", parts["Answer"]))
     return Bank({"judge": texts[SYSTEM_FILE].strip()}, tuple(examples))
 
 
-def _split(name: str, text: str, wanted: Sequence[str], optional: Sequence[str] = ()) -> dict[str, str]:
-    pieces = _HEADING.split(text)
-    parts = {heading: body.strip() for heading, body in zip(pieces[1::2], pieces[2::2], strict=True)}
-    for heading in wanted:
-        if not parts.get(heading):
-            raise UsageError(f"Few-shot example {name!r} has no text under the heading '## {heading}'.")
-    for heading in parts:
-        if heading not in wanted and heading not in optional:
-            raise UsageError(f"Few-shot example {name!r} has a heading '## {heading}' that does not belong there.")
+def _split(
+    name: str,
+    text: str,
+    wanted: Sequence[str],
+    optional: Sequence[str] = (),
+    heading: re.Pattern[str] = _HEADING,
+) -> dict[str, str]:
+    pieces = heading.split(text)
+    parts = {part: body.strip() for part, body in zip(pieces[1::2], pieces[2::2], strict=True)}
+    for part in wanted:
+        if not parts.get(part):
+            raise UsageError(f"Few-shot example {name!r} has no text under the heading '## {part}'.")
+    for part in parts:
+        if part not in wanted and part not in optional:
+            raise UsageError(f"Few-shot example {name!r} has a heading '## {part}' that does not belong there.")
     return parts
 
 

@@ -12,26 +12,28 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from snipmill.languages import PYTHON
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, Stage
 from snipmill.records import Completion, Seed
-from snipmill.text.code import split_docstring
+from snipmill.text.code import split_doc_comment, split_docstring
 from snipmill.text.sections import Malformed
 
 _WORD = re.compile(r"[^A-Za-z]*([A-Za-z]+)")
 _ALTERNATIVES = 10
+_REAL = 0.05
 
 
-def _question(code: str) -> str:
-    docstring, rest = split_docstring(code)
+def _question(code: str, language: str) -> str:
+    docstring, rest = split_docstring(code) if language == PYTHON else split_doc_comment(code)
     return f"### Description\n{docstring}\n\n### Function\n{rest}\n\n### Answer"
 
 
 def build(seed: Seed, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:
     """The prompt that asks for "yes" or "no"."""
-    shown = tuple((_question(example.snippet), example.response or "") for example in examples)
-    return Prompt(system, shown, _question(seed.seed))
+    shown = tuple((_question(example.snippet, example.language), example.response or "") for example in examples)
+    return Prompt(system, shown, _question(seed.seed, seed.language))
 
 
 def parse(seed: Seed, _record_id: str, _sample: int, completion: Completion, _draws: Draws) -> Seed | Malformed:
@@ -45,14 +47,15 @@ def parse(seed: Seed, _record_id: str, _sample: int, completion: Completion, _dr
 
 
 def _of_tokens(first: Mapping[str, float]) -> float | None:
-    """The share of "yes" in the probability of both words; None where neither could have come."""
+    """The share of "yes" in the probability of both words; None where neither could well have come."""
     shares = {"yes": 0.0, "no": 0.0}
     for token, logprob in first.items():
         word = token.strip(" \n\t▁Ġ\"'*").casefold()
         if word in shares:
-            shares[word] += math.exp(logprob)
+            shares[word] += math.exp(min(logprob, 0.0))
     total = sum(shares.values())
-    return shares["yes"] / total if total > 0 else None
+    # Where another token comes first (a line break, say), what is left for both words is noise: the word that came counts.
+    return shares["yes"] / total if total >= _REAL else None
 
 
 def _first_word(text: str) -> str | None:

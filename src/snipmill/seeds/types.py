@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from snipmill.errors import UsageError
+from snipmill.errors import StoreError, UsageError
 
 PYTHON_VERSION = "3.13"
 TIMEOUT = 60.0
@@ -45,6 +45,9 @@ class _Error(msgspec.Struct):
 
 class _Report(msgspec.Struct):
     errors: list[_Error]
+
+
+NOT_CHECKED = "types-not-checked"
 
 
 class TypeFault(msgspec.Struct, frozen=True):
@@ -82,11 +85,16 @@ def check_types(codes: Sequence[str], timeout: float = TIMEOUT) -> list[TypeFaul
     """
     if not codes:
         return []
-    errors = _run(codes, timeout)
+    try:
+        errors = _run(codes, timeout)
+    except OSError as error:
+        raise StoreError(
+            f"Files for the type checker cannot be written: {error.strerror}. TMPDIR names another place."
+        ) from error
     if errors is not None:
         return [_fault(errors.get(number)) for number in range(len(codes))]
     if len(codes) == 1:
-        return [TypeFault("types-not-checked", "the type checker fails on it, or takes too long.")]
+        return [TypeFault(NOT_CHECKED, "the type checker fails on it, or takes too long.")]
     middle = len(codes) // 2
     return check_types(codes[:middle], timeout) + check_types(codes[middle:], timeout)
 
@@ -113,6 +121,7 @@ def _run(codes: Sequence[str], timeout: float) -> dict[int, _Error] | None:
                 cwd=folder,
                 env={"HOME": name},
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us: a checker that it ended would look like one that failed
                 capture_output=True,
                 timeout=timeout,
                 check=False,

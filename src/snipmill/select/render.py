@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from random import Random
 
+from snipmill.languages import PYTHON
 from snipmill.randomness import generator, rank
 from snipmill.select.styles import Rendering
 from snipmill.text.code import assert_statements, has_assert, strip_comments
-from snipmill.text.fences import PYTHON, find_fences, render_fence
+from snipmill.text.fences import find_fences, render_fence
 from snipmill.text.sections import Sections
 
 _SPEAKS_OF_TESTS = re.compile(r"\btest(?:s|ed|ing|cases?)?\b", re.IGNORECASE)

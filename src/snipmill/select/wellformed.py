@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
+from snipmill.languages import PYTHON
 from snipmill.text.code import shape_of_tests
-from snipmill.text.fences import PYTHON
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
 _WORDS = ("todo", "fixme", "notimplemented", "your code")

@@ -76,6 +76,7 @@ class Journal(Generic[E]):
         self._offsets = Places()
         self._descriptor = -1
         self._end = 0
+        self._read_only = False
 
     def __enter__(self) -> Journal[E]:
         if self._path is None:
@@ -97,7 +98,8 @@ class Journal(Generic[E]):
         return self
 
     def open_to_read(self) -> None:
-        """Read a journal, which another process may be writing, as far as it has come; nothing can be appended."""
+        """Read a journal, which another process may be writing, as far as it has come; what is appended is written nowhere."""
+        self._read_only = True
         if self._path is not None and self._path.exists():
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             self._read_index()
@@ -139,7 +141,7 @@ class Journal(Generic[E]):
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
-        if self._path is None:
+        if self._path is None or self._read_only:
             return
         line = encode_line(entry)
         try:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError, UsageError
+from snipmill.languages import LANGUAGES, PYTHON, language_named
 from snipmill.records import COLUMNS, Record, Reject, Seed, content_hash, encode_json
 
 R = TypeVar("R", bound=Record)
@@ -54,7 +55,8 @@ def read_records(
                 records: Iterable[R | Reject] = (decoder.decode(line),)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 records = _parse_line(line, kind, f"{shown}:{number}", stage)  # not quite our own record: look closer
-            for record in records:
+            for candidate in records:
+                record = _in_known_language(candidate, f"{shown}:{number}", stage)
                 if isinstance(record, Reject):
                     yield record
                     continue
@@ -65,6 +67,17 @@ def read_records(
                     return
         if not seen_lines:
             raise UsageError(f"{shown} is empty; it should hold one JSON record per line.")
+
+
+def _in_known_language(record: R | Reject, where: str, stage: str) -> R | Reject:
+    """A record with its language spelled as ours are, so that Python in any spelling is executed."""
+    spelled = getattr(record, "language", PYTHON)
+    if spelled in LANGUAGES:
+        return record
+    language = language_named(spelled)
+    if language is None:
+        return _bad(where, stage, "unknown-language", f"is in {spelled!r}, which is none of {', '.join(LANGUAGES)}.")
+    return msgspec.structs.replace(record, language=language)
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -228,10 +241,12 @@ class Writer(Generic[R]):
             self._handle.close()
             if kind is None:
                 Path(self._partial).replace(self._path)
-            else:
-                Path(self._partial).unlink(missing_ok=True)
         except OSError as failure:
+            kind = type(failure)
             raise StoreError(f"{self._path} cannot be written: {failure.strerror}.") from failure
+        finally:
+            if kind is not None:
+                Path(self._partial).unlink(missing_ok=True)
 
 
 def encode_line(record: Any) -> bytes:

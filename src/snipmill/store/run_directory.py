@@ -18,7 +18,6 @@ import msgspec
 from snipmill.errors import StoreError, UsageError
 
 MANIFEST, CONFIG, DATASET = "manifest.json", "config.toml", "dataset.jsonl"
-JOURNALED = ("judge", "concepts", "instructions", "responses", "execute", "verify")
 
 
 def rejects_path(out: str | Path) -> Path:

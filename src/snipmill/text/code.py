@@ -21,6 +21,8 @@ from snipmill.text.lexemes import comment_spans, is_plain, without_long_strings
 
 _DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
 _LINES_MAY_GO_ON = re.compile(r"""\"{3}|'{3}|\\$|;|\r""", re.MULTILINE)
+_DOC_COMMENT = re.compile(r"\s*(?:/\*\*.*?\*/|(?:[ \t]*//[/!][^\n]*\n)+)", re.DOTALL)
+_COMMENT_MARKS = re.compile(r"^\s*(?:/\*\*|//[/!]|\*(?!/))")
 _TOP_ASSERT = re.compile(r"^assert\b", re.MULTILINE)
 _DEFINITIONS = frozenset(
     {
@@ -113,6 +115,15 @@ def split_docstring(code: str) -> tuple[str, str]:
             rest = (raw[:start] + raw[end:]).decode("utf-8", "surrogatepass")
             return cleandoc(text), rest
     return "", code
+
+
+def split_doc_comment(code: str) -> tuple[str, str]:
+    """The text of the doc comment that a snippet of another language begins with, without its marks, and the rest."""
+    match = _DOC_COMMENT.match(code)
+    if match is None:
+        return "", code
+    lines = [_COMMENT_MARKS.sub("", line).removesuffix("*/").strip() for line in match.group().strip().split("\n")]
+    return "\n".join(lines).strip(), code[match.end() :].lstrip("\n")
 
 
 def _docstring_node(definition: Node) -> Node | None:

@@ -10,16 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from snipmill.languages import PYTHON, names_in_fences
+
 _TICKS = re.compile(r"(```+)([^\n]*)")
-PYTHON = "Python"
-# What info strings call the languages; any other language is called by its own name.
-_CALLED = {
-    PYTHON: frozenset({"python", "py", "python3"}),
-    "C++": frozenset({"cpp", "c++", "cxx", "cc"}),
-    "PHP": frozenset({"php"}),
-    "Rust": frozenset({"rust", "rs"}),
-    "TypeScript": frozenset({"typescript", "ts"}),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +32,7 @@ class Fence:
 
     def is_in(self, language: str) -> bool:
         """Whether the info string names a language."""
-        called = _CALLED.get(language) or {language.lower()}
-        return self.info.split(None, 1)[0].lower() in called if self.info.strip() else False
+        return self.info.split(None, 1)[0].lower() in names_in_fences(language) if self.info.strip() else False
 
 
 def find_fences(text: str) -> list[Fence]:

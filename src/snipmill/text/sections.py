@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snipmill.text.fences import PYTHON, find_fences, render_fence
+from snipmill.languages import PYTHON
+from snipmill.text.fences import find_fences, render_fence
 
 TAGS = ("Reasoning", "Implementation", "Explanation", "Tests")
 

@@ -5,9 +5,11 @@ Nothing is unpacked on disk, so that no name in an archive can reach a file outs
 
 from __future__ import annotations
 
+import lzma
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path, PurePosixPath
@@ -15,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from snipmill.errors import UsageError
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document
-from snipmill.seeds.sources.tree import Origin, documents_of
+from snipmill.seeds.sources.tree import MAX_DEPTH, Origin, documents_of
 
 SUFFIXES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?$")
@@ -31,7 +33,7 @@ class _Archive:
         self._members: dict[str, str] = {}
         for name in names:
             parts = PurePosixPath(name).parts
-            if not parts or parts[0] == "/" or ".." in parts:
+            if not parts or parts[0] == "/" or ".." in parts or len(parts) > MAX_DEPTH:
                 continue
             self._members["/".join(parts)] = name
             for depth in range(len(parts)):
@@ -81,8 +83,17 @@ def archive_documents(path: Path, origin: Origin) -> Iterator[Document | Reject]
             archive = _open_zip(path, stack) if path.name.endswith((".whl", ".zip")) else _open_tar(path, stack)
             tree = _Below(archive, archive.top) if archive.top is not None else archive
             yield from documents_of(tree, origin)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
-            raise UsageError(f"{path} cannot be read as an archive: {error}.") from error
+        except (
+            tarfile.TarError,
+            zipfile.BadZipFile,
+            EOFError,
+            ValueError,
+            OSError,
+            zlib.error,
+            lzma.LZMAError,
+        ) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{path} cannot be read as an archive: {reason}.") from error
 
 
 def _open_zip(path: Path, stack: ExitStack) -> _Archive:
@@ -92,7 +103,8 @@ def _open_zip(path: Path, stack: ExitStack) -> _Archive:
         try:
             with file.open(name) as member:
                 return member.read(MAX_BYTES + 1)
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # encrypted, or damaged
+        except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError) as error:
+            # encrypted, packed in a way that is not known here, or damaged
             raise OSError(0, str(error)) from error
 
     return _Archive([name for name in file.namelist()[:_MAX_MEMBERS] if not name.endswith("/")], read)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from snipmill.languages import language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import Document
-from snipmill.seeds.languages import language_of
 from snipmill.seeds.sources.tree import Origin, documents_of
 
 _MAX_IGNORE = 100_000
@@ -30,8 +32,7 @@ class Folder:
         specs = list(self._ignored.get(folder.rpartition("/")[0], [])) if folder else []
         own = self.root / folder / ".gitignore"
         if (".gitignore", False) in found and own.stat().st_size < _MAX_IGNORE:
-            lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
-            specs.append((folder, GitIgnoreSpec.from_lines(lines)))
+            specs.append((folder, _patterns(own.read_text(encoding="utf-8", errors="replace").splitlines())))
         self._ignored[folder] = specs
         prefix = f"{folder}/" if folder else ""
         return sorted((name, is_folder) for name, is_folder in found if not _ignored(specs, prefix + name, is_folder))
@@ -39,6 +40,19 @@ class Folder:
     def content(self, path: str) -> Path:
         """Where a file is read."""
         return self.root / path
+
+
+def _patterns(lines: list[str]) -> GitIgnoreSpec:
+    """The patterns of a .gitignore; lines that are none are passed over, as git does."""
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except (ValueError, re.error):
+        good: list[str] = []
+        for line in lines:
+            with contextlib.suppress(ValueError, re.error):
+                GitIgnoreSpec.from_lines([line])
+                good.append(line)
+        return GitIgnoreSpec.from_lines(good)
 
 
 def _ignored(specs: list[tuple[str, GitIgnoreSpec]], path: str, is_folder: bool) -> bool:
@@ -56,8 +70,22 @@ def folder_documents(root: Path, origin: Origin) -> Iterator[Document | Reject]:
     whole = next((above for above in root.resolve().parents if (above / ".git").exists()), None)
     if whole is None:
         return documents_of(Folder(root), origin)
-    inside = Origin(whole.name, origin.revision, origin.license, origin.languages)
-    return documents_of(Folder(whole), inside, root.resolve().relative_to(whole).as_posix())
+    tree, start = Folder(whole), root.resolve().relative_to(whole).as_posix()
+    if not _is_listed(tree, start):  # who names a folder means it, whatever a .gitignore above it says
+        return documents_of(Folder(root), origin)
+    return documents_of(tree, Origin(whole.name, origin.revision, origin.license, origin.languages), start)
+
+
+def _is_listed(tree: Folder, path: str) -> bool:
+    above = ""
+    for part in path.split("/"):
+        try:
+            if (part, True) not in tree.entries(above):
+                return False
+        except OSError:
+            return False
+        above = f"{above}/{part}" if above else part
+    return True
 
 
 def file_document(path: Path, origin: Origin) -> Document:

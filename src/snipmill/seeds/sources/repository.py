@@ -28,8 +28,7 @@ class _Commit:
 
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         found: list[tuple[str, bool]] = []
-        # Ids of one folder at a time are enough: the walk goes down and comes back.
-        for entry in self._store[self._ids[folder]].iteritems():
+        for entry in self._store[self._id(folder)].iteritems():
             is_folder = stat.S_ISDIR(entry.mode)
             if is_folder or (stat.S_ISREG(entry.mode) and entry.mode & 0o170000 != 0o160000):
                 name = entry.path.decode("utf-8", "replace")
@@ -38,7 +37,13 @@ class _Commit:
         return sorted(found)
 
     def content(self, path: str) -> bytes:
-        return bytes(self._store[self._ids.pop(path)].data[: MAX_BYTES + 1])
+        return bytes(self._store[self._id(path)].data[: MAX_BYTES + 1])
+
+    def _id(self, path: str) -> bytes:
+        try:
+            return self._ids[path]
+        except KeyError:
+            raise FileNotFoundError(2, "no such file in the commit") from None
 
 
 def is_repository(path: Path) -> bool:
@@ -84,6 +89,20 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
         yield from documents_of(_Commit(repository, commit.tree), own)
 
 
+def refuse_password(source: str) -> None:
+    """Sources are written down with the configuration: secrets may not be part of them.
+
+    Raises:
+        UsageError: the address of a repository holds a password.
+    """
+    address = source.removeprefix(PREFIX)
+    if source.startswith(PREFIX) and urlsplit(address).password:
+        raise UsageError(
+            f"The address of {_name(address)} holds a password, which would be written down with the configuration. Clone the "
+            "repository yourself, and name its folder."
+        )
+
+
 def _name(spec: str) -> str:
     """What to call a repository: its folder's name, or its URL without user and password."""
     if Path(spec).is_dir():
@@ -102,5 +121,5 @@ def _clone(url: str, revision: str | None, stack: ExitStack) -> Any:
         repository = porcelain.clone(url, folder, bare=True, depth=None if revision else 1, errstream=quiet)
         return stack.enter_context(repository)
     except Exception as error:  # its transports raise many kinds
-        reason = str(error).replace(url, _name(url)) or type(error).__name__
+        reason = " ".join(str(error).replace(url, _name(url)).split()) or type(error).__name__
         raise UsageError(f"The repository {_name(url)} cannot be cloned: {reason}.") from None

@@ -8,15 +8,16 @@ import gzip
 import io
 import json
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from snipmill.errors import UsageError
+from snipmill.languages import language_named, language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
-from snipmill.seeds.languages import language_named, language_of
 from snipmill.seeds.licenses import UNKNOWN, normalize_licenses
 from snipmill.seeds.sources.tree import Origin
 
@@ -77,7 +78,7 @@ def table_documents(path: Path, columns: Columns, origin: Origin) -> Iterator[Do
             else:
                 rows = _csv_rows(handle, "\t" if kind == "tsv" else ",")
             yield from row_documents(rows, path.name, columns, origin)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
 
 
@@ -146,8 +147,45 @@ def _opened(path: Path) -> BinaryIO:
             import zstandard
         except ImportError:
             raise UsageError(f"{path} is compressed; install `pip install 'snipmill[seeds]'` to read it.") from None
-        return cast(BinaryIO, io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"))))
+        return cast(BinaryIO, io.BufferedReader(_Zstandard(path, zstandard)))
     return path.open("rb")
+
+
+class _Zstandard(io.RawIOBase):
+    """The bytes of a .zst file of one or more frames. A file that ends within a frame is damaged, and says so."""
+
+    def __init__(self, path: Path, library: Any) -> None:
+        self._file = path.open("rb")
+        self._library = library
+        self._frame = library.ZstdDecompressor().decompressobj()
+        self._raw = self._waiting = b""
+        self._begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._waiting:
+            self._raw = self._raw or self._file.read(1 << 16)
+            if not self._raw:
+                if self._begun:
+                    raise EOFError("the compressed file ends too early")
+                return 0
+            try:
+                self._waiting, self._begun = self._frame.decompress(self._raw), True
+            except self._library.ZstdError as error:
+                raise OSError(0, str(error)) from error
+            self._raw = b""
+            if self._frame.eof:
+                self._raw, self._begun = self._frame.unused_data, False
+                self._frame = self._library.ZstdDecompressor().decompressobj()
+        size = min(len(buffer), len(self._waiting))
+        buffer[:size], self._waiting = self._waiting[:size], self._waiting[size:]
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _json_rows(handle: BinaryIO) -> Iterator[Row | str]:

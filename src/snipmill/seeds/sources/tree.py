@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from snipmill.languages import language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
-from snipmill.seeds.languages import language_of
 from snipmill.seeds.licenses import (
     METADATA,
     UNKNOWN,
@@ -26,6 +26,9 @@ from snipmill.seeds.licenses import (
 _SKIPPED = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "node_modules", "lib2to3", "idlelib", "turtledemo"}
 )
+
+
+MAX_DEPTH = 100
 
 
 class Tree(Protocol):
@@ -60,7 +63,7 @@ def documents_of(tree: Tree, origin: Origin, start: str = "") -> Iterator[Docume
     """
     license, package, folder = origin.license, "", ""
     for part in start.split("/") if start else ():
-        entries = tree.entries(folder)
+        entries = _listed(tree, folder)
         license = _license_at(tree, f"{folder}/" if folder else "", entries, license, origin)
         package = _package(folder, package, ("__init__.py", False) in entries)
         folder = f"{folder}/{part}" if folder else part
@@ -68,6 +71,9 @@ def documents_of(tree: Tree, origin: Origin, start: str = "") -> Iterator[Docume
 
 
 def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Origin) -> Iterator[Document | Reject]:
+    if folder.count("/") >= MAX_DEPTH:
+        yield reject_document(folder[:200], "unreadable", f"lies more than {MAX_DEPTH} folders deep.")
+        return
     try:
         entries = tree.entries(folder)
     except OSError as error:
