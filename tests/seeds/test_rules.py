@@ -62,6 +62,32 @@ def test_imports_from_the_own_package_are_those_of_its_folder() -> None:
     assert outcomes(code, "yours/a.py", package="yours") == ["kept"]
 
 
+@pytest.mark.parametrize(
+    ("file", "body", "reason"),
+    [
+        (
+            "try:\n    import subprocess\nexcept ImportError:\n    subprocess = None\n",
+            "subprocess.run(x)",
+            "denied-import",
+        ),
+        ("try:\n    from . import fast\nexcept ImportError:\n    fast = None\n", "fast.run(x)", "needs-its-package"),
+        ("def helper(x):\n    import os\n    return os.getcwd() + x\n", "helper(x)", "denied-import"),
+        ("DATA = '" + "a b " * 100 + "'\n", "DATA + x", "long-line"),
+        ("def helper(x):\n    return x  # TODO: more\n", "helper(x)", "unfinished"),
+    ],
+)
+def test_rules_hold_for_what_goes_with_a_function(file: str, body: str, reason: str) -> None:
+    assert outcomes(f"{file}\n{GOOD.replace('x / 2', body)}", "a.py") == [reason]
+
+
+def test_functions_set_off_by_broken_code_are_not_taken_for_others() -> None:
+    code = (
+        'class A:\n    x = 1\n<<<<<<< HEAD\n\n    def first(self, x):\n        """Return it."""\n        return x\n\n\n'
+        + GOOD
+    )
+    assert outcomes(code, "a.py") == ["kept", "file-syntax-error"]
+
+
 def test_helpers_bring_their_imports_before_the_rules() -> None:
     code = "import sys\n\ndef helper(x):\n    return sys.getsizeof(x)\n\n" + GOOD.replace("x / 2", "helper(x)")
     assert outcomes(code, "a.py") == ["denied-import"]

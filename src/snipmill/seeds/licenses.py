@@ -9,14 +9,16 @@ from __future__ import annotations
 import email.parser
 import json
 import re
-import tempfile
 import tomllib
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
-from identify.identify import license_id
+from identify.vendor.licenses import LICENSES
 from license_expression import AND, OR, ExpressionError, LicenseWithExceptionSymbol, get_spdx_licensing
+
+from snipmill.languages import PYTHON
 
 ANY = "any"
 PERMISSIVE = frozenset(
@@ -126,79 +128,92 @@ _CLASSIFIERS = {
     "GNU Affero General Public License v3": "AGPL-3.0-only",
     "Other/Proprietary License": "LicenseRef-proprietary",
 }
-_TAG = re.compile(r"SPDX-License-Identifier:\s*([^\n*#]+?)\s*(?:\*/|-->|$)", re.MULTILINE)
-# What headers say in words, from the narrowest to the widest.
-_PHRASES = (
-    (re.compile(r"GNU Affero General Public Licen[cs]e", re.I), "AGPL-3.0-or-later"),
-    (re.compile(r"GNU (?:Lesser|Library) General Public Licen[cs]e", re.I), "LGPL-2.1-or-later"),
-    (re.compile(r"GNU General Public Licen[cs]e", re.I), "GPL-2.0-or-later"),
-    (re.compile(r"Mozilla Public\s+Licen[cs]e", re.I), "MPL-2.0"),
-    (re.compile(r"Apache Licen[cs]e,?\s+Version 2\.0", re.I), "Apache-2.0"),
-    (re.compile(r"Permission is hereby granted, free of charge, to any person obtaining", re.I), "MIT"),
-    (re.compile(r"(?:licensed|released|distributed) under (?:the )?(?:terms of )?(?:the )?MIT\b", re.I), "MIT"),
-    (re.compile(r"all rights reserved.{0,80}(?:confidential|proprietary)", re.I | re.S), "LicenseRef-proprietary"),
+_TAG = re.compile(r"SPDX-License-Identifier[ \t]*:[ \t]*([^\n]{1,200})", re.IGNORECASE)
+_STATED = re.compile(
+    r"^[ \t#*/;\"']{0,8}(?:__license__[ \t]*=|licen[cs]e[ \t]*[:=])[ \t]*[\"']?([^\"'\n]{1,80})",
+    re.IGNORECASE | re.MULTILINE,
 )
-_HEADER_LINES = 40
-# Whole texts from their first to their last words, with room for a holder's name and for line breaks only.
-_BODIES = (
+# What headers say in words. Wherever one of these stands, the file is not, or not only, under what its folder says.
+_RESTRICTING = (
+    (re.compile(r"Affero|\bAGPL", re.I), "AGPL-3.0-or-later"),
+    (re.compile(r"(?:Lesser|Library) General Public|\bLGPL", re.I), "LGPL-2.1-or-later"),
     (
-        re.compile(
-            r"Redistribution and use in source and binary forms(?:(?!Redistribution and use|advertising material).){300,900}?"
-            r"(?:Neither the names? of|The names? of the contributors may not)"
-            r"(?:(?!Redistribution and use).){500,1100}?POSSIBILITY OF SUCH DAMAGE\.?",
-            re.I,
-        ),
-        "BSD-3-Clause",
+        re.compile(r"(?<!Lesser )(?<!Library )(?<!Affero )General Public Licen[cs]e|\bGPL|\bGNU GPL", re.I),
+        "GPL-2.0-or-later",
     ),
+    (re.compile(r"Mozilla Public|\bMPL\b", re.I), "MPL-2.0"),
+    (re.compile(r"Server Side Public|\bSSPL\b", re.I), "SSPL-1.0"),
+    (re.compile(r"Business Source Licen[cs]e|\bBUSL\b", re.I), "BUSL-1.1"),
+    (re.compile(r"\bEUPL\b|\bCDDL\b|Eclipse Public|Common Development and Distribution", re.I), UNKNOWN),
+    (re.compile(r"\bCC[ -]BY|Creative Commons Attribution", re.I), UNKNOWN),
+    (re.compile(r"\bproprietary\b|\bconfidential\b|non-?commercial|commons clause", re.I), "LicenseRef-proprietary"),
+)
+# And these say what the file as a whole is under, where a line begins with them.
+_UNDER = (
+    r"^(?:(?:this|the) (?:file|code|software|program|module|project|source code)(?: is|'s)? )?"
+    r"(?:licensed|released|distributed|made available) under "
+)
+_GRANTING = (
     (
-        re.compile(
-            r"Redistribution and use in source and binary forms"
-            r"(?:(?!Redistribution and use|advertising material|Neither the name|The names? of).){700,1300}?"
-            r"POSSIBILITY OF SUCH DAMAGE\.?",
-            re.I,
-        ),
-        "BSD-2-Clause",
-    ),
-    (
-        re.compile(
-            r"Permission is hereby granted, free of charge, to any person obtaining a copy"
-            r"(?:(?!Permission is hereby).){600,1000}?DEALINGS IN THE SOFTWARE\.?",
-            re.I,
-        ),
-        "MIT",
-    ),
-    (
-        re.compile(
-            r"Apache License\W+Version 2\.0, January 2004(?:(?!Apache License\W+Version 2\.0, January).){7800,10500}?"
-            r"(?:warranty or additional liability\.|END OF TERMS AND CONDITIONS)(?: END OF TERMS AND CONDITIONS)?"
-            r"(?: APPENDIX: How to apply.{500,1900}?limitations under the License\.)?"
-        ),
+        re.compile(_UNDER + r"(?:the )?(?:terms of )?(?:the )?Apache Licen[cs]e,? Version 2\.0", re.I | re.M),
         "Apache-2.0",
     ),
-    (
-        re.compile(
-            r"Permission to use, copy, modify, and(?:/or)? distribute this software for any purpose with or without fee"
-            r".{300,700}?PERFORMANCE OF THIS SOFTWARE\.?",
-            re.I,
-        ),
-        "ISC",
-    ),
+    (re.compile(_UNDER + r"(?:the )?(?:terms of )?(?:the )?(?:Expat|MIT)\b", re.I | re.M), "MIT"),
+    (re.compile(r"^Permission is hereby granted, free of charge, to any person obtaining", re.I | re.M), "MIT"),
+)
+_STATEMENT = re.compile(r"(?:def|class|import|from|return|if|for|assert)\b|[\w.\[\]]+ ?[=(]")
+_HEADER_LINES = 100
+_NOTICE = re.compile(
+    r"^[#*/ -]*(?:(?:portions )?copyright\b(?! (?:notice|holder|owner|law)).*|\(c\).*|\u00a9.*|all rights reserved\.?"
+    r"|(?:the )?[\w. -]{0,40}licen[cs]e(?: \([\w -]+\))?:?|[=*_#~-]*)$",
+    re.IGNORECASE,
+)
+_PARTS = (
+    ("BSD-3-Clause", "redistribution and use in source", "possibility of such damage"),
+    ("BSD-2-Clause", "redistribution and use in source", "possibility of such damage"),
+    ("MIT", "permission is hereby granted free", "dealings in the software"),
+    ("ISC", "permission to use copy modify", "performance of this software"),
+    ("Apache-2.0", "version january 2004", "warranty or additional liability"),
+)
+_HOLDER = r"(?:[a-z0-9]+ ){1,12}?[a-z0-9]+"
+_HOLDERS = (
+    "the copyright holder nor the names of its contributors",
+    "the copyright holders and contributors",
+    "the copyright holder or contributors",
+    "the authors or copyright holders",
+    "the author",
+)
+_APPENDIX = (
+    r"(?: end of terms and conditions)?(?: appendix how to apply (?:[a-z0-9]+ ){60,190}?limitations under the license)?"
 )
 _RESTRICTION = re.compile(
-    r"\bA?L?GPL|General Public|non-?commercial|\bnot be (?:used|sold)|prohibited|commons clause|proprietary"
-    r"|Redistribution and use|Permission (?:is|to)|Creative Commons|Mozilla",
-    re.I,
+    r"gpl|general public|\bnot\b|prohibit|proprietary|redistribution|permission|creative|\bcc\b|mozilla|except|\bonly\b"
+    r"|\bmust\b|covered"
 )
-_MAX_PROSE = 3000
-_LICENSE_FILE = re.compile(r"^(licen[cs]es?|copying|unlicen[cs]e)([-_.].*)?$", re.IGNORECASE)
-METADATA = frozenset(
-    {"pyproject.toml", "PKG-INFO", "METADATA", "setup.cfg", "package.json", "Cargo.toml", "composer.json"}
+_FORBIDDING = re.compile(
+    r"commercial|commons clause|business source|enterprise|server side|right to sell|training of models"
 )
+_MAX_PROSE = 40
+_LICENSE_FILE = re.compile(r"licen[cs]e|^copying|^copyright", re.IGNORECASE)
+_CODE = re.compile(
+    r"\.(py|pyi|json|html|css|js|ts|tsx|rs|java|php|cc|cpp|cxx|h|hh|hpp|go|rb|toml|yml|yaml|svg|png)$", re.IGNORECASE
+)
+# Files that say what a package is under, and the language whose files they speak for.
+METADATA = {
+    "pyproject.toml": PYTHON,
+    "PKG-INFO": PYTHON,
+    "METADATA": PYTHON,
+    "setup.cfg": PYTHON,
+    "package.json": "TypeScript",
+    "Cargo.toml": "Rust",
+    "composer.json": "PHP",
+}
+_FAMILIES = frozenset({"BSD License", "OSI Approved", "Public Domain"})
 
 
 def is_license_file(name: str) -> bool:
     """Whether a file's name says that it holds a licence."""
-    return _LICENSE_FILE.match(name) is not None and not name.endswith((".py", ".json", ".html", ".rs", ".ts", ".java"))
+    return _LICENSE_FILE.search(name) is not None and _CODE.search(name) is None
 
 
 @lru_cache(maxsize=4096)
@@ -267,34 +282,87 @@ def _holds(node: Any, allowed: frozenset[str]) -> bool:
 
 
 def license_of_header(text: str) -> str | None:
-    """The licence that the head of a file states: by an SPDX tag, or in words that only one licence has."""
+    """The licence that a file states of itself: by SPDX tags anywhere, or in words in its first hundred lines.
+
+    A tag that is not understood, and words of a licence that restricts, count against the file: `UNKNOWN`, or that licence.
+    """
+    if "spdx-license-identifier" in text.lower():
+        tags = [re.split(r"\*/|-->|#", tag)[0].strip(" \t\"'") for tag in _TAG.findall(text)]
+        return _all_of(normalize_license(tag) or UNKNOWN for tag in tags) if tags else UNKNOWN
     head = "\n".join(text.split("\n", _HEADER_LINES)[:_HEADER_LINES])
-    tags = [normalize_license(tag.strip(" \"'")) or UNKNOWN for tag in _TAG.findall(head)]
-    if tags:
-        return _all_of(tags)
-    words = " ".join(re.sub(r"^\s*(?:#+|//+|/?\*+|--|;+)", " ", line) for line in head.split("\n"))
-    words = " ".join(words.split())
-    return next((expression for phrase, expression in _PHRASES if phrase.search(words)), None)
+    plain = re.sub(r"^[ \t]*(?:#+|//+|/?\*+|--|;+)?[ \t]*", "", head, flags=re.MULTILINE)
+    found = {expression for words, expression in _RESTRICTING if words.search(_in_comments(head))}
+    found |= {
+        known for stated in _STATED.findall(head) if (known := normalize_license(stated.strip(" .,"))) is not None
+    }
+    joined = re.sub(r"(?<=[\w,])\n(?=\w)", " ", plain)
+    found |= {expression for words, expression in _GRANTING if words.search(plain) or words.search(joined)}
+    return _all_of(found)
 
 
-def license_of_text(raw: bytes) -> str:
-    """The licence that a LICENSE file holds, or all of them where it holds several; `UNKNOWN` where its text is another."""
-    decoded = raw.decode("utf-8", "replace")
-    with tempfile.NamedTemporaryFile(suffix=".txt") as handle:
-        handle.write(decoded.encode())
-        handle.flush()
-        found = license_id(handle.name)
-    if found is not None:
-        return str(found)
-    # Files with several licences, with a notice before them, or without an appendix are too unlike any single text.
-    rest, parts = " ".join(decoded.split()), set[str]()
-    for body, expression in _BODIES:
+def _in_comments(head: str) -> str:
+    """The lines of a head that are comments or prose, joined: a string or a name in code states no licence."""
+    lines = [line.strip() for line in head.split("\n")]
+    kept = [
+        line.lstrip("#/*-; ")
+        for line in lines
+        if not re.match(r"(?:def|class|import|from|return|if|for|assert)\b|[\w.\[\]]+ ?[=(]", line)
+    ]
+    stated = [line for line in lines if line.startswith("__license__")]
+    return " ".join(kept + stated)
+
+
+def license_of_text(raw: bytes) -> str | None:
+    """The licence that a LICENSE file holds, or all of them where it holds several.
+
+    Only texts that are word for word a known licence count, but for title, copyright lines and the names of holders.
+
+    Returns:
+        An SPDX expression; `UNKNOWN` where the text is another, or a part of it where there is more; None where it holds nothing
+        but names and years.
+    """
+    text = raw.decode("utf-8", "replace")
+    rest, parts = _words_of(text), set[str]()
+    if not rest.strip():
+        return UNKNOWN if "\ufffd" in text else None
+    if rest in _known_texts():
+        return _known_texts()[rest]
+    for body, expression in _bodies():
         rest, count = body.subn(" ", rest)
         if count:
             parts.add(expression)
-    if not parts or len(rest) > _MAX_PROSE or _RESTRICTION.search(rest):
+    if not parts or _FORBIDDING.search(rest):
         return UNKNOWN
-    return _all_of(parts) or UNKNOWN
+    if len(rest.split()) > _MAX_PROSE or _RESTRICTION.search(rest):
+        parts.add(UNKNOWN)  # as where a package adds the notices of what it bundles
+    return _all_of(parts)
+
+
+def _words_of(text: str) -> str:
+    """A licence as words, without copyright lines and titles."""
+    lines = [line for line in text.replace("\r", "\n").split("\n") if not _NOTICE.match(line.strip())]
+    plain = " ".join(lines).lower().replace("non-infringement", "noninfringement")
+    return " ".join(re.findall(r"[a-z0-9]{2,}", plain))  # single characters number the clauses, or do not
+
+
+@cache
+def _known_texts() -> dict[str, str]:
+    return {_words_of(text): spdx for spdx, text in LICENSES}
+
+
+@cache
+def _bodies() -> list[tuple[re.Pattern[str], str]]:
+    """The words of licences that stand together with others, from their first to their last; names of holders may differ."""
+    texts = dict(LICENSES)
+    found: list[tuple[re.Pattern[str], str]] = []
+    for spdx, first, last in _PARTS:
+        words = _words_of(texts[spdx])
+        body = words[words.index(first) : words.rindex(last) + len(last)]
+        pattern = re.escape(body).replace("\\ ", " ")
+        for fixed in _HOLDERS:
+            pattern = pattern.replace(fixed, _HOLDER)
+        found.append((re.compile(pattern + (_APPENDIX if spdx == "Apache-2.0" else "")), spdx))
+    return found
 
 
 def license_of_metadata(name: str, raw: bytes) -> str | None:
@@ -307,7 +375,7 @@ def license_of_metadata(name: str, raw: bytes) -> str | None:
             return _of_project(headers.get("License-Expression"), headers.get("License"), classifiers)
         if name == "setup.cfg":
             found = re.search(r"^license\s*=\s*(.+)$", text, re.MULTILINE)
-            return normalize_license(found.group(1)) if found else None
+            return (normalize_license(found.group(1)) or UNKNOWN) if found else None
         table: Any = json.loads(text) if name.endswith(".json") else tomllib.loads(text)
         if name == "pyproject.toml":
             project = table.get("project", {})
@@ -315,27 +383,37 @@ def license_of_metadata(name: str, raw: bytes) -> str | None:
             stated = stated.get("text") if isinstance(stated, dict) else stated
             return _of_project(stated, None, project.get("classifiers", []))
         stated = table.get("package", {}).get("license") if name == "Cargo.toml" else table.get("license")
-        return normalize_licenses(stated.replace("/", " OR ") if isinstance(stated, str) else stated)
+        if not stated:
+            return None
+        return normalize_licenses(stated.replace("/", " OR ") if isinstance(stated, str) else stated) or UNKNOWN
     except (ValueError, AttributeError, TypeError, RecursionError):
         return None
 
 
 def _of_project(expression: object, words: object, classifiers: Iterable[str]) -> str | None:
-    for stated in (expression, words):
-        found = normalize_license(stated) if isinstance(stated, str) else None
-        if found is not None:
-            return found
-    names = [line.rpartition(" :: ")[2] for line in classifiers if line.startswith("License ::")]
-    return _all_of(_CLASSIFIERS[name] for name in names if name in _CLASSIFIERS)
-
-
-def combine_licenses(stated: str | None, texts: Iterable[str]) -> str | None:
-    """The licence of a folder: what its metadata state, and what its licence files hold beyond that.
-
-    Where the metadata name a licence, a text that is not recognised says nothing against it.
-    """
-    found = set(texts)
-    if stated is not None:
-        mentioned = set(re.findall(r"[\w.+-]+", stated))
-        return _all_of({stated} | {text for text in found - {UNKNOWN} if text not in mentioned})
+    """What a Python package states. An expression has the last word; words and classifiers hold together."""
+    if isinstance(expression, str) and expression.strip():
+        return normalize_license(expression) or UNKNOWN
+    found: set[str] = set()
+    if isinstance(words, str) and (known := normalize_license(words)) is not None:
+        found.add(known)
+    for line in classifiers:
+        name = line.rpartition(" :: ")[2]
+        if line.startswith("License ::") and name not in _FAMILIES:
+            found.add(_CLASSIFIERS.get(name, UNKNOWN))
     return _all_of(found)
+
+
+def combine_licenses(stated: Iterable[str], texts: Iterable[str]) -> str | None:
+    """The licence of a folder: what metadata state and what licence files hold, together.
+
+    Texts of what the metadata state add nothing to it, be they of both alternatives, or with notices around them.
+    """
+    found = set(stated)
+    mentioned = {word for expression in found for word in re.findall(r"[\w.+-]+", expression)} - {"AND", "OR", "WITH"}
+    for text in texts:
+        parts = set(text.split(" AND "))
+        if text not in mentioned and not (UNKNOWN in parts and mentioned and mentioned <= parts):
+            found.add(text)
+    parts_of = ([expression] if " OR " in expression else expression.split(" AND ") for expression in found)
+    return _all_of(chain.from_iterable(parts_of))

@@ -18,7 +18,7 @@ from snipmill.seeds.extract.function import Function
 from snipmill.seeds.extract.module import Module
 from snipmill.seeds.extract.python import extract_functions, first_error
 from snipmill.seeds.licenses import PERMISSIVE, is_allowed, license_of_header
-from snipmill.seeds.rules import Rules, check_file, check_function, check_modules
+from snipmill.seeds.rules import Rules, check_file, check_function, check_modules, check_snippet
 from snipmill.text.code import syntax_tree
 from snipmill.text.sections import Malformed
 
@@ -108,7 +108,9 @@ def _with_context(function: Function, module: Module, package: str, rules: Rules
     wrong = check_modules(function.name, context.modules | function.modules, package, rules)
     if wrong:
         return wrong[0]
-    return f"{context.code}\n\n\n{function.code}" if context.code else function.code
+    if not context.code:
+        return function.code
+    return check_snippet(function.name, context.code, rules) or f"{context.code}\n\n\n{function.code}"
 
 
 def _outcome(

@@ -80,6 +80,11 @@ def check_function(function: Function, rules: Rules) -> Malformed | None:
     return _first(_broken_by(function, rules), rules.allow)
 
 
+def check_snippet(name: str, snippet: str, rules: Rules) -> Malformed | None:
+    """The first rule that a function breaks by what has to go with it, or None."""
+    return _first(_broken_text(name, snippet, rules), rules.allow)
+
+
 def _first(broken: Iterator[Malformed], allow: Collection[str]) -> Malformed | None:
     return next((one for one in broken if one.reason not in allow), None)
 
@@ -94,18 +99,22 @@ def _broken_by(function: Function, rules: Rules) -> Iterator[Malformed]:
         yield Malformed("no-return-value", f"{name} returns nothing.")
     if len(lines) > rules.max_lines:
         yield Malformed("too-long", f"{name} has {len(lines)} lines; at most {rules.max_lines} are used.")
-    unfinished = _UNFINISHED.search(function.code)
+    yield from check_modules(name, function.modules, "", rules)
+    yield from _broken_text(name, function.code, rules)
+
+
+def _broken_text(name: str, code: str, rules: Rules) -> Iterator[Malformed]:
+    unfinished = _UNFINISHED.search(code)
     if unfinished:
         yield Malformed("unfinished", f"{name} says {unfinished.group()!r}.")
-    yield from check_modules(name, function.modules, "", rules)
-    longest = max(len(line) for line in lines)
+    longest = max(map(len, code.split("\n")))
     if longest > rules.max_line_length:
         yield Malformed("long-line", f"{name} has a line of {longest} characters; at most {rules.max_line_length}.")
-    if not function.code.isascii():
-        share = sum(map(str.isascii, function.code)) / len(function.code)
+    if not code.isascii():
+        share = sum(map(str.isascii, code)) / len(code)
         if share < rules.min_ascii:
             yield Malformed("not-ascii", f"{name} is only {share:.0%} ASCII.")
-    if _depth(function.code) > _DEEPEST:
+    if _depth(code) > _DEEPEST:
         yield Malformed("nested-too-deeply", f"{name} has brackets nested more than {_DEEPEST} deep.")
 
 

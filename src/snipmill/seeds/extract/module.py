@@ -6,6 +6,7 @@ only exist while the program runs (globals() and the like) are not found.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -14,10 +15,14 @@ from tree_sitter import Node
 
 from snipmill.seeds.extract.inference import infer_import
 from snipmill.seeds.extract.names import Names, names_of
+from snipmill.text.code import syntax_tree
 from snipmill.text.sections import Malformed
 
 _IMPORTS = ("import_statement", "import_from_statement", "future_import_statement")
 _DEFINED = ("function_definition", "class_definition")
+_ANNOTATED = re.compile(r"->|\w[ \t]*:[ \t]*[\w\"'\[(]")  # or a slice, or a lambda: then a line too many does no harm
+# A statement that fills, or otherwise changes, what a name of the module stands for.
+_CHANGED = re.compile(r"^\s*(\w+)(?:(?:\[[^\n]*\]|\.\w+) *[-+*/|&%@^<>]{0,3}=(?!=)|(?:\.\w+)+\()", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Import:
     def top(self) -> str:
         """The package that has to be there; empty for a relative import."""
         return self.module.partition(".")[0]
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether it binds a package by importing something below it: `import xml.dom`."""
+        return self.source is None and not self.explicit and "." in self.name
 
     @property
     def code(self) -> str:
@@ -77,10 +87,13 @@ class Context:
 class Module:
     """The statements of a file by the names that they bind."""
 
-    imports: dict[str, Import] = field(default_factory=dict)
+    future: list[str] = field(default_factory=list)
     stars: list[str] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
-    binders: dict[str, list[int]] = field(default_factory=dict)
+    binders: dict[str, list[Import | int]] = field(
+        default_factory=dict
+    )  # in the order of the file; numbers are statements
+    changers: dict[str, list[int]] = field(default_factory=dict)  # statements that change what a name stands for
 
     @classmethod
     def read(cls, root: Node) -> Module:
@@ -97,8 +110,10 @@ class Module:
         for found in imports_of(node):
             if found.name == "*":
                 self.stars.append(found.module)
-            elif found.source != "__future__":
-                self.imports[found.local] = found
+            elif found.source == "__future__":
+                self.future.append(found.name)
+            else:
+                self.binders.setdefault(found.local, []).append(found)
 
     def _add_statement(self, node: Node) -> None:
         code = text_of(node)
@@ -109,7 +124,7 @@ class Module:
             bound = frozenset({text_of(name)}) if name is not None else frozenset()
         elif inner.type == "if_statement" and "__name__" in text_of(inner.child_by_field_name("condition")):
             return  # runs only in a program: nothing of it is there for others
-        elif inner.type == "expression_statement" and inner.children and inner.children[0].type in ("string", "call"):
+        elif inner.type == "expression_statement" and inner.children and inner.children[0].type == "string":
             return
         else:
             try:
@@ -117,8 +132,12 @@ class Module:
             except SyntaxError:
                 return
             bound = names.bound
+        number = len(self.statements)
         for name_bound in bound:
-            self.binders.setdefault(name_bound, []).append(len(self.statements))
+            self.binders.setdefault(name_bound, []).append(number)
+        if inner.type not in _DEFINED:
+            for changed in set(_CHANGED.findall(code)) - bound:
+                self.changers.setdefault(changed, []).append(number)
         self.statements.append(Statement(code, bound, names))
 
     def context_of(self, code: str, max_lines: int, allow: Collection[str] = ()) -> Context | Malformed:
@@ -138,26 +157,30 @@ class Module:
             imports, chosen, missing = self._follow(names, sys.maxsize if unbounded else max_lines)
         except SyntaxError as error:
             return Malformed("syntax-error", f"line {error.lineno or 1}: {error.msg or error}")
-        inferred: list[str] = []
-        for name in sorted(missing):
+        # Where a star import may bind what is missing, nothing is inferred.
+        inferred = [f"from {star} import *" for star in self.stars] if missing else []
+        for name in sorted(missing) if not self.stars else ():
             found = infer_import(name, code)
             if found is not None:
                 inferred.append(found)
-            elif not self.stars and "undefined-name" not in allow:
+            elif "undefined-name" not in allow:
                 return Malformed("undefined-name", f"nothing in its file binds {name!r}.")
-        if missing and len(inferred) < len(missing):
-            inferred += [f"from {star} import *" for star in self.stars]
         statements = [self.statements[index].code for index in sorted(chosen)]
         lines = sum(statement.count("\n") + 1 for statement in statements)
         if lines > max_lines and not unbounded:
             return Malformed("context-too-long", f"it needs {lines} lines of its file besides imports.")
-        heads = _import_lines(imports, inferred)
+        future = sorted(set(self.future)) if _ANNOTATED.search("\n".join([code, *statements])) else []
+        heads = [f"from __future__ import {', '.join(future)}"] if future else []
+        heads += _import_lines(imports, inferred)
         modules = {found.top for found in imports} | {_module_of(line) for line in inferred}
+        for statement in statements:
+            if "import" in statement:
+                modules |= modules_inside(syntax_tree(statement.encode("utf-8", "surrogatepass")))
         blocks = ["\n".join(heads), *statements]
         return Context("\n\n\n".join(block for block in blocks if block), frozenset(modules))
 
     def _follow(self, names: Names, max_lines: int) -> tuple[list[Import], set[int], set[str]]:
-        imports: dict[str, Import] = {}
+        imports: dict[str, Import] = {}  # by their code
         chosen: set[int] = set()
         missing: set[str] = set()
         seen = set(names.bound)
@@ -168,12 +191,19 @@ class Module:
             if name in seen:
                 continue
             seen.add(name)
-            if name in self.imports:
-                imports[name] = self.imports[name]
-                continue
-            if name not in self.binders:
+            binders = self.binders.get(name, [])
+            if not binders:
                 missing.add(name)
-            for index in self.binders.get(name, ()):
+                continue
+            last = binders[-1]
+            if isinstance(last, Import):
+                # Submodules of one package are imported under the same name, and all of them count.
+                submodules = [one for one in binders if isinstance(one, Import) and one.is_submodule]
+                imports |= {one.code: one for one in (submodules if last.is_submodule else [last])}
+                numbers = []
+            else:
+                numbers = [one for one in binders if isinstance(one, int)]
+            for index in [*numbers, *self.changers.get(name, [])]:
                 if index not in chosen:
                     chosen.add(index)
                     statement = self.statements[index]
@@ -202,6 +232,21 @@ def imports_of(node: Node) -> Iterator[Import]:
         name = text_of(child.child_by_field_name("name") or child)
         local = text_of(alias) if alias is not None else (name.partition(".")[0] if source is None else name)
         yield Import(local, name, source, alias is not None)
+
+
+def modules_inside(definition: Node) -> frozenset[str]:
+    """The top-level packages that are imported inside of a function."""
+    if b"import" not in (definition.text or b""):
+        return frozenset()
+    modules: set[str] = set()
+    stack = [definition]
+    while stack:
+        node = stack.pop()
+        if node.type in ("import_statement", "import_from_statement"):
+            modules.update(found.top for found in imports_of(node))
+        else:
+            stack.extend(node.children)
+    return frozenset(modules)
 
 
 def _import_lines(imports: list[Import], inferred: list[str]) -> list[str]:

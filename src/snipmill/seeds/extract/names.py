@@ -42,5 +42,9 @@ def names_of(code: str) -> Names:
     while inner:
         scope = inner.pop()
         inner.extend(scope.get_children())
-        needed.update(symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global())
+        for symbol in scope.get_symbols():
+            # In the body of a class a name may be read from outside before it is bound there.
+            before = scope.get_type() == "class" and symbol.is_referenced() and symbol.is_assigned()
+            if symbol.is_global() or before:
+                needed.add(symbol.get_name())
     return Names(frozenset(bound), frozenset(needed - bound - BUILTINS))

@@ -15,7 +15,7 @@ from tree_sitter import Node
 
 from snipmill.config import Kind
 from snipmill.seeds.extract.function import Function
-from snipmill.seeds.extract.module import imports_of, text_of
+from snipmill.seeds.extract.module import modules_inside, text_of
 from snipmill.text.code import syntax_tree
 
 _FUNCTIONS: tuple[Kind, ...] = ("function",)
@@ -32,6 +32,8 @@ def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Itera
         kinds: which of functions, methods and classes.
     """
     for whole in root.children:
+        if whole.start_point[1]:
+            continue  # set off by what is broken before it: it belongs to a class or a function
         if whole.type == "ERROR" and b"def " in (whole.text or b""):
             yield from _recovered(whole, kinds)
             continue
@@ -87,7 +89,7 @@ def _function(whole: Node, definition: Node) -> Iterator[Function]:
             has_arguments=_has_arguments(definition),
             returns_value=_returns_value(definition),
             broken=definition.has_error,
-            modules=_modules_inside(definition),
+            modules=modules_inside(definition),
         )
 
 
@@ -107,7 +109,7 @@ def _class(whole: Node, definition: Node) -> Iterator[Function]:
         has_arguments=any(_has_arguments(method) for method in methods),
         returns_value=any(_returns_value(method) for method in methods),
         broken=definition.has_error,
-        modules=_modules_inside(definition),
+        modules=modules_inside(definition),
     )
 
 
@@ -129,7 +131,7 @@ def _methods(whole: Node, definition: Node) -> Iterator[Function]:
             docstring_quotes=quotes,
             has_arguments=_has_arguments(method),
             returns_value=_returns_value(method),
-            modules=_modules_inside(method),
+            modules=modules_inside(method),
         )
 
 
@@ -203,18 +205,3 @@ def _returns_value(definition: Node) -> bool:
         if node.type not in ("function_definition", "lambda", "class_definition"):
             stack.extend(node.children)
     return False
-
-
-def _modules_inside(definition: Node) -> frozenset[str]:
-    """The top-level packages that are imported inside of a function."""
-    if b"import" not in (definition.text or b""):
-        return frozenset()
-    modules: set[str] = set()
-    stack = [definition]
-    while stack:
-        node = stack.pop()
-        if node.type in ("import_statement", "import_from_statement"):
-            modules.update(found.top for found in imports_of(node))
-        else:
-            stack.extend(node.children)
-    return frozenset(modules)

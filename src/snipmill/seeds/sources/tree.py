@@ -117,14 +117,16 @@ def _license_at(
     tree: Tree, prefix: str, entries: list[tuple[str, bool]], above: str | None, origin: Origin
 ) -> str | None:
     """The licence that holds in a folder: what it says, else what holds above it."""
-    found = _license_of_folder(tree, prefix, entries)
+    found = _license_of_folder(tree, prefix, entries, origin.languages)
     # A text that nobody knows does not stand against what the user states.
     return above if found is None or (found == UNKNOWN and origin.license is not None) else found
 
 
-def _license_of_folder(tree: Tree, prefix: str, entries: list[tuple[str, bool]]) -> str | None:
+def _license_of_folder(
+    tree: Tree, prefix: str, entries: list[tuple[str, bool]], languages: frozenset[str]
+) -> str | None:
     texts: list[str] = []
-    stated: str | None = None
+    stated: list[str] = []
     infos = [name for name, is_folder in entries if is_folder and name.endswith(".dist-info")]
     places = [(prefix, entries)]
     if len(infos) == 1:  # a wheel, or one installed package
@@ -136,10 +138,11 @@ def _license_of_folder(tree: Tree, prefix: str, entries: list[tuple[str, bool]])
             if is_folder:
                 continue
             if is_license_file(name):
-                raw = _read(tree, start + name)
-                texts += [license_of_text(raw)] if raw.strip() else []
-            elif name in METADATA and stated is None:
-                stated = license_of_metadata(name, _read(tree, start + name))
+                text = license_of_text(_read(tree, start + name))
+                texts += [text] if text is not None else []
+            elif METADATA.get(name) in languages:
+                said = license_of_metadata(name, _read(tree, start + name))
+                stated += [said] if said is not None else []
     return combine_licenses(stated, texts)
 
 
