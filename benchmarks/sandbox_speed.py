@@ -57,10 +57,30 @@ def _child(source: str) -> None:
 
 _TAKEN_AWAY = {
     "builtins": ("exit", "quit", "open"),
-    "os": (
-        "kill system putenv remove removedirs fchdir setuid fork forkpty killpg rename renames truncate replace unlink fchmod fchown "
-        "chmod chown chroot lchown lstat"
-    ).split(),
+    "os": [
+        "kill",
+        "system",
+        "putenv",
+        "remove",
+        "removedirs",
+        "fchdir",
+        "setuid",
+        "fork",
+        "forkpty",
+        "killpg",
+        "rename",
+        "renames",
+        "truncate",
+        "replace",
+        "unlink",
+        "fchmod",
+        "fchown",
+        "chmod",
+        "chown",
+        "chroot",
+        "lchown",
+        "lstat",
+    ],
     "shutil": ("move", "chown"),
     "subprocess": ("Popen",),
 }

@@ -38,7 +38,7 @@ class RunTable(Table, frozen=True, kw_only=True):
 
 
 class ColumnsTable(Table, frozen=True, kw_only=True):
-    """Which columns of a table hold what. Without `code`, JSONL and Parquet files are ready-made seeds."""
+    """Which columns of a table hold what. Without `code`, JSONL files are ready-made seeds."""
 
     code: str | None = None
     license: str | None = None

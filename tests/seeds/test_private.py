@@ -11,7 +11,13 @@ SECRETS = (
     'token = "ghp_' + 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"',
     'password = "' + 'hunter2butlonger!"',
 )
+IN_PROSE = (
+    "export AWS_KEY=AKIA" + "QWERTYUIOPASDFGH",
+    "token: ghp_" + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ",
+)
 PERSONAL = (
+    "jane.doe@mail.ru",
+    "# ask hans@mail.de, or joe@company.co.uk",
     'call("+49 30 901820")',
     "# Ask jane.doe@some-company.de about this.",
     'card = "4539 5787 6362 1486"',
@@ -36,6 +42,13 @@ def test_secrets_are_found(line: str) -> None:
     found = find_private(f"def f(x):\n    {line}\n    return x\n")
     assert found is not None and (found[0], found[1].line) == ("secret", 2)
     assert not any(word in found[1].kind for word in line.split('"') if len(word) > 6)
+
+
+@pytest.mark.parametrize("line", IN_PROSE)
+def test_secrets_in_docstrings_and_comments_are_found(line: str) -> None:
+    for code in (f'def f(x):\n    """Use it.\n\n    {line}\n    """\n    return x\n', f"# {line}"):
+        found = find_private(code)
+        assert found is not None and found[0] == "secret"
 
 
 @pytest.mark.parametrize("line", PERSONAL)

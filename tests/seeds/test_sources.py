@@ -102,6 +102,7 @@ def repository(tmp_path: Path) -> Iterator[tuple[Path, str, str]]:
         porcelain.add(root, [path, root / "LICENSE"])
         ids.append(porcelain.commit(root, message=b"more", author=b"A <a@b.c>", committer=b"A <a@b.c>").decode())
     porcelain.tag_create(root, b"v1", objectish=ids[0].encode(), annotated=True, message=b"one", author=b"A <a@b.c>")
+    porcelain.branch_create(root, "side", objectish=ids[0])
     (root / "uncommitted.py").write_text(CODE)
     (root / "link.py").symlink_to(root / "old.py")
     yield root, ids[0], ids[1]
@@ -120,7 +121,7 @@ def test_a_repository_is_read_at_a_commit(repository: tuple[Path, str, str]) -> 
         assert isinstance(only, Document) and (only.path, only.revision) == ("old.py", first)
     with pytest.raises(UsageError, match=r"no revision 'nope'"):
         opened(f"{root}@nope")
-    with pytest.raises(UsageError, match="no git repository"):
+    with pytest.raises(UsageError, match="no git repository that can be read"):
         opened(f"git+{root.parent}")
 
 
@@ -160,6 +161,7 @@ def test_a_repository_is_cloned_over_http_and_its_user_is_not_kept(repository: t
             for one in found:
                 assert isinstance(one, Document)
                 assert (one.source, one.revision) == (f"http://{address}", second)
+            assert paths(opened(f"git+http://{address}@side")) == ["old.py"]
             (old,) = opened(f"git+http://{address}@{first}")
             assert isinstance(old, Document) and old.path == "old.py"
             with pytest.raises(UsageError, match="cannot be cloned") as caught:
@@ -295,14 +297,20 @@ def test_files_of_any_kind_cost_only_themselves(tmp_path: Path) -> None:
     )
     (tmp_path / "utf16.py").write_text(CODE, encoding="utf-16")
     os.mkfifo(tmp_path / "pipe.py")
+    os.mkfifo(tmp_path / "LICENSE")
+    os.mkfifo(tmp_path / ".gitignore")
+    (tmp_path / "coded.py").write_text("# coding: undefined\n" + CODE)
+    (tmp_path / "puny.py").write_text("# coding: punycode\n" + CODE)
     found = [one for one in opened(tmp_path, license="MIT") if not isinstance(one, Document) or one.path != "pipe.py"]
     outcomes: dict[str, list[str]] = {}
     for one in found:
         assert isinstance(one, Document)
         outcomes[str(one.path)] = reasons(list(mine_document(one, MineSettings())))
+    outcomes.pop("puny.py")  # any outcome will do: it did not end the mining
     assert outcomes == {
         "binary.py": ["not-text"],
         "broken.py": ["kept", "kept", "file-syntax-error"],
+        "coded.py": ["not-text"],
         "deep.py": ["kept"],
         "latin.py": ["not-text"],
         "long.py": ["file-too-large"],
@@ -448,3 +456,29 @@ def test_an_address_with_a_password_is_refused_before_it_is_written(tmp_path: Pa
     done = snipmill("run", "c.toml")
     assert done.returncode == 2 and "holds a password" in " ".join(done.stderr.split())
     assert "hunter2" not in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_damaged_archive_does_not_look_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x-1.0.tar"
+    with tarfile.open(path, "w") as file:
+        for n in range(100):
+            member = tarfile.TarInfo(f"x-1.0/{n:03}.py")
+            member.size = len(CODE)
+            file.addfile(member, io.BytesIO(CODE.encode()))
+    assert len(opened(path)) == 100
+    raw = bytearray(path.read_bytes())
+    raw[50 * 1024 + 3] ^= 0xFF
+    path.write_bytes(raw)
+    with pytest.raises(UsageError, match=r"damaged after x-1\.0/049\.py"):
+        opened(path)
+
+
+def test_a_row_of_parquet_that_is_no_text_costs_only_itself(tmp_path: Path) -> None:
+    from pyarrow import StringArray, Table, array, parquet, py_buffer
+
+    raw = [CODE.encode(), b"\xff\xfe", CODE.encode()]
+    offsets = [0, len(raw[0]), len(raw[0]) + 2, 2 * len(raw[0]) + 2]
+    column = StringArray.from_buffers(3, array(offsets, "int32").buffers()[1], py_buffer(b"".join(raw)))
+    parquet.write_table(Table.from_arrays([column], ["content"]), tmp_path / "t.parquet")
+    found = opened(tmp_path / "t.parquet", Columns("content"))
+    assert [isinstance(one, Document) for one in found] == [True, False, True]

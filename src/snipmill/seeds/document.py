@@ -73,7 +73,7 @@ def read_document(document: Document) -> Code | Reject:
         return reject_document(document.shown, "file-too-large", f"is larger than {MAX_BYTES:,} bytes.")
     try:
         text = content if isinstance(content, str) else _decode(raw, document.language)
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+    except (SyntaxError, ValueError, LookupError) as error:  # a coding line may name anything
         return reject_document(document.shown, "not-text", f"cannot be read as {document.language} source: {error}.")
     if "\0" in text:
         return reject_document(document.shown, "not-text", "holds NUL characters.")

@@ -18,7 +18,8 @@ from snipmill.errors import UsageError
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}@([\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24})\b")
 _RESERVED = re.compile(
-    r"(^|\.)(example|test|invalid|localhost|local|domain|company|host|email|mail)(\.|$)", re.IGNORECASE
+    r"(?:^|\.)example\.|\.(?:test|invalid|localhost|local|example)$|^(?:domain|company|email|mail|host|server|foo|bar|spam|x|b|c)\.(?:com|org|net|c|tld)$",
+    re.IGNORECASE,
 )
 _PHONE = re.compile(r"(?<![\w.+])\+\d[\d ().-]{7,18}\d(?![\w])")
 _IP = re.compile(r"(?<=[\"'/@])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
@@ -28,6 +29,9 @@ _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
 _ENTROPY = "High Entropy"
 _SHORTEST_RANDOM = 20
+_TOKEN = re.compile(r"[\w+/=.-]{16,}|://")
+_OF_LITERALS = frozenset({"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String"})
+_LONGEST_LINE = 2000  # some detectors take the square of a line's length
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,11 @@ def _secrets(line: str, number: int) -> Iterator[str]:
     if _KEY.search(line):  # the detector for keys reads files, and would miss one without its end
         yield "Private Key"
     quoted = '"' in line or "'" in line
-    if not quoted and "://" not in line:
-        return  # every detector looks for a literal or a URL
-    for plugin in plugins:
+    if not quoted and not _TOKEN.search(line):
+        return  # nothing in it is long enough for a key
+    for plugin in plugins if len(line) <= _LONGEST_LINE else ():
+        if not quoted and plugin.secret_type in _OF_LITERALS:
+            continue
         for found in plugin.analyze_line(filename="seed.py", line=line, line_number=number):
             value = found.secret_value or ""
             if _ENTROPY in found.type and (len(value) < _SHORTEST_RANDOM or not re.search(r"\d", value)):

@@ -5,14 +5,18 @@ Nothing is unpacked on disk, so that no name in an archive can reach a file outs
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import re
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from snipmill.errors import UsageError
 from snipmill.records import Reject
@@ -22,6 +26,7 @@ from snipmill.seeds.sources.tree import MAX_DEPTH, Origin, documents_of
 SUFFIXES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar")
 _NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[^-]*)(?:-.*)?$")
 _MAX_MEMBERS = 1_000_000
+_MAX_UNPACKED = 20 << 30
 
 
 class _Archive:
@@ -111,7 +116,9 @@ def _open_zip(path: Path, stack: ExitStack) -> _Archive:
 
 
 def _open_tar(path: Path, stack: ExitStack) -> _Archive:
-    file = stack.enter_context(closing(tarfile.open(path)))  # noqa: SIM115
+    whole = stack.enter_context(path.open("rb") if path.suffix == ".tar" else _unpacked(path))
+    file = stack.enter_context(closing(tarfile.open(fileobj=whole)))  # noqa: SIM115
+    _refuse_damaged(file, whole)
     members = {member.name: member for member in file.getmembers()[:_MAX_MEMBERS] if member.isfile()}
 
     def read(name: str) -> bytes:
@@ -119,3 +126,33 @@ def _open_tar(path: Path, stack: ExitStack) -> _Archive:
         return member.read(MAX_BYTES + 1) if member is not None else b""
 
     return _Archive(list(members), read)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A compressed archive in a file without a name: going back and forth in a compressed one begins anew each time."""
+    packed: IO[bytes]
+    if path.suffix == ".bz2":
+        packed = bz2.open(path)
+    else:
+        packed = cast(IO[bytes], lzma.open(path) if path.suffix == ".xz" else gzip.open(path))
+    whole = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
+    with packed:
+        while piece := packed.read(1 << 20):
+            whole.write(piece)
+            if whole.tell() > _MAX_UNPACKED:
+                raise ValueError(f"it holds more than {_MAX_UNPACKED:,} bytes")
+    whole.seek(0)
+    return whole
+
+
+def _refuse_damaged(file: tarfile.TarFile, whole: IO[bytes]) -> None:
+    """A header that is damaged looks like the end, and everything after it would be missing without a word.
+
+    Raises:
+        tarfile.ReadError: something stands after what looks like the end.
+    """
+    members = file.getmembers()
+    whole.seek(file.offset)
+    if any(whole.read(tarfile.BLOCKSIZE)):
+        name = members[-1].name if members else "its beginning"
+        raise tarfile.ReadError(f"it is damaged after {name}")

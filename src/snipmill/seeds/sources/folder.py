@@ -16,6 +16,7 @@ from snipmill.seeds.document import Document
 from snipmill.seeds.sources.tree import Origin, documents_of
 
 _MAX_IGNORE = 100_000
+_MAX_STARS = 8  # more of them take the matcher for ever on some names
 
 
 class Folder:
@@ -28,7 +29,12 @@ class Folder:
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         """The names in a folder that are not ignored."""
         with os.scandir(self.root / folder) as listed:
-            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed if not entry.is_symlink()]
+            # Links lead out or in circles, and a pipe would be waited for without end.
+            found = [
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in listed
+                if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+            ]
         specs = list(self._ignored.get(folder.rpartition("/")[0], [])) if folder else []
         own = self.root / folder / ".gitignore"
         if (".gitignore", False) in found and own.stat().st_size < _MAX_IGNORE:
@@ -43,7 +49,8 @@ class Folder:
 
 
 def _patterns(lines: list[str]) -> GitIgnoreSpec:
-    """The patterns of a .gitignore; lines that are none are passed over, as git does."""
+    """The patterns of a .gitignore; lines that are none are passed over, as git does, and so are those without an end."""
+    lines = [line for line in lines if line.count("*") <= _MAX_STARS]
     try:
         return GitIgnoreSpec.from_lines(lines)
     except (ValueError, re.error):

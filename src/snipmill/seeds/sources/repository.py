@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ class _Commit:
 
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         found: list[tuple[str, bool]] = []
-        for entry in self._store[self._id(folder)].iteritems():
+        for entry in self._object(folder).iteritems():
             is_folder = stat.S_ISDIR(entry.mode)
             if is_folder or (stat.S_ISREG(entry.mode) and entry.mode & 0o170000 != 0o160000):
                 name = entry.path.decode("utf-8", "replace")
@@ -37,13 +37,16 @@ class _Commit:
         return sorted(found)
 
     def content(self, path: str) -> bytes:
-        return bytes(self._store[self._id(path)].data[: MAX_BYTES + 1])
+        return bytes(self._object(path).data[: MAX_BYTES + 1])
 
-    def _id(self, path: str) -> bytes:
+    def _object(self, path: str) -> Any:
+        """What lies at a path. Raises OSError where there is nothing, or nothing that can be read."""
         try:
-            return self._ids[path]
-        except KeyError:
-            raise FileNotFoundError(2, "no such file in the commit") from None
+            return self._store[self._ids[path]]
+        except KeyError:  # as in a clone without its blobs
+            raise FileNotFoundError(2, "no such object in the repository") from None
+        except Exception as error:  # a damaged object raises one of many kinds
+            raise OSError(5, f"damaged object: {error}") from error
 
 
 def is_repository(path: Path) -> bool:
@@ -63,7 +66,6 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
         UsageError: it cannot be reached, it has no commits, or no such revision.
     """
     try:
-        from dulwich.errors import NotGitRepository
         from dulwich.objectspec import parse_commit
         from dulwich.repo import Repo
     except ImportError:
@@ -76,17 +78,28 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
                 repository: Any = stack.enter_context(Repo(spec))
             else:
                 repository = _clone(spec, revision, stack)
-        except NotGitRepository:
-            raise UsageError(f"{spec} is no git repository.") from None
+        except UsageError:
+            raise
+        except Exception as error:  # no repository, or one with a damaged configuration
+            raise UsageError(
+                f"{spec} is no git repository that can be read: {type(error).__name__}: {error}."
+            ) from None
         name = _name(spec)
-        try:
-            commit = parse_commit(repository, revision if revision is not None else "HEAD")
-        except (KeyError, ValueError):
-            if revision is None:
-                raise UsageError(f"The repository {name} has no commits; commit its files first.") from None
-            raise UsageError(f"The repository {name} has no revision {revision!r}.") from None
+        commit = _commit(repository, name, revision, parse_commit)
         own = Origin(name, commit.id.decode(), origin.license, origin.languages)
         yield from documents_of(_Commit(repository, commit.tree), own)
+
+
+def _commit(repository: Any, name: str, revision: str | None, parse: Callable[[Any, Any], Any]) -> Any:
+    """A commit by branch, tag or id; a clone has its branches under `origin`."""
+    for wanted in ["HEAD"] if revision is None else [revision, f"refs/remotes/origin/{revision}"]:
+        try:
+            return parse(repository, wanted)
+        except (KeyError, ValueError, AssertionError):
+            continue
+    if revision is None:
+        raise UsageError(f"The repository {name} has no commits; commit its files first.")
+    raise UsageError(f"The repository {name} has no revision {revision!r}.")
 
 
 def refuse_password(source: str) -> None:
@@ -104,11 +117,11 @@ def refuse_password(source: str) -> None:
 
 
 def _name(spec: str) -> str:
-    """What to call a repository: its folder's name, or its URL without user and password."""
+    """What to call a repository: its folder's name, or its URL without user, password and query."""
     if Path(spec).is_dir():
         return Path(spec).resolve().name
     parts = urlsplit(spec)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _clone(url: str, revision: str | None, stack: ExitStack) -> Any:

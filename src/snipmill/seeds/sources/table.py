@@ -220,7 +220,16 @@ def _csv_rows(handle: BinaryIO, delimiter: str) -> Iterator[Row | str]:
         yield {name: value for name, value in row.items() if isinstance(name, str)}
 
 
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
+def _one_by_one(batch: Any) -> Iterator[Row | str]:
+    """The rows of a batch of which one at least cannot be read."""
+    for number in range(batch.num_rows):
+        try:
+            yield from batch.slice(number, 1).to_pylist()
+        except (UnicodeDecodeError, OverflowError) as error:
+            yield f"cannot be read: {error}."
+
+
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row | str]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
@@ -230,8 +239,12 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
             names = file.schema_arrow.names
             wanted = [name for name in columns.wanted() if name in names]
             if len(wanted) < len(columns.wanted()):
-                wanted = names  # the sentence about the missing column names all that are there
+                yield dict.fromkeys(names)  # enough to say which columns there are
+                return
             for batch in file.iter_batches(_BATCH, columns=wanted):
-                yield from batch.to_pylist()
+                try:
+                    yield from batch.to_pylist()
+                except (UnicodeDecodeError, OverflowError):
+                    yield from _one_by_one(batch)
     except (ArrowException, ValueError) as error:
         raise UsageError(f"{path} is no Parquet file: {error}.") from error
