@@ -57,7 +57,7 @@ def _child(source: str) -> None:
 
 _TAKEN_AWAY = {
     "builtins": ("exit", "quit", "open"),
-    "os": [
+    "os": (
         "kill",
         "system",
         "putenv",
@@ -80,7 +80,7 @@ _TAKEN_AWAY = {
         "chroot",
         "lchown",
         "lstat",
-    ],
+    ),
     "shutil": ("move", "chown"),
     "subprocess": ("Popen",),
 }

@@ -3,17 +3,10 @@ from __future__ import annotations
 import pytest
 from identify.vendor.licenses import LICENSES
 
-from snipmill.seeds.licenses import (
-    PERMISSIVE,
-    UNKNOWN,
-    combine_licenses,
-    is_allowed,
-    license_of_header,
-    license_of_metadata,
-    license_of_text,
-    normalize_license,
-    normalize_licenses,
-)
+from snipmill.seeds.licenses.expressions import PERMISSIVE, UNKNOWN, is_allowed, normalize_license, normalize_licenses
+from snipmill.seeds.licenses.headers import license_of_header
+from snipmill.seeds.licenses.packages import combine_licenses, license_of_metadata
+from snipmill.seeds.licenses.texts import license_of_text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from snipmill.pipeline.mining import Mining, mine_all
 from snipmill.randomness import generator
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import STAGE
-from snipmill.seeds.licenses import PERMISSIVE, normalize_license
+from snipmill.seeds.licenses.expressions import PERMISSIVE, normalize_license
 from snipmill.seeds.mine import MineSettings
 from snipmill.seeds.rules import RULES, Rules
 from snipmill.seeds.sources.opening import expand, is_ready_made, open_source

@@ -17,7 +17,8 @@ from snipmill.seeds.document import STAGE, Document, read_document, reject_docum
 from snipmill.seeds.extract.function import Function
 from snipmill.seeds.extract.module import Module
 from snipmill.seeds.extract.python import extract_functions, first_error
-from snipmill.seeds.licenses import PERMISSIVE, is_allowed, license_of_header
+from snipmill.seeds.licenses.expressions import PERMISSIVE, is_allowed
+from snipmill.seeds.licenses.headers import license_of_header
 from snipmill.seeds.rules import Rules, check_file, check_function, check_modules, check_snippet
 from snipmill.text.code import syntax_tree
 from snipmill.text.sections import Malformed

@@ -132,9 +132,9 @@ def _unpacked(path: Path) -> IO[bytes]:
     """A compressed archive in a file without a name: going back and forth in a compressed one begins anew each time."""
     packed: IO[bytes]
     if path.suffix == ".bz2":
-        packed = bz2.open(path)
+        packed = bz2.open(path)  # noqa: SIM115
     else:
-        packed = cast(IO[bytes], lzma.open(path) if path.suffix == ".xz" else gzip.open(path))
+        packed = cast(IO[bytes], lzma.open(path) if path.suffix == ".xz" else gzip.open(path))  # noqa: SIM115
     whole = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
     with packed:
         while piece := packed.read(1 << 20):

@@ -18,7 +18,7 @@ from snipmill.errors import UsageError
 from snipmill.languages import language_named, language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
-from snipmill.seeds.licenses import UNKNOWN, normalize_licenses
+from snipmill.seeds.licenses.expressions import UNKNOWN, normalize_licenses
 from snipmill.seeds.sources.tree import Origin
 
 _FORMATS = {

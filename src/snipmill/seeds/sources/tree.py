@@ -14,14 +14,9 @@ from typing import Protocol
 from snipmill.languages import language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
-from snipmill.seeds.licenses import (
-    METADATA,
-    UNKNOWN,
-    combine_licenses,
-    is_license_file,
-    license_of_metadata,
-    license_of_text,
-)
+from snipmill.seeds.licenses.expressions import UNKNOWN
+from snipmill.seeds.licenses.packages import METADATA, combine_licenses, is_license_file, license_of_metadata
+from snipmill.seeds.licenses.texts import license_of_text
 
 _SKIPPED = frozenset(
     {"site-packages", "dist-packages", "__pycache__", "node_modules", "lib2to3", "idlelib", "turtledemo"}
@@ -119,7 +114,7 @@ def _license_at(
     """The licence that holds in a folder: what it says, else what holds above it."""
     found = _license_of_folder(tree, prefix, entries, origin.languages)
     # A text that nobody knows does not stand against what the user states.
-    return above if found is None or (found == UNKNOWN and origin.license is not None) else found
+    return above if found is None or (UNKNOWN in found and origin.license is not None) else found
 
 
 def _license_of_folder(
