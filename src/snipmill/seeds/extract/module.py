@@ -126,6 +126,8 @@ class Module:
             return  # runs only in a program: nothing of it is there for others
         elif inner.type == "expression_statement" and inner.children and inner.children[0].type == "string":
             return
+        elif inner.type == "expression_statement" and inner.children and inner.children[0].type == "call":
+            bound = frozenset()
         else:
             try:
                 names = names_of(code)

@@ -53,7 +53,8 @@ def license_of_header(text: str) -> str | None:
         return all_of(normalize_license(tag) or UNKNOWN for tag in tags) if tags else UNKNOWN
     head = "\n".join(text.split("\n", _HEADER_LINES)[:_HEADER_LINES])
     plain = re.sub(r"^[ \t]*(?:#+|//+|/?\*+|--|;+)?[ \t]*", "", head, flags=re.MULTILINE)
-    found = {expression for words, expression in _RESTRICTING if words.search(_in_comments(head))}
+    prose = _in_comments(head)
+    found = {expression for words, expression in _RESTRICTING if words.search(prose)}
     found |= {
         known for stated in _STATED.findall(head) if (known := normalize_license(stated.strip(" .,"))) is not None
     }
