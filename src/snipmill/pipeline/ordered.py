@@ -58,7 +58,9 @@ async def map_in_order(
                 task.add_done_callback(watch)
                 pending.append(task)
                 source.ask()
-            waited: set[asyncio.Future[Any]] = {*source.waiting(), *([pending[0]] if pending else [])}
+            # An item that is there already and has no room yet is not waited for: that would be a wait without end.
+            coming = source.waiting() if len(pending) < window else []
+            waited: set[asyncio.Future[Any]] = {*coming, *([pending[0]] if pending else [])}
             if not waited:
                 return
             await asyncio.wait({*waited, failed}, return_when=asyncio.FIRST_COMPLETED)
