@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from snipmill.errors import UsageError
+
 ONE_STAGE, LOOK = "One stage alone, file to file", "Look"
 _GENERATION, _SERVER, _EXECUTION = "Generation", "Server", "Execution"
 
@@ -166,3 +168,22 @@ def addresses(base_url: str | None) -> tuple[str, ...] | None:
     if base_url is None:
         return None
     return tuple(part.strip() for part in base_url.split(",") if part.strip())
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a value with commas in it."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def among(text: str, allowed: tuple[str, ...], option: str, *, any_case: bool = False) -> tuple[str, ...]:
+    """The parts of a value, each one of those that are allowed and spelled as these are.
+
+    Raises:
+        UsageError: one of them is none of these.
+    """
+    by_name = {name.casefold() if any_case else name: name for name in allowed}
+    chosen = [(part, by_name.get(part.casefold() if any_case else part)) for part in listed(text)]
+    for part, name in chosen:
+        if name is None:
+            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
+    return tuple(name for _, name in chosen if name is not None)

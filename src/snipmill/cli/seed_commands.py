@@ -22,7 +22,6 @@ from snipmill.config import (
     RunTable,
     SeedsTable,
 )
-from snipmill.errors import UsageError
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.judging import weigh
 from snipmill.pipeline.stage_files import generate_file, seeds_file
@@ -150,13 +149,16 @@ def seeds(
         start=start,
         limit=limit,
         shuffle=shuffle,
-        kinds=cast(tuple[Kind, ...], _among(kinds, get_args(Kind), "--kinds")),
-        languages=cast(tuple[Language, ...], _among(languages, get_args(Language), "--languages")),
-        allow=_list(allow),
+        kinds=cast(tuple[Kind, ...], options.among(kinds, get_args(Kind), "--kinds", any_case=True) or _DEFAULTS.kinds),
+        languages=cast(
+            tuple[Language, ...],
+            options.among(languages, get_args(Language), "--languages", any_case=True) or _DEFAULTS.languages,
+        ),
+        allow=options.listed(allow),
         max_lines=max_lines,
         max_context_lines=max_context_lines,
         license=license,
-        licenses=_list(licenses),
+        licenses=options.listed(licenses),
         types=not no_types,
         secrets=not no_secrets,
         decontaminate=not no_decontaminate,
@@ -208,16 +210,3 @@ def judge(
     with live_count(JUDGE.name, count):
         asyncio.run(generate_file(JUDGE, Seed, source, out, rejects, config, count, say, bar))
     show_stage(JUDGE.name, count)
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _among(text: str, allowed: tuple[str, ...], option: str) -> tuple[str, ...]:
-    by_name = {name.casefold(): name for name in allowed}
-    chosen = _list(text)
-    for part in chosen:
-        if part.casefold() not in by_name:
-            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
-    return tuple(by_name[part.casefold()] for part in chosen) or allowed[:1]

@@ -23,7 +23,6 @@ from snipmill.config import (
     SeedsTable,
     ShotsTable,
 )
-from snipmill.errors import UsageError
 from snipmill.pipeline.funnel import StageCount
 from snipmill.pipeline.stage_files import execute_file, generate_file
 from snipmill.prompts.concepts import STAGE as CONCEPTS
@@ -148,13 +147,7 @@ def _generate(stage: Stage[Any, Any], kind: type[Any], given: dict[str, Any]) ->
 
 
 def _choices(text: str | None, allowed: tuple[str, ...], option: str) -> tuple[str, ...]:
-    if text is None:
-        return allowed
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
-    for part in chosen:
-        if part not in allowed:
-            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
-    return chosen or allowed
+    return (options.among(text, allowed, option) if text is not None else ()) or allowed
 
 
 def execute(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from snipmill.errors import StoreError, UsageError
-from snipmill.select.contamination import Index, Item, build_index
+from snipmill.select.contamination import Decontaminator, Index, Item, build_index
 from snipmill.store.parquet import parquet_values
 
 _SHIPPED = "benchmarks.fingerprints"
@@ -59,6 +60,18 @@ def write_index(index: Index, path: str) -> None:
         Path(path).write_bytes(gzip.compress(msgspec.msgpack.encode(index), mtime=0))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@lru_cache(maxsize=4)
+def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
+    """What looks texts up in the shipped index and in users' own, loaded once in each process; None where there is neither.
+
+    Raises:
+        UsageError: a benchmark cannot be read.
+    """
+    indexes = [shipped_index()] if shipped else []
+    indexes += map(load_index, benchmarks)
+    return Decontaminator(indexes) if indexes else None
 
 
 def read_benchmark(path: str) -> bytes:

@@ -45,11 +45,8 @@ def look_up(
     record: Response, limits: Limits, tier: str, interpreter: str, journal: Journal[Executed]
 ) -> Execution | Reject | None:
     """What came of a response's program, None where it has to be run."""
-    unverified = _unverified(record)
-    if unverified is not None:
-        return unverified
     program = _program(record)
-    if isinstance(program, Reject):
+    if not isinstance(program, Program):
         return program
     entry = journal.get(program_id(program, limits, tier, interpreter))
     return None if entry is None else judge(record, entry.verdict)
@@ -60,14 +57,11 @@ def is_unverified(record: Execution | Row) -> bool:
     return record.verdict is not None and record.verdict.status == UNVERIFIED
 
 
-def _unverified(record: Response) -> Execution | None:
-    """A response in a language that cannot be executed here goes on, and says so."""
-    if record.language == PYTHON:
-        return None
-    return derive(Execution, record, verdict=Verdict(status=UNVERIFIED, detail=f"{record.language} is not executed."))
-
-
-def _program(record: Response) -> Program | Reject:
+def _program(record: Response) -> Program | Execution | Reject:
+    """A response's program, or what comes of it without one: in a language that cannot be executed it goes on, and says so."""
+    if record.language != PYTHON:
+        detail = f"{record.language} is not executed."
+        return derive(Execution, record, verdict=Verdict(status=UNVERIFIED, detail=detail))
     program = build_program(record.response)
     if isinstance(program, Malformed):
         return Reject(id=record.id, stage=STAGE, reason=program.reason, detail=program.detail)
@@ -82,11 +76,8 @@ async def _execute(
     journal: Journal[Executed],
     count: StageCount,
 ) -> Execution | Reject:
-    unverified = _unverified(record)
-    if unverified is not None:
-        return unverified
     program = _program(record)
-    if isinstance(program, Reject):
+    if not isinstance(program, Program):
         return program
     key = program_id(program, limits, sandbox.tier, interpreter)
     entry = journal.get(key)

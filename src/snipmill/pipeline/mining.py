@@ -11,7 +11,6 @@ import platform
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from pathlib import Path
@@ -19,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from snipmill import __version__
-from snipmill.pipeline.benchmarks import load_index, read_benchmark, shipped_index
+from snipmill.languages import PYTHON
+from snipmill.pipeline.benchmarks import decontaminator, read_benchmark
 from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.near_seeds import NearSeeds
 from snipmill.records import Reject, Seed, content_hash, encode_json
@@ -28,7 +28,6 @@ from snipmill.seeds.extract.languages import require_grammar
 from snipmill.seeds.mine import MineSettings, mine_document
 from snipmill.seeds.private import find_private
 from snipmill.seeds.types import NOT_CHECKED, check_types, require_checker
-from snipmill.select.contamination import Decontaminator
 from snipmill.store.journal import Journal, Mined
 
 _TOOLS = (
@@ -187,11 +186,11 @@ def mine_batch(name: str, batch: Batch, mining: Mining) -> Mined:
                 outcome = _screen(outcome, mining)
             (seeds if isinstance(outcome, Seed) else rejects).append(outcome)  # type: ignore[arg-type]
     if mining.types:
-        python = [seed.seed for seed in seeds if seed.language == "Python"]
+        python = [seed.seed for seed in seeds if seed.language == PYTHON]
         faults = iter(check_types(python))
         kept: list[Seed] = []
         for seed in seeds:
-            fault = next(faults) if seed.language == "Python" else None
+            fault = next(faults) if seed.language == PYTHON else None
             if fault is None or fault.reason in mining.mine.rules.allow:
                 kept.append(seed)
             else:
@@ -203,7 +202,8 @@ def mine_batch(name: str, batch: Batch, mining: Mining) -> Mined:
 def _screen(seed: Seed, mining: Mining) -> Seed | Reject:
     """A seed that is no benchmark's and holds nothing private."""
     if mining.benchmarks is not None:
-        match = _decontaminator(mining.benchmarks).find((seed.seed,), (seed.seed,))
+        looker = decontaminator(True, mining.benchmarks)
+        match = looker.find((seed.seed,), (seed.seed,)) if looker is not None else None
         if match is not None:
             return _reject(seed, "contaminated", f"{match.kind} of {match.item}.")
     if mining.secrets:
@@ -218,8 +218,3 @@ def _reject(seed: Seed, reason: str, detail: str) -> Reject:
     origin = seed.provenance
     where = f"{origin.path or origin.source}:{origin.line_start}: " if origin is not None else ""
     return Reject(id=seed.id, stage=STAGE, reason=reason, detail=where + detail)
-
-
-@cache
-def _decontaminator(benchmarks: tuple[str, ...]) -> Decontaminator:
-    return Decontaminator([shipped_index(), *map(load_index, benchmarks)])

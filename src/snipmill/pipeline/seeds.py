@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
+import msgspec
+
 from snipmill.config import Config, SeedsTable
 from snipmill.errors import UsageError
 from snipmill.languages import PYTHON
@@ -159,14 +161,4 @@ def _stated_license(table: SeedsTable) -> str | None:
 
 
 def _columns(table: SeedsTable) -> Columns | None:
-    columns = table.columns
-    if columns.code is None:
-        return None
-    return Columns(
-        code=columns.code,
-        license=columns.license,
-        path=columns.path,
-        source=columns.source,
-        revision=columns.revision,
-        language=columns.language,
-    )
+    return Columns(**msgspec.structs.asdict(table.columns)) if table.columns.code is not None else None

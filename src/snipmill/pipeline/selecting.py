@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from operator import itemgetter
 from typing import BinaryIO, NamedTuple
 
@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.config import SelectTable
-from snipmill.pipeline.benchmarks import load_index, shipped_index
+from snipmill.pipeline.benchmarks import decontaminator
 from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.execute import is_unverified
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, choose, key_of, reject_for
-from snipmill.select.contamination import Decontaminator
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.text.fences import find_fences
@@ -50,7 +49,7 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
     Raises:
         UsageError: a benchmark cannot be read.
     """
-    _decontaminator(table)  # a benchmark that cannot be read is told before the work
+    decontaminator(table.decontaminate, table.benchmarks)  # a benchmark that cannot be read is told before the work
     with _Pool(table) as pool:
         work = partial(reduce_rows, table=table, seed=seed)
         for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
@@ -82,10 +81,10 @@ def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int)
     rows = [row for row, _ in spooled]
     blocks = [[fence.code for fence in find_fences(row.response) if fence.is_in(row.language)] for row in rows]
     refused: dict[int, tuple[str, str]] = {}
-    decontaminator = _decontaminator(table)
+    looker = decontaminator(table.decontaminate, table.benchmarks)
     for place, row in enumerate(rows):
         weak = weakness(row, table)
-        match = decontaminator.find([row.instruction, row.response], blocks[place]) if decontaminator else None
+        match = looker.find([row.instruction, row.response], blocks[place]) if looker else None
         if match is not None:
             refused[place] = ("contaminated", f"{match.item}, {match.kind}: {match.text}")
         elif weak is not None:
@@ -114,14 +113,6 @@ def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
     if found.confidence < table.min_confidence:
         return "low-confidence", f"Confidence {found.confidence:.2f} is below {table.min_confidence}."
     return None
-
-
-@lru_cache(maxsize=1)
-def _decontaminator(table: SelectTable) -> Decontaminator | None:
-    """Loaded once in each process."""
-    indexes = [shipped_index()] if table.decontaminate else []
-    indexes += map(load_index, table.benchmarks)
-    return Decontaminator(indexes) if indexes else None
 
 
 class _Instruction(msgspec.Struct):

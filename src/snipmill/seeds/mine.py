@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 from tree_sitter import Node
 
 from snipmill.config import Kind
+from snipmill.languages import PYTHON
 from snipmill.records import Provenance, Reject, Seed, content_hash
 from snipmill.seeds.document import STAGE, Document, read_document, reject_document
 from snipmill.seeds.extract.function import Function
@@ -63,10 +65,10 @@ def mine_document(document: Document, settings: MineSettings) -> Iterator[Seed |
         license=license,
         content_hash=code.sha256,
     )
-    if document.language == "Python":
+    if document.language == PYTHON:
         root = syntax_tree(code.text.encode("utf-8", "surrogatepass"))
         for function, snippet in _mine_python(document, root, settings):
-            yield _outcome(document, origin, function, snippet, settings.rules)
+            yield _outcome(document, origin, function, snippet)
         broken_at = first_error(root)
         if broken_at is not None:
             detail = f"cannot be parsed at line {broken_at}; what could be read around it was taken."
@@ -76,8 +78,8 @@ def mine_document(document: Document, settings: MineSettings) -> Iterator[Seed |
     from snipmill.seeds.extract.languages import extract_documented
 
     for function in extract_documented(code.text, document.language):
-        unread = Malformed("syntax-error", f"{function.name} cannot be parsed.") if function.broken else function.code
-        yield _outcome(document, origin, function, unread, settings.rules)
+        broken = _unparsed(function) or check_function(function, settings.rules)
+        yield _outcome(document, origin, function, broken or function.code)
 
 
 def _refused(document: Document, license: str | None) -> Reject:
@@ -91,15 +93,16 @@ def _mine_python(document: Document, root: Node, settings: MineSettings) -> Iter
     """Each function with its snippet, or why there is none."""
     module: Module | None = None
     for function in extract_functions(root, settings.kinds):
-        broken = check_function(function, settings.rules)
+        broken = check_function(function, settings.rules) or _unparsed(function)
         if broken is not None:
             yield function, broken
             continue
-        if function.broken:
-            yield function, Malformed("syntax-error", f"{function.name} cannot be parsed.")
-            continue
         module = module or Module.read(root)
         yield function, _with_context(function, module, document.package, settings.rules)
+
+
+def _unparsed(function: Function) -> Malformed | None:
+    return Malformed("syntax-error", f"{function.name} cannot be parsed.") if function.broken else None
 
 
 def _with_context(function: Function, module: Module, package: str, rules: Rules) -> str | Malformed:
@@ -107,31 +110,17 @@ def _with_context(function: Function, module: Module, package: str, rules: Rules
     if isinstance(context, Malformed):
         return Malformed(context.reason, f"{function.name}: {context.detail}")
     wrong = check_modules(function.name, context.modules | function.modules, package, rules)
-    if wrong:
-        return wrong[0]
+    if wrong is not None:
+        return wrong
     if not context.code:
         return function.code
     return check_snippet(function.name, context.code, rules) or f"{context.code}\n\n\n{function.code}"
 
 
-def _outcome(
-    document: Document, origin: Provenance, function: Function, snippet: str | Malformed, rules: Rules
-) -> Seed | Reject:
-    where = f"{document.shown}:{function.line_start}"
-    record_id = seed_id(function.code if isinstance(snippet, Malformed) else snippet, document.language)
-    broken = snippet if isinstance(snippet, Malformed) else None
-    if broken is None and document.language != "Python":
-        broken = check_function(function, rules)
-    if broken is not None:
-        return Reject(id=record_id, stage=STAGE, reason=broken.reason, detail=f"{where}: {broken.detail}")
-    provenance = Provenance(
-        source=origin.source,
-        revision=origin.revision,
-        path=origin.path,
-        line_start=function.line_start,
-        line_end=function.line_end,
-        license=origin.license,
-        content_hash=origin.content_hash,
-    )
-    assert isinstance(snippet, str)
-    return Seed(id=record_id, seed=snippet, language=document.language, provenance=provenance)
+def _outcome(document: Document, origin: Provenance, function: Function, snippet: str | Malformed) -> Seed | Reject:
+    """A seed of a snippet, or a reject of what is wrong with the function."""
+    if isinstance(snippet, Malformed):
+        detail = f"{document.shown}:{function.line_start}: {snippet.detail}"
+        return Reject(id=seed_id(function.code, document.language), stage=STAGE, reason=snippet.reason, detail=detail)
+    provenance = msgspec.structs.replace(origin, line_start=function.line_start, line_end=function.line_end)
+    return Seed(id=seed_id(snippet, document.language), seed=snippet, language=document.language, provenance=provenance)

@@ -99,7 +99,7 @@ def _broken_by(function: Function, rules: Rules) -> Iterator[Malformed]:
         yield Malformed("no-return-value", f"{name} returns nothing.")
     if len(lines) > rules.max_lines:
         yield Malformed("too-long", f"{name} has {len(lines)} lines; at most {rules.max_lines} are used.")
-    yield from check_modules(name, function.modules, "", rules)
+    yield from _broken_imports(name, function.modules, "", rules)
     yield from _broken_text(name, function.code, rules)
 
 
@@ -118,8 +118,8 @@ def _broken_text(name: str, code: str, rules: Rules) -> Iterator[Malformed]:
         yield Malformed("nested-too-deeply", f"{name} has brackets nested more than {_DEEPEST} deep.")
 
 
-def check_modules(name: str, modules: Collection[str], package: str, rules: Rules) -> list[Malformed]:
-    """What is wrong with the modules that a function, or what it needs, imports.
+def check_modules(name: str, modules: Collection[str], package: str, rules: Rules) -> Malformed | None:
+    """The first rule that the modules break which a function, or what it needs, imports; or None.
 
     Args:
         name: of the function.
@@ -127,13 +127,15 @@ def check_modules(name: str, modules: Collection[str], package: str, rules: Rule
         package: the package that the function's file belongs to, where that is known.
         rules: which hold.
     """
-    wrong: list[Malformed] = []
+    return _first(_broken_imports(name, modules, package, rules), rules.allow)
+
+
+def _broken_imports(name: str, modules: Collection[str], package: str, rules: Rules) -> Iterator[Malformed]:
     denied = sorted(rules.denied_modules.intersection(modules))
-    if denied and "denied-import" not in rules.allow:
-        wrong.append(Malformed("denied-import", f"{name} uses {', '.join(denied)}."))
-    if "needs-its-package" not in rules.allow and ("" in modules or (package and package in modules)):
-        wrong.append(Malformed("needs-its-package", f"{name} imports from the package that it is part of."))
-    return wrong
+    if denied:
+        yield Malformed("denied-import", f"{name} uses {', '.join(denied)}.")
+    if "" in modules or (package and package in modules):
+        yield Malformed("needs-its-package", f"{name} imports from the package that it is part of.")
 
 
 def _depth(code: str) -> int:

@@ -88,10 +88,8 @@ def documented_functions(code: str) -> list[tuple[str, str]]:
     root = syntax_tree(_encode(code))
     found: list[tuple[str, str]] = []
     for node in _nodes(root, "(function_definition) @f", "f"):
-        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
-        first = next((child for child in body.children if child.is_named), None) if body is not None else None
-        string = first.children[0] if first is not None and first.type == "expression_statement" else None
-        if name is not None and string is not None and string.type == "string":
+        name, string = node.child_by_field_name("name"), _docstring_node(node)
+        if name is not None and string is not None:
             found.append((_text(name), _text(string)))
     return found
 

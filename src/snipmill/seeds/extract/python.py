@@ -77,40 +77,32 @@ def _definition(node: Node) -> Node:
 
 
 def _function(whole: Node, definition: Node) -> Iterator[Function]:
+    yield from _as_it_stands("function", whole, definition, [definition])
+
+
+def _class(whole: Node, definition: Node) -> Iterator[Function]:
+    inner = [_definition(member) for member in _members(definition)]
+    yield from _as_it_stands(
+        "class", whole, definition, [method for method in inner if method.type == "function_definition"]
+    )
+
+
+def _as_it_stands(kind: Kind, whole: Node, definition: Node, bodies: list[Node]) -> Iterator[Function]:
+    """A documented function or class. `bodies` are the functions that take its arguments and return its values."""
     quotes = _docstring_quotes(definition)
     if quotes is not None:
         yield Function(
-            kind="function",
+            kind=kind,
             name=text_of(definition.child_by_field_name("name")),
             code=text_of(whole),
             line_start=whole.start_point[0] + 1,
             line_end=whole.end_point[0] + 1,
             docstring_quotes=quotes,
-            has_arguments=_has_arguments(definition),
-            returns_value=_returns_value(definition),
+            has_arguments=any(map(_has_arguments, bodies)),
+            returns_value=any(map(_returns_value, bodies)),
             broken=definition.has_error,
             modules=modules_inside(definition),
         )
-
-
-def _class(whole: Node, definition: Node) -> Iterator[Function]:
-    quotes = _docstring_quotes(definition)
-    if quotes is None:
-        return
-    methods = [_definition(member) for member in _members(definition)]
-    methods = [method for method in methods if method.type == "function_definition"]
-    yield Function(
-        kind="class",
-        name=text_of(definition.child_by_field_name("name")),
-        code=text_of(whole),
-        line_start=whole.start_point[0] + 1,
-        line_end=whole.end_point[0] + 1,
-        docstring_quotes=quotes,
-        has_arguments=any(_has_arguments(method) for method in methods),
-        returns_value=any(_returns_value(method) for method in methods),
-        broken=definition.has_error,
-        modules=modules_inside(definition),
-    )
 
 
 def _methods(whole: Node, definition: Node) -> Iterator[Function]:

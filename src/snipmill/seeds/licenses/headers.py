@@ -66,10 +66,6 @@ def license_of_header(text: str) -> str | None:
 def _in_comments(head: str) -> str:
     """The lines of a head that are comments or prose, joined: a string or a name in code states no licence."""
     lines = [line.strip() for line in head.split("\n")]
-    kept = [
-        line.lstrip("#/*-; ")
-        for line in lines
-        if not re.match(r"(?:def|class|import|from|return|if|for|assert)\b|[\w.\[\]]+ ?[=(]", line)
-    ]
+    kept = [line.lstrip("#/*-; ") for line in lines if not _STATEMENT.match(line)]
     stated = [line for line in lines if line.startswith("__license__")]
     return " ".join(kept + stated)
