@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import struct
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from snipmill.sandbox.child import seccomp
 from snipmill.sandbox.child.macos import seatbelt_profile
 from snipmill.sandbox.driver import Sandbox, choose_tier, time_bound, try_tier
 from snipmill.sandbox.program import Limits, Program
+from snipmill.sandbox.slot import SlotLost, open_slot
 from tests.sandbox.conformance import program
 
 
@@ -193,3 +196,81 @@ def test_the_profile_for_macos_denies_by_default() -> None:
     assert '(subpath "/tmp/a\\"b")' in profile and '(subpath "/opt/python")' in profile
     assert "process-fork" not in profile and "network" not in profile
     assert "(allow process-fork)" in seatbelt_profile(["/opt/python"], "/tmp", allow_fork=True)
+
+
+def test_each_program_draws_its_own_random_numbers() -> None:
+    draw = program("import random\nprint(random.random())\n", "assert random.random() < int('1')\n")
+    drawn = {verdict.output_head for verdict in run(*[draw] * 6, workers=1)}
+    assert len(drawn) == 6
+
+
+SMUGGLED_THREAD = """
+def smuggled(name):
+    kinds = [kind for kind in ().__class__.__base__.__subclasses__() if kind.__name__ == "BuiltinImp" + "orter"]
+    return kinds[0].load_module("builtins").__dict__["__imp" + "ort__"](name)
+thread = smuggled("threading").Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_that_dies_is_noticed_where_nothing_speaks_of_threads() -> None:
+    assert "import" not in SMUGGLED_THREAD
+    (verdict,) = run(program(SMUGGLED_THREAD, "assert int('1') == 1\n"))
+    assert verdict.status == "failed" and "ZeroDivisionError" in verdict.detail, verdict
+
+
+def test_a_program_that_ends_while_it_is_stopped_does_not_disturb_the_next() -> None:
+    flood = program("", "assert int('1') == 1\nprint('x' * 60_000)\nprint('y' * 5_000)\n")
+    quiet = program("", "assert int('1') == 1\n")
+    verdicts = run(*[flood, quiet] * 20, workers=1, limits=Limits(output=64_000))
+    assert {verdict.status for verdict in verdicts[::2]} == {"output-limit"}
+    assert {verdict.status for verdict in verdicts[1::2]} == {"passed"}
+
+
+def test_what_a_program_does_to_its_output_and_folders_is_undone() -> None:
+    spoiler = program(
+        "import os, tempfile\nos.set_blocking(1, False)\nos.rmdir(tempfile.gettempdir())\nos.chmod('.', 0)\n",
+        "assert int('1') == 1\n",
+    )
+    user = program(
+        "import tempfile\nprint('x' * 300_000)\nopen('file', 'w').close()\n",
+        "with tempfile.TemporaryFile() as file:\n    assert file.write(b'1') == 1\n",
+    )
+    verdicts = run(spoiler, user, spoiler, user, workers=1)
+    assert [verdict.status for verdict in verdicts] == ["passed"] * 4, verdicts
+
+
+@pytest.mark.parametrize("tier", ["namespaces", "landlock", "none"])
+def test_a_program_dies_with_its_slot(tier: str) -> None:
+    """The slot's first process is killed as the system would kill it: nothing of ours is there to clean up."""
+    mark = f"slot-{tier}-{os.getpid()}"
+    sleeper = program(
+        f"import ctypes, time\nctypes.CDLL(None).prctl(15, {mark[-15:].encode()!r}, 0, 0, 0)\ntime.sleep(60)\n",
+        "assert int('1') == 1\n",
+    )
+
+    def running() -> bool:
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (folder / "comm").read_text().strip() == mark[-15:]:
+                    return True
+        return False
+
+    async def until(state: bool) -> None:
+        deadline = time.monotonic() + 20
+        while running() is not state and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        assert running() is state
+
+    async def go() -> None:
+        slot = await open_slot(tier, Limits(timeout=60))
+        task = asyncio.create_task(slot.run(sleeper))
+        await until(True)
+        os.kill(slot._process.pid, signal.SIGKILL)
+        await until(False)
+        with pytest.raises(SlotLost):
+            await task
+        slot.close()
+
+    asyncio.run(go())

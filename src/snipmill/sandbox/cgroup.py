@@ -15,7 +15,7 @@ from pathlib import Path
 from snipmill.sandbox.program import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
-_OVERHEAD = 64 << 20  # the fork server itself, and what the kernel counts to it
+_OVERHEAD = 64 << 20  # the slot's own processes, and what the kernel counts to it
 _NUMBERS = itertools.count()
 
 

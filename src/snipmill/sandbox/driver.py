@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
@@ -25,7 +25,7 @@ from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, o
 
 T = TypeVar("T")
 
-# Imports what no fork server has loaded: Python's own files must be readable behind the walls.
+# Imports what no slot has loaded: Python's own files must be readable behind the walls.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
 _MOST_ERRORS = 3
 COMMON_MODULES = (
@@ -43,6 +43,15 @@ COMMON_MODULES = (
     "traceback",
     "typing",
 )
+
+
+def _cpus() -> list[int]:
+    """The CPUs that we may use, beginning with another one in each process; none where they cannot be chosen."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    cpus = sorted(os.sched_getaffinity(0))
+    first = os.getpid() % len(cpus)
+    return cpus[first:] + cpus[:first]
 
 
 class Sandbox:
@@ -78,15 +87,32 @@ class Sandbox:
         self._hash_seed = hash_seed
         self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
+        self._cpus = Counter(dict.fromkeys(_cpus(), 0))  # how many slots are on each
         self._errors_in_a_row = 0
         self._running: dict[Program, asyncio.Task[Verdict]] = {}
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
-        self.tier = await choose_tier(self.tier, self._limits, self._interpreter)
-        for _ in range(self._workers):
-            self._free.put_nowait(None)  # slots start when they are first needed
+        for _ in range(self._workers - 1):
+            self._free.put_nowait(None)  # these slots start when they are first needed
+        self.tier, first = await _open_strongest(self.tier, self._open)
+        self._slots.add(first)
+        self._free.put_nowait(first)
         return self
+
+    async def _open(self, tier: str) -> Slot:
+        cpu = min(self._cpus, key=self._cpus.__getitem__, default=None)
+        if cpu is not None:
+            self._cpus[cpu] += 1
+        return await open_slot(
+            tier,
+            self._limits,
+            self._interpreter,
+            self._preload,
+            allow_fork=self._allow_fork,
+            hash_seed=self._hash_seed,
+            cpu=cpu,
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -155,14 +181,7 @@ class Sandbox:
         try:
             for attempt in (1, 2):
                 if slot is None:
-                    slot = await open_slot(
-                        self.tier,
-                        self._limits,
-                        self._interpreter,
-                        self._preload,
-                        allow_fork=self._allow_fork,
-                        hash_seed=self._hash_seed,
-                    )
+                    slot = await self._open(self.tier)
                     self._slots.add(slot)
                 try:
                     result = await work(slot, attempt == 2)
@@ -197,6 +216,8 @@ class Sandbox:
     def _discard(self, slot: Slot) -> None:
         self._slots.discard(slot)
         slot.close()
+        if slot.cpu is not None:
+            self._cpus[slot.cpu] -= 1
 
     def _sandbox_error(self, detail: str) -> Verdict:
         self._errors_in_a_row += 1
@@ -223,20 +244,45 @@ def time_bound(programs: int, limits: Limits, workers: int) -> float:
 async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:
     """Set a tier up completely and run one program in it; None if that works, else what was refused."""
     try:
-        slot = await open_slot(tier, limits or Limits(), interpreter)
+        slot = await _open_proven(tier, lambda tier: open_slot(tier, limits or Limits(), interpreter))
     except SandboxError as error:
         return str(error)
-    try:
-        verdict = await slot.run(_PROBE)
-    except SlotLost as lost:
-        return f"the probe program was lost: {lost}"
-    finally:
-        slot.close()
-    return None if verdict.status == "passed" else f"the probe program came out as {verdict.status}: {verdict.detail}"
+    slot.close()
+    return None
 
 
 async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str:
     """The strongest tier that works here, or the wanted one if it does.
+
+    Raises:
+        SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
+    """
+    tier, slot = await _open_strongest(wanted, lambda tier: open_slot(tier, limits or Limits(), interpreter))
+    slot.close()
+    return tier
+
+
+async def _open_proven(tier: str, opening: Callable[[str], Awaitable[Slot]]) -> Slot:
+    """A slot of a tier that has run a program already.
+
+    Raises:
+        SandboxError: what was refused.
+    """
+    slot = await opening(tier)
+    try:
+        verdict = await slot.run(_PROBE)
+        if verdict.status != "passed":
+            raise SandboxError(f"the probe program came out as {verdict.status}: {verdict.detail}")
+    except BaseException as error:
+        slot.close()
+        if isinstance(error, SlotLost):
+            raise SandboxError(f"the probe program was lost: {error}") from error
+        raise
+    return slot
+
+
+async def _open_strongest(wanted: str, opening: Callable[[str], Awaitable[Slot]]) -> tuple[str, Slot]:
+    """The strongest tier that works here, or the wanted one if it does, and its first slot.
 
     Raises:
         SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
@@ -246,10 +292,10 @@ async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: st
     candidates = [tier for tier in TIERS if tier != "none"] if wanted == "auto" else [wanted]
     refusals: list[str] = []
     for tier in candidates:
-        refused = await try_tier(tier, limits, interpreter)
-        if refused is None:
-            return tier
-        refusals.append(f"{tier}: {refused}")
+        try:
+            return tier, await _open_proven(tier, opening)
+        except SandboxError as error:
+            refusals.append(f"{tier}: {error}")
     raise SandboxError(
         f"Model-written code cannot be isolated here ({'; '.join(refusals)}). Allow unprivileged user namespaces on this "
         "machine, or accept the risk in so many words with --sandbox none."

@@ -1,4 +1,4 @@
-"""One slot: a fork server in its own process, as the driver sees it. Jobs go in, verdicts come out, or the slot is lost."""
+"""One slot, its server and zygotes, as the driver sees it. Jobs go in, verdicts come out, or the slot is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import json
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from snipmill.sandbox.interpreter import readable_paths
 from snipmill.sandbox.program import Limits, Program, Trial, UnitOutcome
 
 T = TypeVar("T")
-_CHILD = Path(__file__).parent / "child"
+_CHILD = Path(__file__).parent / "child" / "__main__.py"
 START_TIMEOUT = 60.0
 _VERDICT = msgspec.json.Decoder(Verdict)
 
@@ -37,6 +36,8 @@ _OUTCOMES = msgspec.json.Decoder(_Outcomes)
 DRIVER_GRACE = 5.0
 # Nothing of the user's environment reaches a program: no keys, no home.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+# Functions of the C library are looked up once, at the start, and not again in each program's process.
+_FOR_THE_SERVER = {"LD_BIND_NOW": "1"}
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -50,12 +51,20 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             raise SlotLost(f"an answer that cannot be read: {error}") from error
 
 
+def _encode(job: dict[str, Any]) -> bytes:
+    """A job as JSON. A lone surrogate in a program's text must not break the channel: it is escaped."""
+    try:
+        return msgspec.json.encode(job)
+    except UnicodeEncodeError:
+        return json.dumps(job).encode("ascii")
+
+
 class SlotLost(Exception):
     """The slot died or did not answer in time; its job may be tried on another one."""
 
 
 class Slot:
-    """A running fork server. Create with `open_slot`, end with `close`."""
+    """A running slot. Create with `open_slot`, end with `close`."""
 
     def __init__(
         self,
@@ -64,12 +73,18 @@ class Slot:
         limits: Limits,
         work: str | None,
         cgroup: Cgroup | None,
+        cpu: int | None,
     ) -> None:
+        self.cpu = cpu
         self._process = process
         self._channel = channel
         self._limits = limits
         self._work = work
         self._cgroup = cgroup
+        self._received = bytearray()
+        self._awaited: asyncio.Future[bytes] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(channel, self._on_readable)
         self.tier = ""
         self.landlock = False
 
@@ -78,12 +93,18 @@ class Slot:
 
         Args:
             program: what to run.
-            careful: keep even its compilation out of the fork server, which it may have cost before.
+            careful: keep even its compilation out of the slot's server, which it may have cost before.
 
         Raises:
             SlotLost: no verdict came within the program's own deadline and a grace.
         """
-        job = {"source": program.source, "tests_line": program.tests_line, "careful": careful}
+        job = {
+            "source": program.source,
+            "tests_line": program.tests_line,
+            "careful": careful,
+            "units": None,
+            "unit_timeout": 0.0,
+        }
         verdict = _decode(_VERDICT, await self._do(job))
         if self._cgroup is not None and verdict.status in ("killed", "failed") and self._cgroup.ran_out_of_memory():
             return msgspec.structs.replace(verdict, status="memory", detail="its processes together ran out of memory")
@@ -95,55 +116,75 @@ class Slot:
         Raises:
             SlotLost: no answer came within the limits.
         """
-        return _decode(_OUTCOMES, await self._do({**msgspec.to_builtins(trial), "careful": True})).units
+        return _decode(
+            _OUTCOMES, await self._do({**msgspec.to_builtins(trial), "tests_line": None, "careful": True})
+        ).units
 
     async def _do(self, job: dict[str, Any]) -> bytes:
+        answer = self._answer_within(self._limits.timeout + DRIVER_GRACE)
         try:
-            async with asyncio.timeout(self._limits.timeout + DRIVER_GRACE):
-                await self._send(job)
-                return await self._receive()
-        except (TimeoutError, OSError, ValueError) as error:
+            body = _encode(job)
+            await self._loop.sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
+            return await answer
+        except (OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
 
-    async def _send(self, message: Any) -> None:
-        # ASCII with escapes: a lone surrogate in a program's text must not break the pipe.
-        body = json.dumps(message).encode("ascii")
-        await asyncio.get_running_loop().sock_sendall(self._channel, struct.pack("!I", len(body)) + body)
+    def _answer_within(self, seconds: float) -> asyncio.Future[bytes]:
+        """The body of the next message, or a TimeoutError."""
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._fail, TimeoutError(f"no answer within {seconds:g} s"))
+        answer.add_done_callback(lambda _: timer.cancel())
+        self._awaited = answer
+        return answer
 
-    async def _receive(self) -> bytes:
-        """The body of the next message; as a rule it comes in one piece."""
-        loop = asyncio.get_running_loop()
-        received = b""
-        wanted = 4
-        while len(received) < wanted:
-            part = await loop.sock_recv(self._channel, 1 << 18)
-            if not part:
-                raise ConnectionError("the fork server ended")
-            received += part
-            if wanted == 4 and len(received) >= 4:
-                wanted += struct.unpack_from("!I", received)[0]
-        return received[4:]
+    def _fail(self, error: OSError) -> None:
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_exception(error)
+
+    def _on_readable(self) -> None:
+        try:
+            part = self._channel.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            part, problem = b"", error
+        else:
+            problem = ConnectionError("the slot's server ended")
+        if not part:
+            self._loop.remove_reader(self._channel)
+            self._fail(problem)
+            return
+        self._received += part
+        if len(self._received) >= 4:
+            end = 4 + int.from_bytes(self._received[:4], "big")
+            if len(self._received) >= end:
+                body = bytes(self._received[4:end])
+                del self._received[:end]
+                if self._awaited is not None and not self._awaited.done():
+                    self._awaited.set_result(body)
 
     async def wait_ready(self) -> None:
         """Wait until the walls stand.
 
         Raises:
-            SandboxError: a step of the set-up was refused, or the fork server did not start.
+            SandboxError: a step of the set-up was refused, or the server did not start.
         """
         try:
-            async with asyncio.timeout(START_TIMEOUT):
-                answer = json.loads(await self._receive())
-        except (TimeoutError, OSError, ValueError) as error:
-            raise SandboxError(f"the fork server did not start: {error or type(error).__name__}") from error
+            answer = json.loads(await self._answer_within(START_TIMEOUT))
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"the slot's server did not start: {error or type(error).__name__}") from error
         if "error" in answer:
             raise SandboxError(answer["error"])
         self.tier, self.landlock = answer["ready"], answer["landlock"]
 
     def close(self) -> None:
-        """End the slot and everything in it, at once."""
+        """End the slot and everything in it, at once; nothing happens the second time."""
+        if self._channel.fileno() == -1:
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+        self._loop.remove_reader(self._channel)
         self._channel.close()
         if self._cgroup is not None:
             self._cgroup.remove()
@@ -159,8 +200,9 @@ async def open_slot(
     *,
     allow_fork: bool = False,
     hash_seed: int = 0,
+    cpu: int | None = None,
 ) -> Slot:
-    """Start a fork server behind the walls of a tier.
+    """Start a slot behind the walls of a tier; its own processes, but not the programs, stay on one CPU if it is named.
 
     Raises:
         SandboxError: the tier cannot be had on this machine; the message names the refused step.
@@ -175,9 +217,10 @@ async def open_slot(
         "limits": msgspec.to_builtins(limits),
         "preload": list(preload),
         "allow_fork": allow_fork,
+        "cpu": cpu,
     }
     # Not -I: it would leave the hash seed to chance. The environment is ours, so nothing of the user's comes in.
-    command = [interpreter, "-s", "-B", "-X", "utf8", str(_CHILD), str(theirs.fileno()), json.dumps(settings)]
+    command = [interpreter, "-s", "-X", "utf8", str(_CHILD), str(theirs.fileno()), repr(settings)]
     # Started by this very thread: the child asks the kernel to die with the thread that made it.
     process = subprocess.Popen(  # noqa: ASYNC220
         command,
@@ -185,7 +228,7 @@ async def open_slot(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
-        env=_ENVIRONMENT | {"PYTHONHASHSEED": str(hash_seed)},
+        env=_ENVIRONMENT | _FOR_THE_SERVER | {"PYTHONHASHSEED": str(hash_seed)},
         cwd="/",
         start_new_session=True,
     )
@@ -193,7 +236,7 @@ async def open_slot(
     cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None
     if cgroup is not None:
         cgroup.add(process.pid)
-    slot = Slot(process, ours, limits, work, cgroup)
+    slot = Slot(process, ours, limits, work, cgroup, cpu)
     try:
         await slot.wait_ready()
     except BaseException:

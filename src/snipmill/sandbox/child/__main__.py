@@ -1,12 +1,19 @@
-"""Started as `python -I PATH/TO/THIS/FOLDER DESCRIPTOR SETTINGS` by a Python that need not have snipmill installed."""
+"""Started as `python PATH/TO/THIS/FOLDER DESCRIPTOR SETTINGS` by a Python that need not have snipmill installed."""
 
+import os.path
 import sys
-from pathlib import Path
 
-package_parent = str(Path(__file__).resolve().parents[3])
+package_parent = os.path.realpath(__file__)
+for _ in range(4):
+    package_parent = os.path.dirname(package_parent)
 sys.path[0] = package_parent
+
+from snipmill.sandbox.child.at_fork import AtFork  # noqa: E402
+
+at_fork = AtFork()
+at_fork.collect()
 
 from snipmill.sandbox.child.server import main  # noqa: E402
 
 sys.path.remove(package_parent)
-main()
+main(at_fork)

@@ -2,22 +2,24 @@
 
 A program passes when its module ran to its end, its non-daemon threads ended, nothing died with an exception, at least
 one check was executed, and no check failed, whether or not the program swallowed the failure. Does not cover isolation,
-deadlines and output: the fork server does these from outside.
+deadlines and output: the zygote and the slot's server do these from outside.
 """
 
 from __future__ import annotations
 
+import _thread
 import builtins
-import linecache
 import operator
 import sys
-import threading
-import traceback
 import types
-from collections.abc import Callable
-from typing import Any
+from _json import encode_basestring_ascii
 
-from snipmill.sandbox.child.instrument import Instrumented, compile_program
+from snipmill.sandbox.child.instrument import Compiled, bind, compile_program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 FILENAME = "program.py"
 _VALUE_LIMIT = 300
@@ -55,8 +57,8 @@ def show(value: object) -> str:
 class Checks:
     """What became of each check while the program runs."""
 
-    def __init__(self) -> None:
-        self.instrumented: Instrumented | None = None
+    def __init__(self, compiled: Compiled) -> None:
+        self.codes, self.sites, self.test_functions = compiled
         self.executed = 0
         self.failed = 0
         self.first_failure: tuple[int, str] | None = None
@@ -67,18 +69,17 @@ class Checks:
     def hooks(self) -> dict[str, Any]:
         """The functions that the instrumented program calls."""
         return {
-            "enter": self.enter,
-            "compare": self.compare,
-            "truth": self.truth,
-            "fail": self.fail,
-            "ok": self.ok,
             "begin": self.begun.add,
+            "compare": self.compare,
+            "fail": self.fail,
+            "guard": self.enter,
+            "ok": self.ok,
+            "truth": self.truth,
         }
 
-    def enter(self, site: int) -> int:
+    def enter(self, site: int) -> None:
         """A check begins; it stays open until it has a result."""
         self.open[site] = self.open.get(site, 0) + 1
-        return site
 
     def ok(self, site: int) -> None:
         """A check held."""
@@ -98,21 +99,28 @@ class Checks:
             self.executed += 1
             self._record_failure(site, show(error))
 
-    def compare(self, site: int, symbol: str, left: Any, right: Any) -> Any:
-        """The two sides of a comparison were computed."""
+    def compare(self, site: int) -> Callable[[Any, Any], Any]:
+        """A comparison begins; what is returned takes its two sides."""
+        self.enter(site)
+        return lambda left, right: self._compared(site, left, right)
+
+    def _compared(self, site: int, left: Any, right: Any) -> Any:
+        symbol = self.sites[site][3]
         result = _OPERATORS[symbol](left, right)
-        if not result:
-            self.ok(site)
+        holds = bool(result)
+        self.ok(site)
+        if not holds:
             self._record_failure(site, f"left is {show(left)}, right is {show(right)}")
         elif symbol in ("==", "in") and (equals_anything(left) or equals_anything(right)):
-            self.ok(site)
             self._record_failure(site, "one side is equal to everything, so the comparison proves nothing")
-        else:
-            self.ok(site)
         return result
 
-    def truth(self, site: int, value: Any) -> Any:
-        """The condition of an assertion was computed."""
+    def truth(self, site: int) -> Callable[[Any], bool]:
+        """An assertion begins; what is returned takes its condition."""
+        self.enter(site)
+        return lambda value: self._held(site, value)
+
+    def _held(self, site: int, value: Any) -> bool:
         holds = bool(value)
         self.ok(site)
         if not holds:
@@ -121,9 +129,8 @@ class Checks:
 
     def unfinished(self) -> tuple[int, int] | None:
         """A check that raised in the middle, swallowed where no specific exception was expected: (site, times)."""
-        assert self.instrumented is not None
         for site, count in self.open.items():
-            if count > 0 and not self.instrumented.sites[site].may_raise:
+            if count > 0 and not self.sites[site][2]:
                 return site, count
         return None
 
@@ -142,99 +149,144 @@ def equals_anything(value: object, depth: int = 2) -> bool:
     return False
 
 
-def compile_checked(source: str, tests_line: int | None) -> Checks:
-    """A program's checks, compiled and not yet run.
+def compile_checked(source: str, tests_line: int | None) -> Compiled:
+    """A program, compiled with its checks and not yet run.
 
     Raises:
         Failure: it is no Python.
     """
-    checks = Checks()
     try:
-        checks.instrumented = compile_program(source, FILENAME, tests_line, checks.hooks())
+        return compile_program(source, FILENAME, tests_line)
     except SyntaxError as error:
         raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
-    return checks
 
 
-def run_program(source: str, tests_line: int | None, compiled: Checks | None = None) -> dict[str, Any]:
-    """Run a program and return its report: status, detail and evidence, as plain JSON values.
+def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
+    """Compile a program, run it and return its report: status, detail and evidence, as plain JSON values.
 
     Args:
         source: the program.
         tests_line: where its tests part begins.
-        compiled: what `compile_checked` made of it; None to compile it here.
     """
-    checks = compiled or Checks()
     try:
-        checks = compiled or compile_checked(source, tests_line)
+        compiled = compile_checked(source, tests_line)
+    except Failure as failure:
+        return failure.report
+    return run_compiled(source, compiled)
+
+
+def run_compiled(source: str, compiled: Compiled) -> dict[str, Any]:
+    """Run a program that is compiled already, and return its report.
+
+    Its status is `again` if it has to run where `threading` is loaded: there it would have been watched.
+    """
+    checks = Checks(compiled)
+    try:
         _run(source, checks)
-        report: dict[str, Any] = {"status": "passed", "detail": ""}
     except Failure as failure:
         report = failure.report
+    else:
+        return {"status": "passed", "detail": "", "checks_executed": checks.executed, "checks_failed": 0}
     report["checks_executed"] = checks.executed
     report["checks_failed"] = checks.failed
-    if checks.first_failure is not None and checks.instrumented is not None:
+    if checks.first_failure is not None:
         site, evidence = checks.first_failure
-        where = checks.instrumented.sites[site]
-        report["failed_check"] = f"{where.text}\n{evidence}"
-        report["line"] = where.line
+        line, text, *_ = checks.sites[site]
+        report["failed_check"] = f"{text}\n{evidence}"
+        report["line"] = line
     return report
 
 
+def encode_report(report: dict[str, Any]) -> str:
+    """A report as a line of JSON, without what the package `json` would have to load."""
+    fields = (
+        f"{encode_basestring_ascii(name)}: "
+        + ("null" if value is None else str(value) if isinstance(value, int) else encode_basestring_ascii(value))
+        for name, value in report.items()
+    )
+    return "{" + ", ".join(fields) + "}"
+
+
 def _run(source: str, checks: Checks) -> None:
-    assert checks.instrumented is not None
-    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
-    _prepare(source)
     module = types.ModuleType("__main__")
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
     sys.modules["__main__"] = module
-    _watch_threads(checks)
-    for code in checks.instrumented.codes:
-        _guard("the module", lambda code=code: exec(code, module.__dict__), source)  # type: ignore[misc]
-    _run_found_tests(module, checks, source)
-    _end_threads()
-    _judge(checks)
+    watched = _prepare(source, checks)
+    names = module.__dict__
+    bound = bind(checks.codes[-1], checks.hooks())
+    for code in (*checks.codes[:-1], bound):
+        try:
+            exec(code, names)
+        except BaseException as error:  # anything a program can raise is its own failure
+            _judge_exception("the module", error, source)
+    if checks.test_functions or "Test" in source or "doctest" in source:
+        _run_found_tests(module, checks, source)
+    if _thread._count() > 0:
+        _end_threads()
+    if not watched and "threading" in sys.modules:
+        raise Failure("again", "it has loaded threading without a word of it")
+    if checks.died or checks.failed or not checks.executed or any(checks.open.values()):
+        _judge(checks)
 
 
-def _watch_threads(checks: Checks) -> None:
-    """Exceptions that die in a thread or in an event loop's task are remembered."""
+def _prepare(source: str, checks: Checks) -> bool:
+    """Adapt the modules that the program may use. Returns whether exceptions that die in a thread will be noticed."""
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    if "asyncio" in source:
+        _adapt_asyncio(checks)
+    if "unittest" in source:
+        _adapt_unittest()
+    threading: Any = sys.modules.get("threading")
+    if threading is None:
+        return False
 
     def thread_died(args: Any) -> None:
         if args.exc_type is not SystemExit:
             checks.died.append(f"a thread died with {args.exc_type.__name__}: {args.exc_value}")
 
+    threading.excepthook = thread_died
+    return True
+
+
+def _adapt_asyncio(checks: Checks) -> None:
+    """Exceptions that die in an event loop's task are remembered."""
+    import asyncio.base_events
+
     def task_died(_loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
         checks.died.append(f"an asyncio task died with {show(error)}" if error else str(context.get("message")))
 
-    threading.excepthook = thread_died
-    asyncio_events = sys.modules.get("asyncio.base_events")
-    if asyncio_events is not None:
-        asyncio_events.BaseEventLoop.default_exception_handler = task_died
+    asyncio.base_events.BaseEventLoop.default_exception_handler = task_died  # type: ignore[method-assign,assignment]
 
 
 def _guard(what: str, action: Callable[[], Any], source: str) -> None:
     """Run a part of the program; whatever leaves it is a failure, except a clean exit in the last statement."""
     try:
         action()
-    except Failure:
-        raise
-    except SystemExit as error:
+    except BaseException as error:  # anything a program can raise is its own failure
+        _judge_exception(what, error, source)
+
+
+def _judge_exception(what: str, error: BaseException, source: str) -> None:
+    """Raise the failure that an exception of the program means; none for a clean exit in its last statement."""
+    if isinstance(error, Failure):
+        raise error
+    if isinstance(error, SystemExit):
         if error.code not in (None, 0) or not _in_last_statement(error, source):
-            raise Failure(
-                "failed", f"{what} ended early with exit code {error.code!r}", exception="SystemExit"
-            ) from None
-    except MemoryError as error:
+            detail = f"{what} ended early with exit code {error.code!r}"
+            raise Failure("failed", detail, exception="SystemExit") from None
+        return
+    if isinstance(error, MemoryError):
         raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=_line(error)) from None
-    except ModuleNotFoundError as error:
+    if isinstance(error, ModuleNotFoundError):
         detail = f"the module {error.name!r} is not installed in the sandbox's interpreter"
         raise Failure("unsupported", detail, exception="ModuleNotFoundError", line=_line(error)) from None
-    except BaseException as error:  # anything a program can raise is its own failure
-        kind = type(error).__name__
-        detail = f"{what} raised {kind}: {_message(error)}"
-        raise Failure("failed", detail, exception=kind, line=_line(error)) from None
+    kind = type(error).__name__
+    raise Failure("failed", f"{what} raised {kind}: {_message(error)}", exception=kind, line=_line(error)) from None
 
 
 def _message(error: BaseException) -> str:
@@ -244,8 +296,19 @@ def _message(error: BaseException) -> str:
         return "<no message>"
 
 
+def _lines(error: BaseException) -> list[int]:
+    """The program's own lines in an exception's traceback, from the outermost to the innermost."""
+    found = []
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == FILENAME:
+            found.append(step.tb_lineno)
+        step = step.tb_next
+    return found
+
+
 def _line(error: BaseException) -> int | None:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    lines = _lines(error)
     return lines[-1] if lines else None
 
 
@@ -253,20 +316,18 @@ def _in_last_statement(error: BaseException, source: str) -> bool:
     """Whether the module's own frame stood in its last top-level statement, as in `sys.exit(main())` at the end."""
     import ast
 
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
-    if not frames or frames[0].lineno is None:
-        return False
-    return frames[0].lineno >= ast.parse(source).body[-1].lineno
+    lines = _lines(error)
+    return bool(lines) and lines[0] >= ast.parse(source).body[-1].lineno
 
 
 def _run_found_tests(module: types.ModuleType, checks: Checks, source: str) -> None:
     """Call what a test runner would find and the program did not run itself."""
-    assert checks.instrumented is not None
-    for name in checks.instrumented.test_functions:
+    for name in checks.test_functions:
         function = module.__dict__.get(name)
         if name not in checks.begun and isinstance(function, types.FunctionType) and not _required(function):
             _guard(name, lambda function=function: _call(function), source)  # type: ignore[misc]
-    for name, value in list(module.__dict__.items()):
+    # A class of tests is named after its kind or its base, so that others need not be looked for.
+    for name, value in list(module.__dict__.items()) if "Test" in source else ():
         if isinstance(value, type) and value.__module__ == "__main__" and name not in checks.begun:
             if _is_test_case(value):
                 _run_test_case(value)
@@ -342,6 +403,9 @@ def _collect_doctests(checks: Checks) -> None:
 
 def _end_threads() -> None:
     """Wait for the program's non-daemon threads, as the interpreter does at its end."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
     main = threading.main_thread()
     for thread in threading.enumerate():
         if thread is not main and not thread.daemon:
@@ -349,25 +413,16 @@ def _end_threads() -> None:
 
 
 def _judge(checks: Checks) -> None:
-    assert checks.instrumented is not None
     if checks.died:
         raise Failure("failed", checks.died[0][:800])
     if checks.failed:
         raise Failure("failed", f"{checks.failed} of {checks.executed} checks failed, and the program went on")
     unfinished = checks.unfinished()
     if unfinished is not None:
-        where = checks.instrumented.sites[unfinished[0]]
-        raise Failure("failed", "a check raised an exception that the program swallowed", line=where.line)
+        line = checks.sites[unfinished[0]][0]
+        raise Failure("failed", "a check raised an exception that the program swallowed", line=line)
     if checks.executed == 0:
         raise Failure("vacuous", "the program ended without executing a single check")
-
-
-def _prepare(source: str) -> None:
-    """Import and adapt what the program is about to use, before it runs."""
-    if "asyncio" in source:
-        import asyncio.base_events  # noqa: F401
-    if "unittest" in source:
-        _adapt_unittest()
 
 
 def _adapt_unittest() -> None:

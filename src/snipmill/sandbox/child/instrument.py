@@ -12,10 +12,11 @@ import __future__
 
 import ast
 import types
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _MARK = "\0snipmill\0"
 _FUTURE = __future__.annotations.compiler_flag
@@ -35,25 +36,14 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
 }
 
 
-@dataclass(frozen=True)
-class Site:
-    """One check in the source: its line and text, and whether an exception in it may be expected by the program."""
-
-    line: int
-    text: str
-    may_raise: bool
+# One check in the source: its line, its text, whether an exception in it may be expected by the program, how it compares.
+Site = tuple[int, str, bool, str]
+# A compiled program: parts that run one after the other, of which `bind` must have had the last; its checks; its test functions at
+# module level. Of plain types, so that it can be handed to another process.
+Compiled = tuple[tuple[types.CodeType, ...], tuple[Site, ...], tuple[str, ...]]
 
 
-@dataclass
-class Instrumented:
-    """A compiled program in parts that run one after the other, its checks, and its test functions at module level."""
-
-    codes: tuple[types.CodeType, ...]
-    sites: list[Site]
-    test_functions: list[str] = field(default_factory=list)
-
-
-def compile_program(source: str, filename: str, tests_line: int | None, hooks: Mapping[str, Any]) -> Instrumented:
+def compile_program(source: str, filename: str, tests_line: int | None) -> Compiled:
     """Compile a program with its checks instrumented.
 
     The implementation of a program with a tests part holds no checks and no test functions as a rule; then it is compiled
@@ -63,51 +53,60 @@ def compile_program(source: str, filename: str, tests_line: int | None, hooks: M
         source: the whole program.
         filename: the name that tracebacks show.
         tests_line: the line (from 1) where the tests part begins, or None where the program is one text.
-        hooks: the functions `enter`, `compare`, `truth`, `fail`, `ok`, `begin`.
 
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: as `compile` does.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        head, tail, lines_before = _split(source, tests_line)
-        codes = [compile(head, filename, "exec", dont_inherit=True)] if lines_before else []
-        tree = ast.parse(tail, filename)
-        ast.increment_lineno(tree, lines_before)
-        rewriter = _Rewriter(source.split("\n"), tests_line)
-        tree.body = rewriter.statements(tree.body)
-        future = codes[0].co_flags & _FUTURE if codes else 0
-        codes.append(_bind(compile(tree, filename, "exec", flags=future, dont_inherit=True), hooks))
-    return Instrumented(tuple(codes), rewriter.sites, rewriter.test_functions)
+    head, tail = _split(source, tests_line)
+    codes = [compile(head, filename, "exec", dont_inherit=True)] if head else []
+    tree = ast.parse(tail, filename)
+    rewriter = _Rewriter(source.split("\n"), tests_line)
+    tree.body = rewriter.statements(tree.body)
+    future = codes[0].co_flags & _FUTURE if codes else 0
+    codes.append(compile(tree, filename, "exec", flags=future, dont_inherit=True))
+    return tuple(codes), tuple(rewriter.sites), tuple(rewriter.test_functions)
 
 
-def _split(source: str, tests_line: int | None) -> tuple[str, str, int]:
-    """The part that is compiled as it stands, the part that is rewritten, and how many lines stand before that."""
+def _split(source: str, tests_line: int | None) -> tuple[str, str]:
+    """The part that is compiled as it stands, and the part that is rewritten, behind as many empty lines."""
     if tests_line is None or "\r" in source:
-        return "", source, 0
+        return "", source
     lines = source.split("\n")
     head = "\n".join(lines[: tests_line - 1])
     if "def test" in head or "class Test" in head or "TestCase" in head:
-        return "", source, 0
-    return head, "\n".join(lines[tests_line - 1 :]), tests_line - 1
+        return "", source
+    return head, "\n" * (tests_line - 1) + "\n".join(lines[tests_line - 1 :])
 
 
-def _bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
-    """Replace the marker constants by the hooks themselves, in this code object and all inside it."""
-    constants: list[Any] = []
-    for constant in code.co_consts:
+def bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
+    """Replace the marker constants by the hooks themselves, in this code object and all inside it.
+
+    Args:
+        code: what `compile_program` made of the checks.
+        hooks: the functions `begin`, `compare`, `fail`, `guard`, `ok`, `truth`.
+    """
+    constants = list(code.co_consts)
+    changed = False
+    for place, constant in enumerate(constants):
         if isinstance(constant, types.CodeType):
-            constants.append(_bind(constant, hooks))
+            constants[place] = bind(constant, hooks)
         elif isinstance(constant, str) and constant.startswith(_MARK):
-            constants.append(hooks[constant[len(_MARK) :]])
-        else:
-            constants.append(constant)
-    return code.replace(co_consts=tuple(constants))
+            constants[place] = hooks[constant[len(_MARK) :]]
+        changed = changed or constants[place] is not constant
+    return code.replace(co_consts=tuple(constants)) if changed else code
+
+
+def _marker(hook: str) -> ast.expr:
+    """What `bind` replaces by a hook. `hook or None`: of a plain constant that is called, the compiler would warn each time."""
+    values: list[ast.expr] = [ast.Constant(_MARK + hook), ast.Constant(None)]
+    return ast.fix_missing_locations(ast.BoolOp(ast.Or(), values))
+
+
+_MARKERS = {hook: _marker(hook) for hook in ("begin", "compare", "fail", "guard", "ok", "truth")}
 
 
 def _call(at: ast.AST, hook: str, *args: ast.expr) -> ast.Call:
-    place = _place(at)
-    return ast.Call(func=ast.Constant(_MARK + hook, **place), args=list(args), keywords=[], **place)
+    return ast.Call(func=_MARKERS[hook], args=list(args), keywords=[], **_place(at))
 
 
 def _place(at: Any) -> dict[str, Any]:
@@ -189,11 +188,11 @@ class _Rewriter:
             return node.lineno >= self._tests_line
         return self._depth == 0 or self._in_test
 
-    def _site(self, node: ast.stmt) -> ast.Constant:
+    def _site(self, node: ast.stmt, operator: str = "") -> ast.Constant:
         end = min(node.end_lineno or node.lineno, node.lineno + 10)
         text = "\n".join(self._lines[node.lineno - 1 : end]).strip()
         may_raise = bool(self._expected) and all(self._expected)
-        self.sites.append(Site(node.lineno, text[:500], may_raise))
+        self.sites.append((node.lineno, text[:500], may_raise, operator))
         return ast.Constant(len(self.sites) - 1, **_place(node))
 
     # Scopes -----------------------------------------------------------------------------------------------------------
@@ -257,19 +256,20 @@ class _Rewriter:
         handler = ast.ExceptHandler(type=None, name=None, body=[failed, ast.Raise(**place)], **place)
         held = ast.Expr(_call(node, "ok", site), **place)
         guarded = ast.Try(body=[node], handlers=[handler], orelse=[held], finalbody=[], **place)
-        return [ast.Expr(_call(node, "enter", site), **place), guarded]
+        return [ast.Expr(_call(node, "guard", site), **place), guarded]
 
     def _assert(self, node: ast.Assert) -> ast.stmt:
         if not self._counts(node) or _is_constant_truth(node.test):
             return node
-        site = self._site(node)
         test = node.test
-        entered = _call(test, "enter", site)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            operator = ast.Constant(_COMPARISONS[type(test.ops[0])], **_place(test))
-            node.test = _call(test, "compare", entered, operator, test.left, test.comparators[0])
+            hook, values = "compare", [test.left, test.comparators[0]]
+            site = self._site(node, _COMPARISONS[type(test.ops[0])])
         else:
-            node.test = _call(test, "truth", entered, test)
+            hook, values = "truth", [test]
+            site = self._site(node)
+        # `compare(site)(left, right)`: that a check has begun is known before its values are computed.
+        node.test = ast.Call(func=_call(test, hook, site), args=values, keywords=[], **_place(test))
         return node
 
 

@@ -1,4 +1,4 @@
-"""Puts the fork server of a slot, and with it every program, behind the walls of its tier.
+"""Puts the server of a slot, its zygotes and every program behind the walls of its tier.
 
 Tier `namespaces`: user, mount, pid, net, ipc and uts namespaces, a root of its own that shows nothing but Python, the
 system-call filter, and Landlock on top where the kernel has it. Tier `uid`: root without user namespaces; programs run as
@@ -11,54 +11,68 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import resource
 import signal
-import socket
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import sys
+from functools import partial
 
 from snipmill.sandbox.child import linux, macos, seccomp
+from snipmill.sandbox.child.leftovers import count_tasks
+from snipmill.sandbox.child.limits import Limits, limiting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
 
 NEW_ROOT = "/sys"  # exists everywhere and never holds Python; a private tmpfs is mounted over it
 BOX = "/box"
 WORK, TEMPORARY = f"{BOX}/work", f"{BOX}/tmp"
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _UNPRIVILEGED = 65534
+_LINUX, _MACOS = sys.platform.startswith("linux"), sys.platform == "darwin"
 _WORK_MARK = "/snipmill-work-folder"
 _FIRST_UID = 61_200  # beyond the ranges that distributions give to people and services, within any 16-bit map
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one program may use: seconds of wall time, bytes of address space, of output and of files, and tasks."""
-
-    timeout: float = 10.0
-    memory: int = 1 << 30
-    output: int = 1 << 20
-    disk: int = 128 << 20
-    tasks: int = 64
-
-
-@dataclass
 class Walls:
     """What a set-up slot knows about itself.
 
-    `uid` is the user that programs become, where that is a wall; `claim` keeps it ours.
+    Attributes:
+        tier: the tier's name.
+        readable: paths of the host that programs see.
+        work: the folder in which programs work, or folders for them are made.
+        allow_fork: whether programs can make processes.
+        private_box: whether the work folder lies in a file system of the slot's own.
+        uid: the user that programs become, where that is a wall; `claim` keeps it ours.
+        tasks_of_user: processes and threads that the user has beside the program.
+        profile: of Seatbelt.
+        landlock: descriptor of the ruleset.
+        own_proc: whether a program can be shown a /proc of its own.
+        empty_box: what the box looks like when nobody has touched it.
     """
 
-    tier: str
-    uid: int | None = None
-    claim: socket.socket | None = None
-    allow_fork: bool = True
-    tasks_of_user: int = 0
-    profile: str = ""
-    landlock: int | None = None  # descriptor of the ruleset
-    readable: tuple[str, ...] = ()
-    own_proc: bool = False
-    work: str = WORK
-    private_box: bool = False
+    def __init__(
+        self,
+        tier: str,
+        *,
+        readable: tuple[str, ...] = (),
+        work: str = WORK,
+        allow_fork: bool = True,
+        private_box: bool = False,
+        profile: str = "",
+    ) -> None:
+        self.tier = tier
+        self.readable = readable
+        self.work = work
+        self.allow_fork = allow_fork
+        self.private_box = private_box
+        self.profile = profile
+        self.uid: int | None = None
+        self.claim: socket.socket | None = None
+        self.tasks_of_user = 0
+        self.landlock: int | None = None
+        self.own_proc = False
+        self.empty_box: tuple[object, ...] = ()
 
 
 class StepFailed(Exception):
@@ -74,8 +88,10 @@ def step(name: str) -> Iterator[None]:
         raise StepFailed(f"{name}: {error}") from error
 
 
-def enter_namespaces(readable: Sequence[str], limits: Limits) -> Walls:
-    """Enter the tier `namespaces`. Forks: only the new pid namespace's init returns, its parent waits for it.
+def enter_namespaces(readable: Sequence[str]) -> Walls:
+    """Enter the tier `namespaces`, but for the box of each zygote.
+
+    Forks: only the new pid namespace's init returns, its parent waits for it.
 
     Raises:
         StepFailed: this machine refuses a step; nothing of the outside is changed.
@@ -100,8 +116,6 @@ def enter_namespaces(readable: Sequence[str], limits: Limits) -> Walls:
         _enter_new_root(readable)
     _become_init()
     walls = Walls(tier="namespaces", private_box=True, readable=tuple(_shown(readable)))
-    with step("private tmpfs"):
-        mount_box(limits)
     with contextlib.suppress(OSError):  # a container may hide parts of /proc; then programs have none
         linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
         walls.own_proc = True
@@ -111,10 +125,26 @@ def enter_namespaces(readable: Sequence[str], limits: Limits) -> Walls:
         linux.bring_loopback_up()
     with step("seccomp filter"):
         seccomp.load_filter(seccomp.build_filter(allow_mounts=True))
+    return walls
+
+
+def enter_box(walls: Walls, limits: Limits) -> None:
+    """What is a zygote's own: in the tier `namespaces` a private file system, and rules that name it.
+
+    Raises:
+        StepFailed: this machine refuses a step.
+    """
+    if walls.tier in ("uid", "landlock") and walls.allow_fork:
+        # What a program leaves behind becomes the zygote's child, and is found, ended and reaped there.
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    if not walls.private_box:
+        return
+    with step("private tmpfs"):
+        linux.unshare(linux.CLONE_NEWNS)
+        mount_box(walls, limits)
     if linux.landlock_abi() > 0:
         with step("landlock"):
             walls.landlock = _ruleset(walls)
-    return walls
 
 
 def _ruleset(walls: Walls) -> int:
@@ -134,11 +164,8 @@ def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, a
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     walls = Walls(tier=tier, readable=tuple(readable), work=work, allow_fork=allow_fork)
-    if allow_fork:
-        # What a program leaves behind becomes our child, and is found, ended and reaped there.
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     if tier == "landlock" and allow_fork:
-        walls.tasks_of_user = _count_tasks(os.geteuid())
+        walls.tasks_of_user = count_tasks(os.geteuid())
     if tier == "uid":
         with step("becoming another user"):
             if os.geteuid() != 0:
@@ -154,6 +181,8 @@ def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, a
 
 def _claim_uid() -> tuple[int, socket.socket]:
     """A user id that no other slot on this machine has: the name of an abstract socket says that it is taken."""
+    import socket
+
     for uid in range(_FIRST_UID, _FIRST_UID + 1000):
         claim = socket.socket(socket.AF_UNIX)
         try:
@@ -169,9 +198,9 @@ def _enter_user_namespace(more: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     with step("user namespace"):
         linux.unshare(linux.CLONE_NEWUSER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
     with step("mount, pid, net, ipc and uts namespaces"):
         linux.unshare(more)
 
@@ -185,8 +214,13 @@ def _become_init() -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _write(path: str, text: str = "") -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
 def _shown(readable: Sequence[str]) -> list[str]:
-    return [path for path in readable if not Path(path).is_symlink()]
+    return [path for path in readable if not os.path.islink(path)]
 
 
 def _enter_new_root(readable: Sequence[str]) -> None:
@@ -195,19 +229,19 @@ def _enter_new_root(readable: Sequence[str]) -> None:
     with step("new root"):
         linux.mount("tmpfs", NEW_ROOT, "tmpfs", linux.MS_NOSUID, "size=1m,mode=755")
         for name in (BOX, "/proc", "/dev", "/etc"):
-            Path(NEW_ROOT + name).mkdir()
+            os.mkdir(NEW_ROOT + name)
         for path in readable:
             _show(path)
         for device in _DEVICES:
             target = f"{NEW_ROOT}/dev/{device}"
-            Path(target).touch()
+            _write(target)
             linux.mount(f"/dev/{device}", target, None, linux.MS_BIND)
         linux.mount("/proc", f"{NEW_ROOT}/proc", None, linux.MS_BIND | linux.MS_REC)
         if not os.path.lexists(f"{NEW_ROOT}/tmp"):  # Python itself may live below /tmp; TMPDIR names the box anyway
             os.symlink(TEMPORARY, f"{NEW_ROOT}/tmp")
         os.symlink(TEMPORARY, f"{NEW_ROOT}/dev/shm")
         uid = os.geteuid() or _UNPRIVILEGED
-        Path(f"{NEW_ROOT}/etc/passwd").write_text(f"sandbox:x:{uid}:{uid}:sandbox:{TEMPORARY}:/bin/false\n")
+        _write(f"{NEW_ROOT}/etc/passwd", f"sandbox:x:{uid}:{uid}:sandbox:{TEMPORARY}:/bin/false\n")
     with step("read-only root"):
         linux.make_read_only(NEW_ROOT, recursive=False)
     with step("pivot_root"):
@@ -216,22 +250,21 @@ def _enter_new_root(readable: Sequence[str]) -> None:
 
 def _show(path: str) -> None:
     """Bind a path of the host read-only at the same place in the new root; symbolic links are copied."""
-    target = Path(NEW_ROOT + path)
-    if target.exists() or target.is_symlink():
+    target = NEW_ROOT + path
+    if os.path.lexists(target):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = Path(path)
-    if source.is_symlink():
-        target.symlink_to(source.readlink())
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), target)
         return
-    if source.is_dir():
-        target.mkdir()
-    elif source.exists():
-        target.touch()
+    if os.path.isdir(path):
+        os.mkdir(target)
+    elif os.path.exists(path):
+        _write(target)
     else:
         return
-    linux.mount(path, str(target), None, linux.MS_BIND | linux.MS_REC)
-    linux.make_read_only(str(target), recursive=True)
+    linux.mount(path, target, None, linux.MS_BIND | linux.MS_REC)
+    linux.make_read_only(target, recursive=True)
 
 
 def show_own_proc(walls: Walls) -> None:
@@ -248,44 +281,65 @@ def hide_proc() -> None:
             linux.unmount("/proc")
 
 
-def mount_box(limits: Limits) -> None:
+def mount_box(walls: Walls, limits: Limits) -> None:
     """A fresh, empty, private file system for one program."""
     linux.mount("tmpfs", BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={limits.disk},nr_inodes=20000,mode=755")
     for folder in (WORK, TEMPORARY):
-        Path(folder).mkdir(mode=0o700)
+        os.mkdir(folder, 0o700)
+    walls.empty_box = _look_of_box()
 
 
-def clean_box(walls: Walls, limits: Limits) -> None:
-    """Make the box empty again, whatever a program left in it."""
-    if len(os.listdir(BOX)) == 2 and not any(os.listdir(folder) for folder in (WORK, TEMPORARY)):
-        return
+def _look_of_box() -> tuple[object, ...]:
+    """What any change in the box shows in: entries, owners, rights and times of change of its three folders."""
+    try:
+        return tuple(
+            (found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_ctime_ns)
+            for found in map(os.stat, (BOX, WORK, TEMPORARY))
+        )
+    except OSError:
+        return ()
+
+
+def clean_box(walls: Walls, limits: Limits) -> bool:
+    """Make the box empty again, whatever a program left in it. Returns whether there was anything to do."""
+    if _look_of_box() == walls.empty_box:
+        return False
     linux.unmount(BOX)
-    mount_box(limits)
+    mount_box(walls, limits)
     if walls.landlock is not None:  # its rules name the file system that is gone
         os.close(walls.landlock)
         walls.landlock = _ruleset(walls)
+    return True
 
 
-def confine_program(walls: Walls, limits: Limits, work: str) -> None:
-    """The last walls, put up in the program's own process: limits, user, Landlock, no capabilities, filter."""
-    tasks = limits.tasks + walls.tasks_of_user if walls.allow_fork and walls.tier != "none" else None
-    set_limits(limits, tasks)
+def last_walls(walls: Walls, limits: Limits) -> list[Callable[[], object]]:
+    """The last walls: limits, user, Landlock, no capabilities, filter.
+
+    They are prepared here and put up, in this order, in the program's own process.
+    """
+    forks = walls.allow_fork and walls.tier != "none"
+    steps = limiting(limits, limits.tasks + walls.tasks_of_user if forks else None)
     if walls.uid is not None:
-        os.setgroups([])
-        os.setresgid(walls.uid, walls.uid, walls.uid)
-        os.setresuid(walls.uid, walls.uid, walls.uid)
+        user = (walls.uid, walls.uid, walls.uid)
+        steps += [partial(os.setgroups, []), partial(os.setresgid, *user), partial(os.setresuid, *user)]
+    if walls.tier != "namespaces" and _LINUX:
+        # Without a pid namespace, this is how a program dies with its zygote. Set by root, another user would lose it again.
+        steps.append(partial(linux.prctl, linux.PR_SET_PDEATHSIG, signal.SIGKILL))
     if walls.landlock is not None:
-        linux.landlock_restrict(walls.landlock)
+        steps.append(linux.landlock_restricting(walls.landlock))
     if walls.tier in ("namespaces", "uid", "landlock"):
-        linux.drop_capabilities()
+        steps.append(linux.dropping_capabilities())
     if walls.tier == "seatbelt":
-        macos.apply_profile(walls.profile.replace(_WORK_MARK, os.path.realpath(work)))
+        steps.append(lambda: macos.apply_profile(walls.profile.replace(_WORK_MARK, os.path.realpath("."))))
     if walls.tier in ("uid", "landlock"):
-        seccomp.load_filter(
-            seccomp.build_filter(
-                allow_mounts=False, allow_inet=False, allow_fork=walls.allow_fork, only_signal=os.getpid()
-            )
-        )
+        steps.append(lambda: _filter_for_this_process(walls))
+    return steps
+
+
+def _filter_for_this_process(walls: Walls) -> None:
+    seccomp.load_filter(
+        seccomp.build_filter(allow_mounts=False, allow_inet=False, allow_fork=walls.allow_fork, only_signal=os.getpid())
+    )
 
 
 def prepare_seatbelt(readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:
@@ -295,88 +349,7 @@ def prepare_seatbelt(readable: Sequence[str], work: str, *, allow_fork: bool) ->
         StepFailed: this is no macOS.
     """
     with step("seatbelt"):
-        if platform.system() != "Darwin":
+        if not _MACOS:
             raise OSError("only macOS has it")
     profile = macos.seatbelt_profile(readable, _WORK_MARK, allow_fork)
     return Walls(tier="seatbelt", work=work, profile=profile, allow_fork=allow_fork)
-
-
-def _count_tasks(uid: int) -> int:
-    """How many processes and threads a user has: the base that a limit of tasks is counted from."""
-    count = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if entry.stat().st_uid == uid:
-                    count += len(os.listdir(f"/proc/{entry.name}/task"))
-    return count
-
-
-def end_leftovers(walls: Walls) -> None:
-    """End what a program left running, where no pid namespace has ended it."""
-    if walls.uid is not None:
-        kill_user(walls.uid)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
-    elif walls.tier == "landlock" and walls.allow_fork:
-        children = Path(f"/proc/self/task/{os.getpid()}/children")
-        while pids := [int(pid) for pid in children.read_text().split()]:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            for pid in pids:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
-
-
-def kill_user(uid: int) -> None:
-    """End every process of a slot's own user."""
-    helper = os.fork()
-    if helper == 0:
-        try:
-            os.setresuid(uid, uid, uid)
-            os.kill(-1, signal.SIGKILL)
-        finally:
-            os._exit(0)
-    os.waitpid(helper, 0)
-
-
-def remove_tree(path: str) -> None:
-    """Remove a folder however deeply it is nested: folders inside it are moved to its top before they are emptied."""
-    number = 0
-    pending = [path]
-    while pending:
-        folder = pending.pop()
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-            for entry in list(os.scandir(folder)):
-                if entry.is_dir(follow_symlinks=False):
-                    number += 1
-                    moved = f"{path}.{number}"
-                    os.rename(entry.path, moved)
-                    pending.append(moved)
-                else:
-                    os.unlink(entry.path)
-            os.rmdir(folder)
-
-
-def set_limits(limits: Limits, tasks: int | None) -> None:
-    """Resource limits of one program and all its children.
-
-    The kernel counts tasks by user. None sets no limit: where no process can be made, the stacks of threads count as
-    memory, which is limited.
-    """
-    wanted = [
-        (resource.RLIMIT_AS, limits.memory),
-        (resource.RLIMIT_CPU, int(limits.timeout) + 2),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, limits.disk),
-        (resource.RLIMIT_NOFILE, 256),
-    ]
-    if tasks is not None:
-        wanted.append((resource.RLIMIT_NPROC, tasks))
-    for kind, value in wanted:
-        _, hard = resource.getrlimit(kind)
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (bound, bound))

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,7 +43,8 @@ _SYS_BY_MACHINE = {
     "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317},
     "aarch64": {"pivot_root": 41, "capset": 91, "seccomp": 277},
 }
-MACHINE = {"arm64": "aarch64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+_MACHINE = os.uname().machine.lower()
+MACHINE = {"arm64": "aarch64", "amd64": "x86_64"}.get(_MACHINE, _MACHINE)
 
 
 def _check(name: str, result: int) -> int:
@@ -54,9 +54,18 @@ def _check(name: str, result: int) -> int:
     return result
 
 
-def _syscall(name: str, number: int, *args: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
-    converted = [ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args]
-    return _check(name, _libc.syscall(ctypes.c_long(number), *converted))
+_Argument = int | bytes | ctypes.Array[ctypes.c_char] | None
+
+
+def _syscall(name: str, number: int, *args: _Argument) -> int:
+    return _prepared(name, number, *args)()
+
+
+def _prepared(name: str, number: int, *args: _Argument) -> Callable[[], int]:
+    """A system call with its arguments converted already: what a program's process does itself must touch little memory."""
+    converted = (ctypes.c_long(number), *(ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args))
+    call = _libc.syscall
+    return lambda: _check(name, call(*converted))
 
 
 def syscall_number(name: str) -> int:
@@ -113,21 +122,27 @@ def prctl(option: int, value: int = 0) -> None:
     _check("prctl", _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability for good."""
+def no_new_privileges() -> None:
+    """No program that is executed from here on gains any right; all children inherit this."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def dropping_capabilities() -> Callable[[], object]:
+    """What gives up every capability for good, once it is called."""
     header = struct.pack("Ii", 0x20080522, 0)
-    _syscall("capset", syscall_number("capset"), header, bytes(24))
+    return _prepared("capset", syscall_number("capset"), header, bytes(24))
 
 
 def bring_loopback_up() -> None:
     """Let programs in this network namespace talk to themselves."""
     import fcntl
-    import socket
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+    handle = _check("socket", _libc.socket(2, 2, 0))  # AF_INET, SOCK_DGRAM
+    try:
         request = struct.pack("16sH14x", b"lo", 0x1 | 0x40)  # IFF_UP | IFF_RUNNING
         fcntl.ioctl(handle, 0x8914, request)  # SIOCSIFFLAGS
+    finally:
+        os.close(handle)
 
 
 # Landlock (kernel documentation, userspace-api/landlock.rst) ------------------------------------------------------------
@@ -176,10 +191,9 @@ def _landlock_allow(ruleset: int, path: str, access: int) -> None:
         os.close(handle)
 
 
-def landlock_restrict(ruleset: int) -> None:
-    """Put this process and all its children under the rules, for good."""
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _syscall("landlock_restrict_self", _SYS_LANDLOCK[2], ruleset, 0)
+def landlock_restricting(ruleset: int) -> Callable[[], object]:
+    """What puts the calling process and all its children under the rules for good; it must have no_new_privileges."""
+    return _prepared("landlock_restrict_self", _SYS_LANDLOCK[2], ruleset, 0)
 
 
 def kill_pidfd(pidfd: int, signal: int) -> None:

@@ -96,7 +96,7 @@ def build_filter(
     """The filter's BPF program.
 
     Args:
-        allow_mounts: whether mount, unshare and setns stay possible, as the fork server of a namespace slot needs them;
+        allow_mounts: whether mount, unshare and setns stay possible, as the zygote of a namespace slot needs them;
             its programs have lost the capabilities for them. New user namespaces are refused in any case.
         allow_fork: whether a program may make processes (threads are always allowed) and execute others.
         allow_inet: whether sockets of the internet families can be made; they need no harm where the network is private.

@@ -7,38 +7,39 @@ isolation, or what the outcomes mean.
 from __future__ import annotations
 
 import builtins
-import hashlib
-import linecache
-import re
 import signal
 import sys
 import types
-from collections.abc import Callable
-from typing import Any
 
 from snipmill.sandbox.child.harness import FILENAME, run_program, show
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
 _DEPTH = 6
 _LONGEST = 2000
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_ADDRESS = r" at 0x[0-9a-fA-F]+"
 
 
 class _TimeUp(BaseException):
     """The unit has had its time."""
 
 
-def run_units(
-    source: str, units: list[dict[str, Any]], seconds: float, tell: Callable[[list[Any]], None]
-) -> dict[str, Any]:
+def run_units(source: str, units: list[dict[str, Any]], seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """Try all units.
 
     Args:
         source: the implementation; where it cannot be run, every unit is an error.
         units: fields of `sandbox.program.Unit`.
         seconds: wall time for each.
-        tell: takes [place, status, value, lines, jumps] of each unit.
+        tell: takes [place, status, value, lines, jumps] of each unit, as JSON.
     """
+    import json
+    import linecache
+
     signal.signal(signal.SIGALRM, _ring)
     module = types.ModuleType("__main__")
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
@@ -47,7 +48,7 @@ def run_units(
     status, problem = _limited(seconds, lambda: _stand(source, module.__dict__))
     for place, unit in enumerate(units):
         if status != "passed":
-            tell([place, "timeout" if status == "timeout" else "error", problem])
+            tell(json.dumps([place, "timeout" if status == "timeout" else "error", problem]))
             continue
         sys.modules["__main__"] = module
         recorder = _Recorder(unit["program"]["tests_line"]) if unit["trace"] else None
@@ -57,7 +58,7 @@ def run_units(
             names = dict(module.__dict__)
             outcome = _limited(seconds, lambda unit=unit, names=names: _ask(unit, names))  # type: ignore[misc]
         seen = [sorted(recorder.lines), sorted(recorder.jumps)] if recorder is not None else []
-        tell([place, *outcome, *seen])
+        tell(json.dumps([place, *outcome, *seen]))
     return {"status": "passed", "detail": ""}
 
 
@@ -117,9 +118,13 @@ def canonical(value: object) -> str:
 
     Of a long text only a hash is left.
     """
-    text = _ADDRESS.sub("", _canonical(value, _DEPTH))
+    import re
+
+    text = re.sub(_ADDRESS, "", _canonical(value, _DEPTH))
     if len(text) <= _LONGEST:
         return text
+    import hashlib
+
     return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 

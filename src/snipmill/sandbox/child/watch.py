@@ -7,9 +7,12 @@ import os
 import select
 import signal
 import sys
-from typing import Any
 
 from snipmill.sandbox.child import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LINUX = sys.platform.startswith("linux")
 
