@@ -11,7 +11,8 @@ import signal
 import sys
 import types
 
-from snipmill.sandbox.child.harness import FILENAME, run_program, show
+from snipmill.sandbox.child.checks import show
+from snipmill.sandbox.child.harness import FILENAME, run_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
