@@ -91,6 +91,22 @@ def curve(samples: Samples, scores: list[float], able: Callable[[dict[str, Any]]
     return sorted(best.values(), reverse=True)
 
 
+def report_origins(samples: Samples, scores: list[float]) -> None:
+    """Are repaired samples worse than those that passed, and repairs of tasks none of whose samples passed worse still?"""
+    kinds: dict[str, list[tuple[float, bool]]] = {}
+    for sample, score in zip(samples, scores, strict=True):
+        if sample["recompute"]["holds"]:
+            how = "passed as written" if sample["passed"] else "repaired"
+            if not sample["passed"]:
+                how += ", where others passed" if sample["passed_share"] > 0 else ", where none passed"
+            agreed = "another agrees" if sample["group"] >= 2 else "alone"
+            kinds.setdefault(f"{how}, {agreed}", []).append((score, sample["right"]))
+    print("\nsamples that can become rows, by what they went through:")
+    for kind, found in sorted(kinds.items()):
+        said, was = (float(np.mean(column)) for column in zip(*found, strict=True))
+        print(f"    {kind:52} {len(found):4} samples, said {said:.2f}, right {was:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", action="store_true")
@@ -127,6 +143,7 @@ def main() -> None:
     for threshold in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.0):
         kept = [truth for score, truth in ranked if score >= threshold]
         report(f"    confidence at least {threshold}", len(kept), sum(kept), tasks)
+    report_origins(samples, scores)
     rows, good = expected(samples, filters["(a) raises nothing, as the original"])
     false_rate = (rows - good) / rows
     most = max((n for n in range(1, len(ranked) + 1) if 1 - sum(t for _, t in ranked[:n]) / n <= false_rate), default=0)
