@@ -128,6 +128,9 @@ class Slot:
             return await answer
         except (OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
+        finally:
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # seen: where sending failed, nobody has awaited it
 
     def _answer_within(self, seconds: float) -> asyncio.Future[bytes]:
         """The body of the next message, or a TimeoutError."""

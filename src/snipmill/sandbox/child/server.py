@@ -7,6 +7,7 @@ the server in turn. Messages are JSON behind a 4-byte length.
 from __future__ import annotations
 
 import ast
+import contextlib
 import fcntl
 import gc
 import os
@@ -44,7 +45,8 @@ def main(at_fork: AtFork) -> None:
     # All processes of a slot work one after the other, and faster where the last one has just been. Programs are free again.
     cpus = os.sched_getaffinity(0) if settings["cpu"] is not None else None
     if cpus is not None:
-        os.sched_setaffinity(0, {settings["cpu"]})
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {settings["cpu"]})
     sys.argv[:] = ["program.py"]
     sys.dont_write_bytecode = True
     os.environ.pop("LD_BIND_NOW", None)  # it was for this process: each child would look its functions up anew

@@ -239,7 +239,8 @@ class _Forker:
             finally:
                 os._exit(70)
         stopped, status, usage = self._wait(pid)
-        os.set_blocking(1, True)  # the program may have changed what the next one would share
+        for number in (1, _REPORT):
+            os.set_blocking(number, True)  # the program may have changed what the next one would share
         self._clean(work, wants_proc)
         cpu = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
         return os.waitstatus_to_exitcode(status), stopped, cpu, usage.ru_maxrss * 1024
