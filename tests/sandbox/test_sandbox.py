@@ -198,6 +198,13 @@ def test_the_profile_for_macos_denies_by_default() -> None:
     assert "(allow process-fork)" in seatbelt_profile(["/opt/python"], "/tmp", allow_fork=True)
 
 
+def test_warnings_of_the_compiler_are_no_output_wherever_it_is_compiled() -> None:
+    doubtful = "size = 5\nsame = size is 5\n"
+    short, long = (program(doubtful + filler, "assert same or size == 5\n") for filler in ("", f"# {'x' * 60_000}\n"))
+    for verdict in run(short, long):
+        assert (verdict.status, verdict.output_head) == ("passed", ""), verdict
+
+
 def test_each_program_draws_its_own_random_numbers() -> None:
     draw = program("import random\nprint(random.random())\n", "assert random.random() < int('1')\n")
     drawn = {verdict.output_head for verdict in run(*[draw] * 6, workers=1)}

@@ -8,9 +8,10 @@ the driver's grace.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
@@ -45,13 +46,13 @@ COMMON_MODULES = (
 )
 
 
-def _cpus() -> list[int]:
-    """The CPUs that we may use, beginning with another one in each process; none where they cannot be chosen."""
+def _cpus() -> list[int | None]:
+    """The CPUs that we may use, beginning with another one in each process; a None where they cannot be chosen."""
     if not hasattr(os, "sched_getaffinity"):
-        return []
+        return [None]
     cpus = sorted(os.sched_getaffinity(0))
     first = os.getpid() % len(cpus)
-    return cpus[first:] + cpus[:first]
+    return [*cpus[first:], *cpus[:first]]
 
 
 class Sandbox:
@@ -85,25 +86,23 @@ class Sandbox:
         self._preload = tuple(preload)
         self._allow_fork = allow_fork
         self._hash_seed = hash_seed
-        self._free: asyncio.LifoQueue[Slot | None] = asyncio.LifoQueue()
+        # Free places: a slot, or the CPU on which one is started when it is first needed.
+        self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
-        self._cpus = Counter(dict.fromkeys(_cpus(), 0))  # how many slots are on each
         self._errors_in_a_row = 0
         self._running: dict[Program, asyncio.Task[Verdict]] = {}
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
-        for _ in range(self._workers - 1):
-            self._free.put_nowait(None)  # these slots start when they are first needed
-        self.tier, first = await _open_strongest(self.tier, self._open)
+        cpus = itertools.cycle(_cpus())
+        for cpu in itertools.islice(cpus, self._workers - 1):
+            self._free.put_nowait(cpu)
+        self.tier, first = await _open_strongest(self.tier, partial(self._open, cpu=next(cpus)))
         self._slots.add(first)
         self._free.put_nowait(first)
         return self
 
-    async def _open(self, tier: str) -> Slot:
-        cpu = min(self._cpus, key=self._cpus.__getitem__, default=None)
-        if cpu is not None:
-            self._cpus[cpu] += 1
+    async def _open(self, tier: str, cpu: int | None) -> Slot:
         return await open_slot(
             tier,
             self._limits,
@@ -177,18 +176,19 @@ class Sandbox:
 
     async def _with_slot(self, work: Callable[[Slot, bool], Awaitable[T]]) -> T:
         """Work with a free slot, and once more with a new one where it is lost."""
-        slot = await self._free.get()
+        place = await self._free.get()
         try:
             for attempt in (1, 2):
-                if slot is None:
-                    slot = await self._open(self.tier)
-                    self._slots.add(slot)
+                slot = place if isinstance(place, Slot) else await self._open(self.tier, place)
+                place = slot
+                self._slots.add(slot)
                 try:
                     result = await work(slot, attempt == 2)
                 except BaseException as error:
                     # Lost, or cancelled with a program still running: the slot would answer out of turn.
-                    self._discard(slot)
-                    slot = None
+                    self._slots.discard(slot)
+                    slot.close()
+                    place = slot.cpu
                     if attempt == 2 or not isinstance(error, SlotLost):
                         raise
                 else:
@@ -196,7 +196,7 @@ class Sandbox:
                     return result
             raise AssertionError("unreachable")
         finally:
-            self._free.put_nowait(slot)
+            self._free.put_nowait(place)
 
     async def stream(self, programs: Iterable[Program]) -> AsyncGenerator[Verdict, None]:
         """The verdicts on programs, in their order; a few more than there are workers are held at a time."""
@@ -212,12 +212,6 @@ class Sandbox:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-
-    def _discard(self, slot: Slot) -> None:
-        self._slots.discard(slot)
-        slot.close()
-        if slot.cpu is not None:
-            self._cpus[slot.cpu] -= 1
 
     def _sandbox_error(self, detail: str) -> Verdict:
         self._errors_in_a_row += 1

@@ -7,11 +7,11 @@ deadlines and output: the zygote and the slot's server do these from outside.
 
 from __future__ import annotations
 
-import _thread
 import builtins
 import sys
 import types
 from _json import encode_basestring_ascii
+from functools import partial
 
 from snipmill.sandbox.child.checks import Checks, show
 from snipmill.sandbox.child.instrument import Compiled, bind, compile_program
@@ -53,8 +53,12 @@ def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
         source: the program.
         tests_line: where its tests part begins.
     """
+    import warnings
+
     try:
-        compiled = compile_checked(source, tests_line)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's would be taken for the program's output
+            compiled = compile_checked(source, tests_line)
     except Failure as failure:
         return failure.report
     return run_compiled(source, compiled)
@@ -93,32 +97,30 @@ def encode_report(report: dict[str, Any]) -> str:
 
 
 def _run(source: str, checks: Checks) -> None:
+    module = stand_as_main(source)
+    watched = _prepare(source, checks)
+    for code in (*checks.codes[:-1], bind(checks.codes[-1], checks.hooks())):
+        _guard("the module", partial(exec, code, module.__dict__), source)
+    _run_found_tests(module, checks, source)
+    _end_threads()
+    if not watched and "threading" in sys.modules:
+        raise Failure("again", "it has loaded threading without a word of it")
+    _judge(checks)
+
+
+def stand_as_main(source: str) -> types.ModuleType:
+    """An empty module `__main__` for code to run in, whose lines tracebacks show."""
     module = types.ModuleType("__main__")
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
     sys.modules["__main__"] = module
-    watched = _prepare(source, checks)
-    names = module.__dict__
-    bound = bind(checks.codes[-1], checks.hooks())
-    for code in (*checks.codes[:-1], bound):
-        try:
-            exec(code, names)
-        except BaseException as error:  # anything a program can raise is its own failure
-            _judge_exception("the module", error, source)
-    if checks.test_functions or "Test" in source or "doctest" in source:
-        _run_found_tests(module, checks, source)
-    if _thread._count() > 0:
-        _end_threads()
-    if not watched and "threading" in sys.modules:
-        raise Failure("again", "it has loaded threading without a word of it")
-    if checks.died or checks.failed or not checks.executed or any(checks.open.values()):
-        _judge(checks)
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    return module
 
 
 def _prepare(source: str, checks: Checks) -> bool:
     """Adapt the modules that the program may use. Returns whether exceptions that die in a thread will be noticed."""
-    linecache = sys.modules.get("linecache")
-    if linecache is not None:
-        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
     if "asyncio" in source:
         _adapt_asyncio(checks)
     if "unittest" in source:

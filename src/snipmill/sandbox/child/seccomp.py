@@ -178,7 +178,7 @@ def _allow_values(code: list[tuple[int, int, int, int]], number: int, argument: 
 
 def load_filter(program: bytes) -> None:
     """Put this process and all its children under the filter, for good; sets no_new_privs."""
-    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    linux.no_new_privileges()
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, header)

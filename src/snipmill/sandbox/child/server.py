@@ -60,11 +60,13 @@ def main(at_fork: AtFork) -> None:
     except StepFailed as failed:
         write_message(channel, encode_report({"error": str(failed)}).encode())
         return
-    import json  # not before: the zygotes would carry it
+    import json  # not before: the zygotes would carry them
+    import warnings
 
     server = _Server(walls, limits, lean, loaded)
     gc.freeze()
     gc.set_threshold(50_000)  # syntax trees are large and hold no cycles
+    warnings.simplefilter("ignore")  # of the compiler: nobody would read them
     answer: dict[str, Any] = {"ready": walls.tier, "landlock": walls.landlock is not None, "proc": walls.own_proc}
     while True:
         write_message(channel, json.dumps(answer).encode("ascii"))

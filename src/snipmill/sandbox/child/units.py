@@ -6,13 +6,12 @@ isolation, or what the outcomes mean.
 
 from __future__ import annotations
 
-import builtins
 import signal
 import sys
 import types
 
 from snipmill.sandbox.child.checks import show
-from snipmill.sandbox.child.harness import FILENAME, run_program
+from snipmill.sandbox.child.harness import FILENAME, run_program, stand_as_main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,13 +38,9 @@ def run_units(source: str, units: list[dict[str, Any]], seconds: float, tell: Ca
         tell: takes [place, status, value, lines, jumps] of each unit, as JSON.
     """
     import json
-    import linecache
 
     signal.signal(signal.SIGALRM, _ring)
-    module = types.ModuleType("__main__")
-    module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
-    sys.modules["__main__"] = module
-    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    module = stand_as_main(source)
     status, problem = _limited(seconds, lambda: _stand(source, module.__dict__))
     for place, unit in enumerate(units):
         if status != "passed":
