@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import RESPONSE, SEED, Snipmill, read_lines, write_lines
 from tests.hub import Hub
+from tests.standin import StandIn
 
 pytest.importorskip("huggingface_hub")
 PROMPT = "Given a list of three ravens and two herons, return how many of the birds can sing before the sun goes down."
@@ -25,6 +26,20 @@ def test_a_benchmark_from_the_hub(snipmill: Snipmill, tmp_path: Path) -> None:
         assert any(asked.startswith("GET") for asked in hub.asked)
         missing = snipmill("select", "rows", "--out", "o", "--benchmark", "hub:owner/name/other.jsonl", **environment)
         assert missing.returncode == 2 and "The hub did not give" in missing.stderr
+        seed = f'def songs(birds):\n    """{PROMPT}"""\n    return len(birds)\n'
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code" / "birds.py").write_text(seed)
+        (tmp_path / "config.toml").write_text(
+            '[run]\ndir = "run"\n[seeds]\nsources = ["code"]\nlicense = "MIT"\n'
+            '[select]\nbenchmarks = ["hub:owner/name/bench.jsonl"]\n'
+        )
+        with StandIn() as model:
+            mined = snipmill("run", "config.toml", "--base-url", model.url, **environment)
+        assert mined.returncode == 0, mined.stderr
+        assert [reject["reason"] for reject in read_lines(tmp_path / "run/seeds.jsonl.rejects.jsonl")] == [
+            "contaminated"
+        ]
+        assert "No function became a seed" in mined.stderr
 
 
 def test_weights_from_the_hub_are_fetched_and_then_judged(snipmill: Snipmill, tmp_path: Path) -> None:

@@ -115,6 +115,19 @@ def test_enough_is_enough_in_the_order_of_the_seeds(tmp_path: Path, standin: Sta
     assert_same(one, many)
 
 
+def test_rows_below_the_bar_are_not_enough(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 5)
+    asked = config(tmp_path / "run", seeds, standin.url, more="enough = 1")
+    barred = msgspec.structs.replace(asked, select=msgspec.structs.replace(asked.select, min_confidence=1.0))
+    (tmp_path / "config.toml").write_text(render_config(barred))
+    done = snipmill("run", "config.toml", "--concurrency", 3)
+    assert done.returncode == 0 and "selection dropped them all" in done.stderr
+    assert "concurrency = 3" in (tmp_path / "run" / "config.toml").read_text()
+    directory = RunDirectory(str(tmp_path / "run"))
+    assert len(read_lines(directory.kept("seeds"))) == 5
+    assert {reject["reason"] for reject in read_lines(directory.rejects("select"))} == {"low-confidence"}
+
+
 def test_chat_makes_the_same_records(tmp_path: Path, standin: StandIn) -> None:
     directory, progress = carry_out(
         config(tmp_path / "run", seeds_file(tmp_path / "s.jsonl", 6), standin.url, prompting="chat")

@@ -48,9 +48,21 @@ class Canary:
         self._socket.close()
 
 
-def processes() -> set[int]:
-    """All processes but kernel threads, by pid."""
-    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+def processes(tier: str) -> set[int]:
+    """The processes that a program of a tier may have left, by pid.
+
+    Behind every tier but `none` a process has lost for good what would give it privileges, whatever it has become since; those
+    that have not lost it run beside the tests, as the kernel's own threads do.
+    """
+    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and _may_be_left(entry, tier)}
+
+
+def _may_be_left(process: Path, tier: str) -> bool:
+    try:
+        status = (process / "status").read_text()
+    except OSError:  # it has ended
+        return False
+    return "Kthread:\t1\n" not in status if tier == "none" else "NoNewPrivs:\t1\n" in status
 
 
 async def conform(
@@ -70,7 +82,7 @@ async def conform(
         async with Sandbox(tier=tier, limits=HOSTILE_LIMITS, workers=WORKERS) as sandbox:
             # The slots are up, and their descriptors open, before anything is counted.
             await asyncio.gather(*(sandbox.run(program("", "assert int('1') == 1\n")) for _ in range(2 * WORKERS)))
-            before_processes, before_files = processes(), len(os.listdir("/proc/self/fd"))
+            before_processes, before_files = processes(tier), len(os.listdir("/proc/self/fd"))
             before_temporary = set(os.listdir(tempfile.gettempdir()))
             started = time.monotonic()
 
@@ -84,7 +96,7 @@ async def conform(
             bound = time_bound(len(hostile), HOSTILE_LIMITS, WORKERS)
             if time.monotonic() - started > bound:
                 wrong["time"] = f"more than the computed bound of {bound} s"
-            if survivors := processes() - before_processes:
+            if survivors := processes(tier) - before_processes:
                 wrong["survivors"] = str({pid: _command(pid) for pid in survivors})
             if len(os.listdir("/proc/self/fd")) > before_files:
                 wrong["descriptors"] = f"{len(os.listdir('/proc/self/fd'))} open, {before_files} before"

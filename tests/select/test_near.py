@@ -56,8 +56,34 @@ def test_the_kept_member_does_not_depend_on_the_order_of_arrival() -> None:
         assert kept == kept_by_rank
 
 
+def test_responses_to_one_instruction_are_no_near_copies_of_each_other(snipmill: Snipmill, tmp_path: Path) -> None:
+    task, other = " ".join(text(1)), " ".join(text(2))
+    rows = [
+        {"id": f"{name}-{n}", "instruction": said, "response": f"{name} " + " ".join(text(10 * n + len(name)))}
+        for name, said in (("one", task), ("same", " ".join(varied(text(1), 1, 7))), ("other", other))
+        for n in range(3)
+    ]
+    write_lines(tmp_path / "rows", *rows)
+    done = snipmill("select", "rows", "--out", "o", "--keep", "all", "--no-decontaminate")
+    assert done.returncode == 0, done.stderr
+    stay = {row["id"] for row in read_lines(tmp_path / "o")}
+    # Two tasks are nearly the same: all three rows of one of them go.
+    assert stay - {"other-0", "other-1", "other-2"} in ({"one-0", "one-1", "one-2"}, {"same-0", "same-1", "same-2"})
+    assert {reject["reason"] for reject in read_lines(tmp_path / "o.rejects.jsonl")} == {"near-duplicate"}
+
+
 def test_short_and_empty_texts_have_signatures() -> None:
     assert signatures(["", "one", "one two three four"]).shape == (3, 64)
+    assert clusters(["", "", "one", "one"], 0.7) == {3: 2}
+
+
+def test_rows_of_code_alone_are_compared_as_code(snipmill: Snipmill, tmp_path: Path) -> None:
+    codes = [f"def {name}(x):\n    return {' + '.join(text(n, 9))}" for n, name in enumerate(("one", "two", "three"))]
+    codes.append(codes[0].replace("(x)", "(x, y)"))
+    rows = [{"id": f"r{n}", "instruction": " ".join(text(n)), "response": code} for n, code in enumerate(codes)]
+    write_lines(tmp_path / "rows", *rows)
+    assert snipmill("select", "rows", "--out", "o", "--no-decontaminate", "--near-code", 0.6).returncode == 0
+    assert len(read_lines(tmp_path / "o")) == 3
     assert clusters(["a b c", "a b c", "x y z"], 0.9) == {1: 0}
 
 

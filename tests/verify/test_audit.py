@@ -69,6 +69,10 @@ def test_plain_code_and_tests_in_columns_of_their_own(tmp_path: Path, snipmill: 
     done = snipmill("verify", "blocks.jsonl")
     assert done.returncode == 0, done.stderr
     assert (findings(done.stderr)["holds"], findings(done.stderr)["no-tests"]) == (1, 1)
+    assert "1 of 2 rows could not be judged" in done.stderr
+    write_lines(tmp_path / "prose.jsonl", {"instruction": "Add?", "response": "No."})
+    done = snipmill("verify", "prose.jsonl")
+    assert done.returncode == 1 and "Not one row was verified" in done.stderr
 
 
 def test_parquet_and_bad_input(tmp_path: Path, snipmill: Snipmill) -> None:

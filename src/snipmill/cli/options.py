@@ -14,7 +14,7 @@ _GENERATION, _SERVER, _EXECUTION = "Generation", "Server", "Execution"
 Source = Annotated[str, typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)]
 Out = Annotated[str, typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default=False)]
 RejectsFile = Annotated[
-    str | None, typer.Option("--rejects", help="File for what is dropped. [default: beside --out]", show_default=False)
+    str | None, typer.Option("--rejects", help="File for what is dropped.", show_default="beside --out")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random draw.")]
 NO_LICENSE = (
@@ -38,10 +38,9 @@ BaseUrl = Annotated[
     str | None,
     typer.Option(
         "--base-url",
-        help="Address of an OpenAI-compatible server, with /v1; several, with commas between. "
-        "[default: OPENAI_BASE_URL, else the embedded model]",
+        help="Address of an OpenAI-compatible server, with /v1; several, with commas between.",
         rich_help_panel=_SERVER,
-        show_default=False,
+        show_default="OPENAI_BASE_URL, else the embedded model",
     ),
 ]
 Model = Annotated[
@@ -78,9 +77,9 @@ Shots = Annotated[
     typer.Option(
         "--shots",
         min=0,
-        help="Examples in each prompt. [default: 8, 8 and 1]",
+        help="Examples in each prompt.",
         rich_help_panel=_GENERATION,
-        show_default=False,
+        show_default="8, and 1 for responses",
     ),
 ]
 Draws = Annotated[

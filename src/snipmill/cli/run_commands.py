@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -21,6 +21,7 @@ from snipmill.config import (
     ShotsTable,
     load_config,
 )
+from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.run import Progress, run
 from snipmill.records import Row
 from snipmill.store.jsonl import decode_record
@@ -51,7 +52,8 @@ def quickstart(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Folders, git repositories, archives, seeds as JSONL, or stdlib[:MODULE,...]. [default: some of stdlib]",
+            help="Folders, git repositories, archives, seeds as JSONL, or stdlib[:MODULE,...].",
+            show_default="some of stdlib",
         ),
     ] = None,
     directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
@@ -64,7 +66,9 @@ def quickstart(
     model: options.Model = None,
     prompting: options.Prompting = "completion",
     temperature: options.Temperature = QUICK_TEMPERATURE,
-    concurrency: options.Concurrency = 4,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Requests in flight at each server.", rich_help_panel="Server")
+    ] = 4,
     sandbox: options.SandboxTier = "auto",
 ) -> None:
     """Make a small verified data set in a few minutes, with a real model on this machine's CPU.
@@ -130,6 +134,16 @@ def run_config(
     ] = None,
     base_url: options.BaseUrl = None,
     model: options.Model = None,
+    prompting: Annotated[
+        Literal["completion", "chat"] | None,
+        typer.Option("--prompting", help="How the model is asked, instead of the configured way."),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--concurrency", min=1, help="Requests in flight at each server, instead of the configured number."
+        ),
+    ] = None,
 ) -> None:
     """Make a data set as a configuration file says, or continue making it."""
     loaded = load_config(config)
@@ -144,6 +158,10 @@ def run_config(
         loaded = replace(loaded, model=replace(loaded.model, base_url=options.addresses(base_url)))
     if model is not None:
         loaded = replace(loaded, model=replace(loaded.model, name=model))
+    if prompting is not None:
+        loaded = replace(loaded, model=replace(loaded.model, prompting=prompting))
+    if concurrency is not None:
+        loaded = replace(loaded, model=replace(loaded.model, concurrency=concurrency))
     _run(loaded)
 
 
@@ -155,19 +173,35 @@ def _run(config: Config) -> RunDirectory:
     console.print(funnel_table(progress.funnel.to_json()))
     reused = sum(count.reused for count in progress.funnel.stages.values())
     if reused:
-        say(f"{reused:,} completions and verdicts were there from an earlier run and were not paid again.")
+        say(f"{reused:,} completions and verdicts were there already and were not paid again.")
     rows = progress.funnel["select"].kept
     say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
-    mined = progress.funnel["seeds"]
-    if not mined.kept and mined.rejected["license-unknown"]:
-        say(options.NO_LICENSE)
-    elif not rows and progress.funnel["select"].rejected["unverified"]:
-        say("All rows are in languages that cannot be executed here; unverified = true in [select] keeps such rows.")
-    elif not rows:
-        say(
-            "No response passed its own tests. More samples or seeds (--samples, --limit), or a stronger model, will help."
-        )
+    if not rows:
+        say(_why_no_rows(progress.funnel, directory))
     return directory
+
+
+def _why_no_rows(funnel: Funnel, directory: RunDirectory) -> str:
+    """Where the last record was lost, and what helps."""
+    if not funnel["seeds"].kept:
+        if funnel["seeds"].rejected["license-unknown"]:
+            return options.NO_LICENSE
+        return f"No function became a seed; {directory.rejects('seeds')} says why, one by one."
+    if funnel["select"].rejected["unverified"]:
+        return "All rows are in languages that cannot be executed here; unverified = true in [select] keeps such rows."
+    if funnel["sanitize"].kept:
+        return f"Rows were made, and selection dropped them all; {directory.rejects('select')} says why."
+    if funnel["execute"].kept:
+        return (
+            "Responses passed their own tests, and none stood what came after; "
+            f"{directory.rejects('verify')} and {directory.rejects('sanitize')} say why."
+        )
+    if funnel["responses"].kept:
+        return (
+            "No response passed its own tests. More samples ([generate] samples) or seeds ([seeds] limit), or a stronger "
+            "model, will help."
+        )
+    return f"The model has written no response that can be read; the rejects in {directory.rejects('seeds').parent} say why."
 
 
 def _show_one_row(directory: RunDirectory) -> None:

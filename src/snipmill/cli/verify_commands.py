@@ -102,7 +102,8 @@ def verify(
 ) -> None:
     """Execute a finished data set again, row by row: how many rows hold, fail, prove nothing, repeat or are contaminated.
 
-    The exit code is 1 where more rows are bad than --allow, so that it can guard a release.
+    The exit code is 1 where more rows are bad than --allow, so that it can guard a release, and where not one row could be
+    executed. Rows of the style `smart` show few tests: verify a data set of the style `raw` or `plain`.
     """
     config = Config(
         seeds=SeedsTable(limit=limit),
@@ -114,8 +115,17 @@ def verify(
     with live_count("verify", count):
         audit = asyncio.run(audit_file(dataset, out, columns, config, count, say))
     _print_audit(audit)
+    if audit.unchecked:
+        say(
+            f"{audit.unchecked:,} of {audit.rows:,} rows could not be judged: no tests, a missing package, or the sandbox failed."
+        )
     if audit.bad > allow * audit.rows:
         say(f"{audit.bad:,} of {audit.rows:,} rows are bad.")
+        raise typer.Exit(1)
+    if audit.unchecked and audit.unchecked == audit.rows:
+        say(
+            "Not one row was verified. Rows need tests: in the style raw or plain, or in a column of their own (--tests-column)."
+        )
         raise typer.Exit(1)
 
 

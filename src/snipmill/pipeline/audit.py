@@ -34,7 +34,7 @@ from snipmill.verify.programs import build_program, join_program
 
 STAGE = "verify"
 _WINDOW = 64
-# Findings in the order of the report; those in BAD make a row bad.
+# Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
 FINDINGS = (
     "holds",
     "weak",
@@ -52,6 +52,7 @@ FINDINGS = (
     "unreadable",
 )
 BAD = ("failed", "timeout", "vacuous", "flaky", "syntax-error", "duplicate", "contaminated", "unreadable")
+UNCHECKED = ("unsupported", "sandbox-error", "no-tests")
 _SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed"}
 _DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
 
@@ -77,6 +78,11 @@ class Audit:
     def bad(self) -> int:
         """Rows with at least one bad finding."""
         return len(self.bad_ids)
+
+    @property
+    def unchecked(self) -> int:
+        """Rows that could not be executed: without tests, in need of a package, or lost by the sandbox."""
+        return sum(self.findings[name][0] for name in UNCHECKED)
 
     def add(self, finding: str, row_id: str, detail: str) -> None:
         """One more row of a finding."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -51,13 +52,18 @@ def _decode(raw: bytes, name: str) -> Index:
 
 
 def write_index(index: Index, path: str) -> None:
-    """Write an index to a file; the same index gives the same bytes.
+    """Write an index to a file, or `-` for standard output; the same index gives the same bytes.
 
     Raises:
         StoreError: it cannot be written.
     """
+    body = gzip.compress(msgspec.msgpack.encode(index), mtime=0)
     try:
-        Path(path).write_bytes(gzip.compress(msgspec.msgpack.encode(index), mtime=0))
+        if path == "-":
+            sys.stdout.buffer.write(body)
+            sys.stdout.buffer.flush()
+        else:
+            Path(path).write_bytes(body)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -75,13 +81,13 @@ def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator
 
 
 def read_benchmark(path: str) -> bytes:
-    """The bytes of a benchmark's file.
+    """The bytes of a benchmark's file, which may be on the hub.
 
     Raises:
         UsageError: it cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        return Path(_local(path)).read_bytes()
     except FileNotFoundError:
         raise UsageError(f"There is no benchmark file {path}.") from None
     except OSError as error:

@@ -23,14 +23,14 @@ from snipmill.llm.connect import Connection, connect
 from snipmill.llm.fleet import Fleet
 from snipmill.pipeline import settings
 from snipmill.pipeline.accounting import account
-from snipmill.pipeline.execute import execute, is_unverified
+from snipmill.pipeline.execute import execute
 from snipmill.pipeline.funnel import Funnel
 from snipmill.pipeline.generate import Generation, generate, waves
 from snipmill.pipeline.judging import weigh
 from snipmill.pipeline.ordered import in_thread, map_in_order
 from snipmill.pipeline.sanitizing import sanitize_rows
 from snipmill.pipeline.seeds import iterate_seeds, mining_settings
-from snipmill.pipeline.selecting import select_rows
+from snipmill.pipeline.selecting import select_rows, weakness
 from snipmill.pipeline.verifying import Crossed, Tried, Verifier, suffices, verify
 from snipmill.prompts.concepts import STAGE as CONCEPTS
 from snipmill.prompts.instructions import STAGE as INSTRUCTIONS
@@ -88,9 +88,9 @@ class Grown:
         target.setdefault(stage, []).append(outcome)
 
     def is_fruitful(self, config: Config) -> bool:
-        """Whether a row came of it that selection could take."""
+        """Whether a row came of it that selection could take: it clears the bars, whatever other rows there are."""
         rows: list[Row] = self.kept.get("sanitize", [])
-        return any(not is_unverified(row) or config.select.unverified for row in rows)
+        return any(weakness(row, config.select) is None for row in rows)
 
     def count(self, funnel: Funnel) -> None:
         """Count everything in a funnel."""

@@ -23,7 +23,7 @@ from snipmill.pipeline.cores import map_chunks
 from snipmill.pipeline.execute import is_unverified
 from snipmill.pipeline.semantic import embed, load_embedder, semantic_duplicates
 from snipmill.records import Reject, Row, Verification
-from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, choose, key_of, reject_for
+from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, OfTasks, choose, key_of, reject_for
 from snipmill.select.near import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.text.fences import find_fences
@@ -92,9 +92,14 @@ def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int)
     return Reduced(
         keys=[key_of(row, seed, table.name_diversity) for row in rows],
         instructions=signatures([row.instruction for row in rows]).tobytes() if table.near_instructions else b"",
-        codes=signatures(["\n".join(codes) for codes in blocks]).tobytes() if table.near_code else b"",
+        codes=signatures(_codes(rows, blocks)).tobytes() if table.near_code else b"",
         refused=refused,
     )
+
+
+def _codes(rows: list[Row], blocks: list[list[str]]) -> list[str]:
+    """What of each response is compared as code: its blocks, or all of it where it has none, as in the style `codeonly`."""
+    return ["\n".join(codes) if codes else row.response for row, codes in zip(rows, blocks, strict=True)]
 
 
 def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
@@ -157,16 +162,16 @@ class _Pool:
             self.refused.add(first + place)
             on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason=reason, detail=detail))
 
-    def finders(self) -> Iterator[tuple[str, Finder]]:
+    def finders(self) -> Iterator[tuple[str, OfTasks, Finder]]:
         """What finds rows that are too alike; each holds its signatures only while it works."""
-        for file, threshold in (
-            (self._instructions, self._table.near_instructions),
-            (self._codes, self._table.near_code),
+        for file, threshold, of_tasks in (
+            (self._instructions, self._table.near_instructions, True),
+            (self._codes, self._table.near_code, False),
         ):
             if threshold > 0:
-                yield "near-duplicate", partial(_find_near, file, threshold)
+                yield "near-duplicate", of_tasks, partial(_find_near, file, threshold)
         if self._table.semantic > 0:
-            yield "semantic-duplicate", self._find_semantic
+            yield "semantic-duplicate", True, self._find_semantic
 
     def _find_semantic(self, order: NDArray[np.int64]) -> dict[int, int]:
         decoder = msgspec.json.Decoder(_Instruction)

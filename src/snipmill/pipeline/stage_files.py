@@ -77,7 +77,7 @@ def _journal_file(out: str) -> Path | None:
     return None if out == "-" else journal_path(out)
 
 
-def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
+def _records(records: Iterable[In | Reject], output: Output, stage: str) -> Iterator[In]:
     """The records of an input; lines that are none, and repeated records, go to the rejects."""
     seen = Places()
     for record in records:
@@ -85,7 +85,7 @@ def _records(records: Iterable[In | Reject], output: Output) -> Iterator[In]:
             output.write(record)
         elif record.id in seen:
             detail = "A record with this id was already read."
-            output.write(Reject(id=record.id, stage="read", reason="duplicate-record", detail=detail))
+            output.write(Reject(id=record.id, stage=stage, reason="duplicate-record", detail=detail))
         else:
             seen.put(record.id)
             yield record
@@ -131,7 +131,7 @@ async def generate_file(
                 return await generate(stage, *task, generation, connection.fleet, journal, count)
 
             groups = sample_groups(config.generate.samples, config.generate.per_request)
-            tasks = ((record, group) for record in _records(records, output) for group in groups)
+            tasks = ((record, group) for record in _records(records, output, stage.name) for group in groups)
             async for outcomes in map_in_order(tasks, work, 4 * connection.most):
                 for outcome in outcomes:
                     last = outcome if then is None else then(outcome)
@@ -158,7 +158,7 @@ async def execute_file(
             async def work(record: Response) -> Execution | Reject:
                 return await execute(record, sandbox, limits, interpreter, journal, count)
 
-            async for outcome in map_in_order(_records(records, output), work, 64):
+            async for outcome in map_in_order(_records(records, output, "execute"), work, 64):
                 output.write(outcome, counted=True)
 
 
@@ -192,7 +192,7 @@ async def agree_file(
                     count.count(reject.reason)
                 return [*outcomes, *failed]
 
-            groups = (list(group) for _, group in groupby(_records(records, output), _question))
+            groups = (list(group) for _, group in groupby(_records(records, output, "verify"), _question))
             async for outcomes in map_in_order(groups, work, 16):
                 for outcome in outcomes:
                     output.write(outcome, counted=True)
@@ -205,7 +205,7 @@ def _question(response: Response) -> str:
 def sanitize_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
     """Check the responses of a file and write them as rows in a style."""
     with Output(out, rejects, count) as output:
-        rows = _records(read_records(source, Row, "sanitize"), output)
+        rows = _records(read_records(source, Row, "sanitize"), output, "sanitize")
         for line, reason in sanitize_rows(rows, config.select, config.run.seed):
             output.write_line(line, reason)
 
@@ -213,6 +213,6 @@ def sanitize_file(source: str, out: str, rejects: str | None, config: Config, co
 def select_file(source: str, out: str, rejects: str | None, config: Config, count: StageCount) -> None:
     """Choose among the rows of a file."""
     with Output(out, rejects, count) as output:
-        rows = _records(read_records(source, Row, "select"), output)
+        rows = _records(read_records(source, Row, "select"), output, "select")
         for line in select_lines(rows, config.select, config.run.seed, output.write):
             output.write_line(line, None)

@@ -26,6 +26,8 @@ EASY, RARE = 2 / 3, 1 / 3  # shares of a task's samples that passed: above the f
 Keep = Literal["one", "all"]
 # The rows that are still there, from the lowest to the highest rank -> row: the row of these that it is too much like.
 Finder = Callable[[NDArray[np.int64]], dict[int, int]]
+# Whether a finder looks at the task alone; then all rows of one instruction are one to it, and stay or go together.
+OfTasks = bool
 
 
 class Key(NamedTuple):
@@ -107,7 +109,7 @@ def choose(
     *,
     keep: Keep = "one",
     without: frozenset[int] = frozenset(),
-    alike: Iterable[tuple[str, Finder]] = (),
+    alike: Iterable[tuple[str, OfTasks, Finder]] = (),
     max_easy: float = 1.0,
 ) -> Choice:
     """Decide about all rows.
@@ -116,19 +118,28 @@ def choose(
         keys: one for each row.
         keep: `one` row for each instruction, or `all` of them.
         without: rows that are dropped already and count for nothing.
-        alike: one after the other, a reason code and what finds rows that are too alike among those still there.
+        alike: one after the other, a reason code, whether tasks are looked at, and what finds rows that are too alike among
+            those still there.
         max_easy: at most this share of the rows that stay may be easy; of more, those last in the order go.
     """
     order = _order(keys)
     dropped = _drop_equal(keys, order, keep, without)
-    for reason, find in alike:
-        alive = np.array([row for row in order if row not in dropped and row not in without], dtype=np.int64)
-        if len(alive):
-            dropped.update({row: (reason, other) for row, other in find(alive).items()})
+    for reason, of_tasks, find in alike:
+        alive = [row for row in order if row not in dropped and row not in without]
+        heads = _heads(keys, alive) if of_tasks and keep == "all" else alive
+        asked = [row for row, head in zip(alive, heads, strict=True) if row == head]
+        found = find(np.array(asked, dtype=np.int64)) if asked else {}
+        dropped.update({row: (reason, found[head]) for row, head in zip(alive, heads, strict=True) if head in found})
     kept = [row for row in order if row not in dropped and row not in without]
     surplus = _surplus_of_easy(keys, kept, max_easy)
     dropped.update(surplus)
     return Choice([row for row in kept if row not in surplus], dropped)
+
+
+def _heads(keys: Keys, rows: list[int]) -> list[int]:
+    """For each row the first one of its instruction."""
+    first = {keys.questions[row]: row for row in reversed(rows)}
+    return [first[keys.questions[row]] for row in rows]
 
 
 def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, tuple[str, int]]:

@@ -18,6 +18,7 @@ PERMUTATIONS = 64
 SHINGLE = 3
 _SEED = 42
 _CHUNK = 1 << 15
+_EMPTY = 0xFFFFFFFF  # every value of the signature of a text without words
 
 Signatures = NDArray[np.uint32]
 
@@ -42,9 +43,10 @@ def near_duplicates(signs: Signatures, order: NDArray[np.int64], threshold: floa
 
     Args:
         signs: signatures, shape (rows, 64).
-        order: the rows from the lowest to the highest rank; rows that are not named take no part.
+        order: the rows from the lowest to the highest rank; rows that are not named take no part, nor do empty texts.
         threshold: estimated Jaccard similarity from which two rows belong to one cluster.
     """
+    order = order[signs[order, 0] != _EMPTY]
     parent = np.arange(len(order), dtype=np.int64)  # by place in the order
     rows_per_band = _rows_per_band(threshold)
     for start in range(0, PERMUTATIONS - rows_per_band + 1, rows_per_band):
