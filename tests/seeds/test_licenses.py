@@ -73,6 +73,8 @@ def test_texts_are_recognised_as_they_are_found() -> None:
     assert license_of_text(held.replace("1.", "a.").encode()) == "BSD-3-Clause"
     assert license_of_text(b"Copyright (c) 2020 Somebody\nAll rights reserved.\n") is None
     assert license_of_text(b"\xff\xfe\x00") == UNKNOWN
+    company = texts["MIT"].replace("<copyright holders>", "The Mozilla Foundation and Some Enterprise, Inc.")
+    assert license_of_text(f"The MIT License (MIT)\n\nCopyright (c) 2020 Acme Enterprise\n{company}".encode()) == "MIT"
 
 
 MIT, BSD, APACHE = (dict(LICENSES)[name] for name in ("MIT", "BSD-3-Clause", "Apache-2.0"))
@@ -90,6 +92,9 @@ MIT, BSD, APACHE = (dict(LICENSES)[name] for name in ("MIT", "BSD-3-Clause", "Ap
         f"{MIT}\nEverything in ee/ is under the Business Source License 1.1.",
         f"{MIT}\nThe files in foo/ are covered by CC-BY-NC-SA 4.0.",
         "You may look at it.",
+        f"Copyright (c) 2020 Foo. For non-commercial use only.\n\n{MIT}",
+        "This software is under the GPL license",
+        "Proprietary License\nCopyright (c) 2020 Foo Inc. All rights reserved.",
     ],
 )
 def test_what_is_merely_like_a_licence_is_none(text: str) -> None:
@@ -122,6 +127,9 @@ def test_what_is_merely_like_a_licence_is_none(text: str) -> None:
         ("# Includes a snippet of foo, released under the MIT license", None),
         ('"""Doc."""\nNAME = "GPL"\n', None),
         ('__license__ = "MIT"', "MIT"),
+        ("# license = MIT", "MIT"),
+        ('def scaffold(name):\n    license = "MIT"\n', None),
+        ('license = "MIT"\n', None),
     ],
 )
 def test_headers(head: str, expression: str | None) -> None:

@@ -84,6 +84,12 @@ def test_the_nearest_licence_holds(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").unlink()
     assert reasons(seeds_of(tmp_path)) == ["license-unknown", "license-not-allowed", "license-unknown"]
     assert reasons(seeds_of(tmp_path, license="MIT")) == ["kept", "license-not-allowed", "kept"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "COPYING").write_text(dict(LICENSES)["GPL-3.0"])
+    (other / "LICENSE.thirdparty").write_text("You may do what the vendor agreement permits, and nothing else at all.")
+    (other / "half.py").write_text(CODE)
+    assert reasons(seeds_of(other, license="MIT")) == ["license-not-allowed"]
 
 
 @pytest.fixture

@@ -86,6 +86,23 @@ def test_rows_are_held_against_what_the_user_names(snipmill: Snipmill, tmp_path:
     assert again.returncode == 0 and [row["id"] for row in read_lines(tmp_path / "p")] == ["clean"]
 
 
+def test_code_without_a_block_is_code_all_the_same(snipmill: Snipmill, tmp_path: Path) -> None:
+    solution = (
+        "def ravens_that_sing(birds, sunset):\n    return sum(bird.kind == 1 for bird in birds if bird.time < sunset)\n"
+    )
+    write_lines(tmp_path / "bench.jsonl", {"task_id": "t/1", "prompt": "Count.", "canonical_solution": solution})
+    other = "def ravens_that_sing(x):\n    return x + 1\n"
+    rows = [
+        {"id": name, "instruction": f"Do {name} now.", "response": code}
+        for name, code in (("copy", solution.replace("1", "1 ")), ("other", other), ("third", other.replace("1", "y")))
+    ]
+    write_lines(tmp_path / "rows", *rows)
+    options = ("--near-code", 0, "--near-instructions", 0, "--name-diversity")
+    assert snipmill("select", "rows", "--out", "o", "--benchmark", "bench.jsonl", *options).returncode == 0
+    reasons = {reject["id"]: reject["reason"] for reject in read_lines(tmp_path / "o.rejects.jsonl")}
+    assert reasons.pop("copy") == "contaminated" and list(reasons.values()) == ["duplicate-names"]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

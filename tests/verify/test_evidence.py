@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,11 +45,11 @@ if __name__ == "__main__":
 
 
 def test_tests_become_single_assertions_with_what_they_need() -> None:
-    found = assertions(TESTS)
+    found = assertions(TESTS, {"total", "total_is_odd"})
     assert [(one.unit.value, one.unit.expected, one.unit.check) for one in found[:5]] == [
         ("total(values)", "6", None),
-        ("math.isclose(total([0.1]), 0.1)", "True", None),
-        ("total_is_odd([2])", "False", None),
+        ("bool(math.isclose(total([0.1]), 0.1))", "True", None),
+        ("bool(total_is_odd([2]))", "False", None),
         ("total([6])", "6", None),
         ("total(empty)", "0", None),
     ]
@@ -60,17 +63,17 @@ def test_tests_become_single_assertions_with_what_they_need() -> None:
 
 @pytest.mark.parametrize("tests", ["", "x =", "assert", "(" * 300, "\0", "def f(): pass"])
 def test_what_is_no_test_has_no_assertions(tests: str) -> None:
-    assert assertions(tests) == []
+    assert assertions(tests, {"f"}) == []
 
 
-def one(text: str) -> Assertion:
-    (found,) = assertions(text)
+def one(text: str, offered: Collection[str] = ("f",)) -> Assertion:
+    (found,) = assertions(text, offered)
     return found
 
 
 def aligned(tests: str, own: str, other: str, entries: frozenset[str] | None = None) -> Assertion | None:
     offers = interface(other)
-    assertion = one(tests)
+    assertion = one(tests, interface(own))
     assert used_names(interface(own), [assertion])
     return align(assertion, interface(own), offers, entries if entries is not None else frozenset(offers))
 
@@ -95,6 +98,8 @@ def test_keywords_are_renamed_by_position() -> None:
         ("assert Stack(1).pop() == 1", "class Stack:\n def pop(self): ...", "def stack(x): ..."),
         ("assert add(LIMIT) == 1", "LIMIT = 1\ndef add(a): ...", "def add(a): ..."),
         ("assert add(1) == 1", "def add(a): ...", "def one(a): ...\ndef two(a): ..."),
+        ("assert prime(7)", "def prime(n): ...\ndef count(n): ...", "def count(n): ..."),
+        ("assert one(1) == two(1)", "def one(n): ...\ndef two(n): ...", "def three(n): ..."),
     ],
 )
 def test_what_does_not_fit_is_not_tried(tests: str, own: str, other: str) -> None:
@@ -166,14 +171,50 @@ def test_coverage_counts_lines_and_ways() -> None:
 
 def test_what_an_assertion_changes_is_there_for_the_next_one() -> None:
     found = assertions(
-        "s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2\nassert s.pop() == 1\nassert s.is_empty()\n"
+        "s = Stack()\ns.push(1)\ns.push(2)\nassert s.pop() == 2\nassert s.pop() == 1\nassert s.is_empty()\n", {"Stack"}
     )
     assert found[1].unit.setup.endswith("s.pop() == 2")
     assert found[2].unit.setup.endswith("s.pop() == 2\ns.pop() == 1")
 
 
+def test_what_is_asked_is_the_side_that_is_tested() -> None:
+    swapped = one("expected = 9\nassert expected == f(3)\n")
+    assert (swapped.unit.value, swapped.unit.expected) == ("f(3)", "expected")
+    left = one("found = f([2, 1])\nassert found == sorted([2, 1])\n")
+    assert (left.unit.value, left.unit.expected) == ("found", "sorted([2, 1])")
+    right = one("assert sorted([2, 1]) == f([2, 1])\n")
+    assert (right.unit.value, right.unit.expected) == ("f([2, 1])", "sorted([2, 1])")
+
+
+def test_a_definition_asks_nothing_and_a_call_of_it_does() -> None:
+    helper = "def check(x, want):\n    assert f(x) == want\n"
+    found = assertions(helper + "check(1, 2)\ncheck(2, 3)\nfor x in [4]:\n    check(x, x)\n", {"f"})
+    assert [one.unit.setup for one in found] == [
+        ast.unparse(ast.parse(helper + call))
+        for call in ("check(1, 2)", "check(2, 3)", "for x in [4]:\n    check(x, x)")
+    ]
+    assert (
+        assertions(helper + "async def test_it():\n    assert f(1) == 2\ndef test_of(x):\n    assert f(x)\n", {"f"})
+        == []
+    )
+
+
+def test_what_changes_something_is_never_left_out() -> None:
+    offered = {"Stack"}
+    loop = one("s = Stack()\nfor x in [1, 2]:\n    s.push(x)\ny = s.pop()\nassert s.size() == 1\n", offered)
+    assert loop.unit.setup.endswith("y = s.pop()") and "s.push(x)" in loop.unit.setup
+    named = one("test_stack = Stack()\ntest_stack.push(1)\nassert test_stack.size() == 1\n", offered)
+    assert named.unit.setup.endswith("test_stack.push(1)")
+    method = "    def test_it(self):\n        s = Stack()\n        s.push(1)\n"
+    method += "        self.assertEqual(s.pop(), 1)\n        self.assertIn(3, [s.size()])\n        self.assertEqual(s.size(), 0)\n"
+    found = assertions("class TestStack(unittest.TestCase):\n" + method, offered)
+    assert found[-1].unit.setup == "s = Stack()\ns.push(1)\ns.pop()\n[s.size()]"
+    # Numbers and functions cannot be changed by what uses them.
+    assert one("n = 3\na = g(n)\nassert f(n) == 3\n").unit.setup == "n = 3"
+
+
 def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
     odd = "def f(x):\n    return f\"{x.replace('\u00a0', '')}\"\n"
     assert isinstance(mutants(odd), list)
-    assert isinstance(assertions(odd + "assert f(f\"{'\u00a0'.strip()}\") == 1\n"), list)
+    assert isinstance(assertions(odd + "assert f(f\"{'\u00a0'.strip()}\") == 1\n", {"f"}), list)
     assert normal_form(odd)

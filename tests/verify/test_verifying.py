@@ -68,6 +68,54 @@ def test_a_false_assertion_is_found_and_taken_out_or_corrected() -> None:
     assert repair(agreement, 1, "drop") is None
 
 
+def test_a_wrong_program_does_not_lose_the_assertion_that_catches_it() -> None:
+    tests = "assert double(2) == 4\nexpected = 6\nassert expected == double(3)\n"
+    agreement, _ = crossed(
+        sample("wrong", WRONG, tests, passed=False),
+        sample("a", RIGHT, tests),
+        sample("b", ALSO.replace("twice", "double"), tests),
+    )
+    wrong, right, also = (agreement.weigh(number) for number in range(3))
+    assert (wrong.group, right.group, also.group) == (1, 2, 2)
+    assert (right.contradicted, also.contradicted) == (0, 0)
+
+
+def test_helpers_that_assert_ask_what_they_are_called_with() -> None:
+    helper = "def run_tests():\n    assert double({0}) == {1}\nrun_tests()\n"
+    agreement, _ = crossed(
+        sample("a", RIGHT, helper.format(3, 6)),
+        sample("b", WRONG, helper.format(3, 9)),
+        sample("c", "def double(x):\n    return x\n", helper.format(3, 3)),
+    )
+    assert [agreement.weigh(number).group for number in range(3)] == [1, 1, 1]
+
+
+def test_truth_is_no_equality() -> None:
+    tests = "assert not find([])\nassert find([1])\n"
+    agreement, _ = crossed(
+        sample("a", "def find(xs):\n    return [x for x in xs if x]\n", tests),
+        sample("b", "def find(values):\n    return bool(sum(values))\n", tests),
+    )
+    assert [(found.own_true, found.own_false) for found in map(agreement.weigh, range(2))] == [(2, 0), (2, 0)]
+
+
+def test_what_shares_a_line_is_not_taken_out_with_it() -> None:
+    agreement, _ = crossed(
+        sample("a", RIGHT, "assert double(1) == 2; assert double(2) == 5\nassert double(4) == 8\n", passed=False),
+        sample("b", ALSO, "assert twice(5) == 10"),
+    )
+    assert repair(agreement, 0, "drop") is None
+
+
+def test_a_recomputed_truth_is_written_as_such() -> None:
+    agreement, _ = crossed(
+        sample("a", "def odd(x):\n    return x % 2 == 1\n", "assert odd(2)\nassert odd(3) == False\n", passed=False),
+        sample("b", "def is_odd(n):\n    return bool(n & 1)\n", "assert is_odd(1) == True"),
+    )
+    corrected = repair(agreement, 0, "recompute")
+    assert corrected is not None and corrected.tests == "assert not odd(2)\nassert odd(3) == True\n"
+
+
 def test_tests_that_are_not_made_of_plain_asserts_stay_as_they_are() -> None:
     agreement, _ = crossed(
         sample("a", RIGHT, "def test_it():\n    assert double(3) == 7\n    assert double(2) == 4\n", passed=False),

@@ -79,7 +79,7 @@ class Reduced(NamedTuple):
 def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int) -> Reduced:
     """Reduce rows, given with their lines, to what decides about them."""
     rows = [row for row, _ in spooled]
-    blocks = [[fence.code for fence in find_fences(row.response) if fence.is_in(row.language)] for row in rows]
+    blocks = [_codes(row) for row in rows]
     refused: dict[int, tuple[str, str]] = {}
     looker = decontaminator(table.decontaminate, table.benchmarks)
     for place, row in enumerate(rows):
@@ -92,14 +92,14 @@ def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int)
     return Reduced(
         keys=[key_of(row, seed, table.name_diversity) for row in rows],
         instructions=signatures([row.instruction for row in rows]).tobytes() if table.near_instructions else b"",
-        codes=signatures(_codes(rows, blocks)).tobytes() if table.near_code else b"",
+        codes=signatures(["\n".join(codes) for codes in blocks]).tobytes() if table.near_code else b"",
         refused=refused,
     )
 
 
-def _codes(rows: list[Row], blocks: list[list[str]]) -> list[str]:
-    """What of each response is compared as code: its blocks, or all of it where it has none, as in the style `codeonly`."""
-    return ["\n".join(codes) if codes else row.response for row, codes in zip(rows, blocks, strict=True)]
+def _codes(row: Row) -> list[str]:
+    """What of a response is code: its blocks, or all of it where it has none, as in the style `codeonly`."""
+    return [fence.code for fence in find_fences(row.response) if fence.is_in(row.language)] or [row.response]
 
 
 def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:

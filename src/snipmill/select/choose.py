@@ -92,7 +92,7 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
 
 def _name_key(row: Row) -> int:
     blocks = python_fences(row.response)
-    names = function_names(blocks[0].code) if blocks else []
+    names = function_names(blocks[0].code if blocks else row.response)  # all is code in the style `codeonly`
     return hash64(" ".join(names)) if names else 0
 
 

@@ -102,8 +102,8 @@ class Agreement:
 
     def _gather(self) -> None:
         forms: dict[str, int] = {}
-        tests = [assertions(sample.tests) for sample in self.samples]
         self._offers = [interface(sample.implementation) for sample in self.samples]
+        tests = [assertions(sample.tests, offers) for sample, offers in zip(self.samples, self._offers, strict=True)]
         for number, sample in enumerate(self.samples):
             form = normal_form(sample.implementation)
             if form not in forms:

@@ -89,6 +89,8 @@ def align(
         if target is None:
             return None
         bindings[name] = target
+    if len(set(bindings.values())) < len(bindings):
+        return None
     try:
         return _rewritten(assertion, bindings, own, other)
     except (RecursionError, ValueError):  # a tree that cannot be written down again
@@ -98,14 +100,16 @@ def align(
 def _target(
     name: str, own: dict[str, Signature | None], other: dict[str, Signature | None], entries: frozenset[str]
 ) -> str | None:
-    """The other implementation's name for a name: the same, or its only entry of the same kind."""
+    """The other implementation's name for a name: the same, or its only entry of the same kind that both do not share."""
     mine = own[name]
     if name in other:
         return name if (other[name] is None) == (mine is None) and _same_kind(mine, other[name]) else None
     if mine is None:
         return None
     candidates = [
-        entry for entry in (entries or other.keys()) if other.get(entry) is not None and _same_kind(mine, other[entry])
+        entry
+        for entry in (entries or other.keys())
+        if entry not in own and other.get(entry) is not None and _same_kind(mine, other[entry])
     ]
     return candidates[0] if len(candidates) == 1 else None
 

@@ -48,8 +48,9 @@ def repair(agreement: Agreement, sample: int, mode: Mode) -> Repair | None:
         return None
     lines = agreement.samples[sample].tests.split("\n")
     remaining = len(own)
-    if len({assertion.span for assertion in wrong}) < len(wrong):
-        return None  # several on one line
+    tree = parse(agreement.samples[sample].tests)
+    if tree is None or not all(_stands_alone(assertion, tree) for assertion in wrong):
+        return None
     # From the last to the first, so that the places of the others stay.
     for assertion in sorted(wrong, key=lambda assertion: assertion.span or (0, 0), reverse=True):
         assert assertion.span is not None
@@ -65,6 +66,13 @@ def repair(agreement: Agreement, sample: int, mode: Mode) -> Repair | None:
     return Repair(tests, len(wrong), remaining)
 
 
+def _stands_alone(assertion: Assertion, tree: ast.Module) -> bool:
+    """Whether an assertion shares its lines with no other statement."""
+    assert assertion.span is not None
+    first, last = assertion.span
+    return sum(statement.lineno <= last and (statement.end_lineno or 0) >= first for statement in tree.body) == 1
+
+
 def _recomputed(assertion: Assertion, value: str) -> str | None:
     """The assertion with another expected value, where that can be written down."""
     if assertion.unit.value is None or assertion.unit.expected is None or len(value) > _LONGEST:
@@ -73,4 +81,14 @@ def _recomputed(assertion: Assertion, value: str) -> str | None:
         ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
+    if assertion.unit.expected in ("True", "False") and value in ("0", "1"):
+        return _recomputed_truth(assertion.unit.value, value == "1")
     return f"assert {assertion.unit.value} == {value}"
+
+
+def _recomputed_truth(asked: str, truth: bool) -> str:
+    """As it was written: by itself, or compared with True and False."""
+    call = ast.parse(asked, mode="eval").body
+    if isinstance(call, ast.Call) and ast.unparse(call.func) == "bool" and len(call.args) == 1:
+        return f"assert {'' if truth else 'not '}{ast.unparse(call.args[0])}"
+    return f"assert {asked} == {truth}"

@@ -8,7 +8,8 @@ from snipmill.seeds.licenses.expressions import UNKNOWN, all_of, normalize_licen
 
 _TAG = re.compile(r"SPDX-License-Identifier[ \t]*:[ \t]*([^\n]{1,200})", re.IGNORECASE)
 _STATED = re.compile(
-    r"^[ \t#*/;\"']{0,8}(?:__license__[ \t]*=|licen[cs]e[ \t]*[:=])[ \t]*[\"']?([^\"'\n]{1,80})",
+    r"^(?:__license__[ \t]*=|[ \t#*/;\"']{0,8}licen[cs]e[ \t]*:|[ \t]*[#*/;][ \t#*/;]*licen[cs]e[ \t]*=)"  # no variable of code
+    r"[ \t]*[\"']?([^\"'\n]{1,80})",
     re.IGNORECASE | re.MULTILINE,
 )
 # What headers say in words. Wherever one of these stands, the file is not, or not only, under what its folder says.

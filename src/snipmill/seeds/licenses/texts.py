@@ -39,6 +39,12 @@ _RESTRICTION = re.compile(
 _FORBIDDING = re.compile(
     r"commercial|commons clause|business source|enterprise|server side|right to sell|training of models"
 )
+# A title or a line of copyright that says one of these is part of the text.
+_TELLING = re.compile(
+    r"gpl|general public|proprietary|non-?commercial|commercial (?:use|purpose)|commons clause|business source|server side"
+    r"|right to sell|training of models|creative commons|mozilla public",
+    re.IGNORECASE,
+)
 _MAX_PROSE = 40
 
 
@@ -70,7 +76,11 @@ def license_of_text(raw: bytes) -> str | None:
 
 def _words_of(text: str) -> str:
     """A licence as words, without copyright lines and titles."""
-    lines = [line for line in text.replace("\r", "\n").split("\n") if not _NOTICE.match(line.strip())]
+    lines = [
+        line
+        for line in text.replace("\r", "\n").split("\n")
+        if not _NOTICE.match(line.strip()) or _TELLING.search(line)
+    ]
     plain = " ".join(lines).lower().replace("non-infringement", "noninfringement")
     return " ".join(re.findall(r"[a-z0-9]{2,}", plain))  # single characters number the clauses, or do not
 

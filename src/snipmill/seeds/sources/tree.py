@@ -14,7 +14,7 @@ from typing import Protocol
 from snipmill.languages import language_of
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
-from snipmill.seeds.licenses.expressions import UNKNOWN
+from snipmill.seeds.licenses.expressions import UNKNOWN, all_of
 from snipmill.seeds.licenses.packages import METADATA, combine_licenses, is_license_file, license_of_metadata
 from snipmill.seeds.licenses.texts import license_of_text
 
@@ -113,8 +113,11 @@ def _license_at(
 ) -> str | None:
     """The licence that holds in a folder: what it says, else what holds above it."""
     found = _license_of_folder(tree, prefix, entries, origin.languages)
-    # A text that nobody knows does not stand against what the user states.
-    return above if found is None or (UNKNOWN in found and origin.license is not None) else found
+    if found is None or origin.license is None:
+        return above if found is None else found
+    # A text that nobody knows does not stand against what the user states; what stands beside it does.
+    known = [part for part in found.split(" AND ") if part != UNKNOWN]
+    return found if UNKNOWN not in found.split(" AND ") else all_of([*known, above or origin.license])
 
 
 def _license_of_folder(
