@@ -7,7 +7,8 @@ The programs are the few-shot bank's own responses, repeated. The references, al
 - `original`: its filter's design: a process pool with its libraries loaded, a child forked for each program and joined with a
   timeout, in which it makes a folder, sets memory limits, takes dangerous functions away, redirects output and sets a timer
 - `lean pool`: the same without all that, and with nothing loaded but what our own slots have
-- `fork server`: a fork of a prepared process for each program, and nothing else
+- `fork server`: a fork of a prepared process for each program, and nothing else; it has loaded what our own slots have
+- `stocked server`: the same with numpy loaded, as the original's filter has and as a server must that forks for any program
 - `python -I`: a new interpreter for each program
 
 Prints programs per second of each, the ratios, and how our own time per program is spread.
@@ -161,11 +162,11 @@ def run_pool(sources: Sequence[str], workers: int) -> int:
         return sum(pool.map(_plain_worker, sources))
 
 
-def run_fork_server(sources: Sequence[str], workers: int) -> int:
-    """Fork servers in fresh interpreters with the modules that our own slots have loaded."""
+def run_fork_server(sources: Sequence[str], workers: int, loaded: Sequence[str] = COMMON_MODULES) -> int:
+    """Fork servers in fresh interpreters with modules loaded."""
     script = (
         "import sys, json, importlib, os\n"
-        f"for name in {COMMON_MODULES!r}: importlib.import_module(name)\n"
+        f"for name in {tuple(loaded)!r}: importlib.import_module(name)\n"
         "import gc; gc.collect(); gc.freeze()\n"
         "passed = 0\n"
         "for source in json.load(sys.stdin):\n"
@@ -229,6 +230,7 @@ def main() -> None:
         "original": lambda: run_original(sources, args.workers),
         "lean pool": timed(lambda: run_pool(sources, args.workers)),
         "fork server": timed(lambda: run_fork_server(sources, args.workers)),
+        "stocked server": timed(lambda: run_fork_server(sources, args.workers, ("numpy", *COMMON_MODULES))),
         "python -I": timed(lambda: run_interpreters(sources, args.workers)),
     }
     rates: dict[str, list[float]] = {name: [] for name in contenders}
@@ -244,7 +246,7 @@ def main() -> None:
     )
     for name, values in rates.items():
         ratio = statistics.median(our / other for our, other in zip(rates["ours"], values, strict=True))
-        print(f"{name:12} {statistics.median(values):7.1f} programs/s   ours / {name}: {ratio:5.2f}")
+        print(f"{name:14} {statistics.median(values):7.1f} programs/s   ours / {name}: {ratio:5.2f}")
     times.sort()
     p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
     print(f"ours per program: p50 {p50:.2f} ms, p99 {p99:.2f} ms, p99 / p50 {p99 / p50:.2f}; {ours:.0f}/s")

@@ -1,6 +1,8 @@
 """Execute the recorded samples of the false-pass benchmark, and write down the evidence on each, with the truth beside it.
 
-    python benchmarks/false_passes/evidence.py ../shared/benchmarks/sanitized-mbpp.json     # minutes; writes evidence.jsonl
+    python benchmarks/false_passes/evidence.py ../shared/benchmarks/sanitized-mbpp.json benchmarks/false_passes/FOLDER
+
+Takes minutes, and writes evidence.jsonl into the model's folder.
 
 The truth is MBPP's own tests, which no model has seen, put to each sample's function by its entry point, whatever its name.
 """
@@ -29,8 +31,6 @@ from snipmill.verify.programs import build_program, join_program
 from snipmill.verify.repair import repair
 from snipmill.verify.units import assertions
 
-HERE = Path(__file__).parent
-
 
 async def exits_with_zero(program: Program, sandbox: Sandbox) -> bool:
     """The original's filter: implementation, then tests, executed as one text; what raises nothing has passed."""
@@ -42,7 +42,7 @@ async def is_right(implementation: str, tests: str, hidden: list[str], name: str
     """Whether an implementation passes the hidden tests, with its entry point bound to their name."""
     offers = interface(implementation)
     functions = [offered for offered, signature in offers.items() if signature is not None]
-    used = [offered for offered in functions if offered in used_names(offers, assertions(tests))]
+    used = [offered for offered in functions if offered in used_names(offers, assertions(tests, offers))]
     entry = name if name in offers else used[0] if len(used) == 1 else functions[-1] if functions else None
     if entry is None:
         return False
@@ -102,16 +102,17 @@ async def of_task(answers: list[dict[str, Any]], task: dict[str, Any], sandbox: 
 
 async def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())  # noqa: ASYNC240
+    folder = Path(sys.argv[2])
     tasks = {f"mbpp-{task['task_id']}": task for task in given}
     answers: dict[str, list[dict[str, Any]]] = {}
-    for line in gzip.decompress((HERE / "recorded.jsonl.gz").read_bytes()).splitlines():
+    for line in gzip.decompress((folder / "recorded.jsonl.gz").read_bytes()).splitlines():
         answer = json.loads(line)
         answers.setdefault(answer["task"], []).append(answer)
     results = []
     async with Sandbox(limits=Limits(timeout=10)) as sandbox:
         for name, mine in answers.items():
             results.append(await of_task(mine, tasks[name], sandbox))
-    (HERE / "evidence.jsonl").write_text("".join(json.dumps(result) + "\n" for result in results))
+    (folder / "evidence.jsonl").write_text("".join(json.dumps(result) + "\n" for result in results))
     pairs, processes = sum(r["sample_pairs"] for r in results), sum(r["processes"] for r in results)
     seconds = sum(r["seconds"] for r in results)
     units = sum(r["alignable"] for r in results)

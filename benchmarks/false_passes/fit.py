@@ -1,9 +1,10 @@
-"""How good is each filter, and what is the evidence worth? Replays evidence.jsonl in seconds.
+"""How good is each filter, and what is the evidence worth? Replays the evidence.jsonl of every model in seconds.
 
     python benchmarks/false_passes/fit.py [--weights]
 
-For each filter: rows kept (one for each task), how many fail the hidden tests (false passes), and the right rows. Confidence is
-cross-validated: each task's samples are judged by weights fitted on all other tasks. `--weights` prints the table for
+For each model and filter: rows kept (one for each task), how many fail the hidden tests (false passes), and the right rows.
+Confidence is cross-validated: each task's samples are judged by weights fitted on all other tasks, of all models; `strangers`
+are weights fitted on all other tasks of the other models only. `--weights` prints the table for
 src/snipmill/verify/confidence.py, fitted on all.
 """
 
@@ -28,16 +29,17 @@ FIELDS = set(Support.__dataclass_fields__)
 
 
 def load() -> Samples:
-    """All samples, each with its task and its features."""
+    """All samples, each with its model, its task and its features."""
     samples = []
-    for task in map(json.loads, (HERE / "evidence.jsonl").read_text().splitlines()):
-        for sample in task["samples"]:
-            fields = {name: value for name, value in sample.items() if name in FIELDS}
-            support = Support(**{**fields, "passed": sample["passed_share"]})
-            strength = sample["recompute"]["strength"] or {}
-            mutation = strength["killed"] / strength["mutants"] if strength.get("mutants") else None
-            found = features(support, passed=sample["passed"], mutation=mutation)
-            samples.append({**sample, "task": task["task"], "features": found, "support": support})
+    for path in sorted(HERE.glob("*/evidence.jsonl")):
+        for task in map(json.loads, path.read_text().splitlines()):
+            for sample in task["samples"]:
+                fields = {name: value for name, value in sample.items() if name in FIELDS}
+                support = Support(**{**fields, "passed": sample["passed_share"]})
+                strength = sample["recompute"]["strength"] or {}
+                mutation = strength["killed"] / strength["mutants"] if strength.get("mutants") else None
+                found = features(support, passed=sample["passed"], mutation=mutation)
+                samples.append({**sample, "model": path.parent.name, "task": task["task"], "features": found})
     return samples
 
 
@@ -56,14 +58,15 @@ def fit(samples: Samples) -> NDArray[np.float64]:
     return weights
 
 
-def cross_validated(samples: Samples) -> list[float]:
-    """Each sample's confidence by weights that have not seen its task."""
-    by_task = {}
-    for task in {sample["task"] for sample in samples}:
-        by_task[task] = fit([sample for sample in samples if sample["task"] != task])
+def cross_validated(samples: Samples, *, strangers: bool = False) -> list[float]:
+    """Each sample's confidence by weights that have not seen its task, nor its model where it is judged by strangers."""
+    weights: dict[tuple[str, str], NDArray[np.float64]] = {}
     found = []
     for sample in samples:
-        score = float(np.dot(list(sample["features"].values()), by_task[sample["task"]]))
+        task, model = sample["task"], sample["model"] if strangers else ""
+        if (task, model) not in weights:
+            weights[task, model] = fit([one for one in samples if one["task"] != task and one["model"] != model])
+        score = float(np.dot(list(sample["features"].values()), weights[task, model]))
         found.append(1 / (1 + np.exp(-score)))
     return found
 
@@ -107,6 +110,63 @@ def report_origins(samples: Samples, scores: list[float]) -> None:
         print(f"    {kind:52} {len(found):4} samples, said {said:.2f}, right {was:.2f}")
 
 
+FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "(a) raises nothing, as the original": lambda s: s["exit_zero"],
+    "(b) strict verdict": lambda s: s["passed"],
+    "(c) strict verdict, one more implementation agrees": lambda s: s["passed"] and s["group"] >= 2,
+    "(c) repaired tests hold, one more implementation agrees": lambda s: s["recompute"]["holds"] and s["group"] >= 2,
+    "(c) repaired tests hold, two more agree": lambda s: s["recompute"]["holds"] and s["group"] >= 3,
+    "(d) the same, and mutation score at least 0.8": lambda s: (
+        s["recompute"]["holds"] and s["group"] >= 2 and s["features"]["mutation score"] >= 0.8
+    ),
+}
+
+
+def report_model(samples: Samples, scores: list[float]) -> None:
+    """What each filter makes of one model's samples."""
+    tasks = len({sample["task"] for sample in samples})
+    right_tasks = len({sample["task"] for sample in samples if sample["right"]})
+    bound = len({sample["task"] for sample in samples if sample["right"] and sample["recompute"]["holds"]})
+    right = sum(sample["right"] for sample in samples)
+    print(
+        f"{tasks} tasks, {len(samples)} samples, {right} right, {right_tasks} tasks with a right sample, "
+        f"{bound} with one whose tests hold after repair"
+    )
+    trues = sum(s["own_true"] for s in samples if s["right"])
+    asked = sum(s["own_true"] + s["own_false"] for s in samples if s["right"])
+    print(f"{trues / asked:.0%} of the assertions that were written for right code hold for it\n")
+    for name, keep in FILTERS.items():
+        report(name, *expected(samples, keep), tasks)
+    print("\nby confidence, cross-validated, best of each task whose tests hold after repair:")
+    ranked = curve(samples, scores, lambda s: s["recompute"]["holds"])
+    for threshold in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.0):
+        kept = [truth for score, truth in ranked if score >= threshold]
+        report(f"    confidence at least {threshold}", len(kept), sum(kept), tasks)
+    report_origins(samples, scores)
+    rows, good = expected(samples, FILTERS["(a) raises nothing, as the original"])
+    false_rate = (rows - good) / rows
+    most = max((n for n in range(1, len(ranked) + 1) if 1 - sum(t for _, t in ranked[:n]) / n <= false_rate), default=0)
+    print(
+        f"\nat the false-pass rate of (a), {false_rate:.1%}: {sum(t for _, t in ranked[:most])} right rows against {good:.1f}"
+    )
+    same = ranked[:rows]
+    print(f"at the coverage of (a), {rows} rows: {rows - sum(t for _, t in same)} false against {rows - good:.1f}")
+    print(f"area under the ROC curve over all samples: {roc_area(samples, scores):.3f}")
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        inside = [(score, s["right"]) for score, s in zip(scores, samples, strict=True) if low <= score < low + 0.2]
+        if inside:
+            said, was = np.mean([a for a, _ in inside]), np.mean([b for _, b in inside])
+            print(f"    said {said:.2f}, was {was:.2f} ({len(inside)} samples)")
+
+
+def roc_area(samples: Samples, scores: list[float]) -> float:
+    """The probability that a right sample has a higher score than a wrong one."""
+    truth = np.array([sample["right"] for sample in samples])[np.argsort(scores)]
+    ranks = np.arange(1, len(truth) + 1)
+    positives = truth.sum()
+    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(truth) - positives)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", action="store_true")
@@ -116,53 +176,18 @@ def main() -> None:
         for name, weight in zip(samples[0]["features"], fit(samples), strict=True):
             print(f'    "{name}": {weight:.3f},')
         return
-    tasks = len({sample["task"] for sample in samples})
-    right_tasks = len({sample["task"] for sample in samples if sample["right"]})
-    right = sum(sample["right"] for sample in samples)
-    print(f"{tasks} tasks, {len(samples)} samples, {right} right, {right_tasks} tasks with a right sample")
-    trues = sum(s["own_true"] for s in samples if s["right"])
-    asked = sum(s["own_true"] + s["own_false"] for s in samples if s["right"])
-    print(f"{trues / asked:.0%} of the assertions that were written for right code hold for it\n")
-    filters: dict[str, Callable[[dict[str, Any]], bool]] = {
-        "(a) raises nothing, as the original": lambda s: s["exit_zero"],
-        "(b) strict verdict": lambda s: s["passed"],
-        "(c) strict verdict, one more implementation agrees": lambda s: s["passed"] and s["group"] >= 2,
-        "(c) repaired tests hold, one more implementation agrees": lambda s: (
-            s["recompute"]["holds"] and s["group"] >= 2
-        ),
-        "(c) repaired tests hold, two more agree": lambda s: s["recompute"]["holds"] and s["group"] >= 3,
-        "(d) the same, and mutation score at least 0.8": lambda s: (
-            s["recompute"]["holds"] and s["group"] >= 2 and s["features"]["mutation score"] >= 0.8
-        ),
-    }
-    for name, keep in filters.items():
-        report(name, *expected(samples, keep), tasks)
+    models = sorted({sample["model"] for sample in samples})
     scores = cross_validated(samples)
-    print("\nby confidence, cross-validated, best of each task whose tests hold after repair:")
-    ranked = curve(samples, scores, lambda s: s["recompute"]["holds"])
-    for threshold in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.0):
-        kept = [truth for score, truth in ranked if score >= threshold]
-        report(f"    confidence at least {threshold}", len(kept), sum(kept), tasks)
-    report_origins(samples, scores)
-    rows, good = expected(samples, filters["(a) raises nothing, as the original"])
-    false_rate = (rows - good) / rows
-    most = max((n for n in range(1, len(ranked) + 1) if 1 - sum(t for _, t in ranked[:n]) / n <= false_rate), default=0)
-    print(
-        f"\nat the false-pass rate of (a), {false_rate:.1%}: {sum(t for _, t in ranked[:most])} right rows against {good:.1f}"
-    )
-    same = ranked[:rows]
-    print(f"at the coverage of (a), {rows} rows: {rows - sum(t for _, t in same)} false against {rows - good:.1f}")
-    order = np.argsort(scores)
-    truth = np.array([sample["right"] for sample in samples])[order]
-    ranks = np.arange(1, len(truth) + 1)
-    positives = truth.sum()
-    area = (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(truth) - positives))
-    print(f"area under the ROC curve over all samples: {area:.3f}")
-    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-        inside = [(score, s["right"]) for score, s in zip(scores, samples, strict=True) if low <= score < low + 0.2]
-        if inside:
-            said, was = np.mean([a for a, _ in inside]), np.mean([b for _, b in inside])
-            print(f"    said {said:.2f}, was {was:.2f} ({len(inside)} samples)")
+    strange = cross_validated(samples, strangers=True) if len(models) > 1 else []
+    for model in models:
+        mine = [number for number, sample in enumerate(samples) if sample["model"] == model]
+        print(f"\n== {model}")
+        report_model([samples[number] for number in mine], [scores[number] for number in mine])
+        if strange:
+            area = roc_area([samples[number] for number in mine], [strange[number] for number in mine])
+            said = float(np.mean([strange[number] for number in mine]))
+            was = float(np.mean([samples[number]["right"] for number in mine]))
+            print(f"judged by strangers: area {area:.3f}, said {said:.2f} on average, was {was:.2f}")
 
 
 if __name__ == "__main__":

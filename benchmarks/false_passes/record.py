@@ -1,18 +1,19 @@
 """Record the samples of the false-pass benchmark: from the journal of a sampling to one committed file.
 
     python benchmarks/false_passes/tasks.py ../shared/benchmarks/sanitized-mbpp.json > instructions.jsonl
-    snipmill responses instructions.jsonl -o responses.jsonl --samples 8 --temperature 0.6 --max-tokens 450 \\
-        --draws 1 --shots 1 --fewshot benchmarks/false_passes/bank --concurrency 4
-    python benchmarks/false_passes/record.py instructions.jsonl responses.jsonl.journal.jsonl
+    snipmill responses instructions.jsonl -o responses.jsonl --model MODEL --samples 8 --temperature 0.6 \\
+        --max-tokens 450 --draws 1 --shots 1 --fewshot benchmarks/false_passes/bank --concurrency 16
+    python benchmarks/false_passes/record.py instructions.jsonl responses.jsonl.journal.jsonl MODEL 8 \\
+        benchmarks/false_passes/FOLDER
 
 The second command is the long one, and continues where it was stopped. Written are the tasks that have all their samples.
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
-import sys
 from pathlib import Path
 
 from snipmill.config import Config, GenerateTable, ModelTable, ShotsTable
@@ -23,25 +24,30 @@ from snipmill.records import Instruction, Response
 from snipmill.store.journal import Asked, Journal
 from snipmill.store.jsonl import read_records
 
-SAMPLES = 8
-MODEL = "Qwen2.5-Coder-0.5B-Instruct-Q4_K_M"
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Write recorded.jsonl.gz beside this file."""
+    """Write recorded.jsonl.gz into the model's folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("instructions")
+    parser.add_argument("journal", type=Path)
+    parser.add_argument("model", help="as the sampling named it")
+    parser.add_argument("samples", type=int, help="of each task")
+    parser.add_argument("folder", type=Path, help="of the model")
+    args = parser.parse_args()
     config = Config(
         model=ModelTable(temperature=0.6, max_tokens=450),
         generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(HERE / "bank")),
     )
-    generation = generations(config, MODEL)[STAGE.name]
-    journal = Journal(Path(sys.argv[2]), Asked)
+    generation = generations(config, args.model)[STAGE.name]
+    journal = Journal(args.journal, Asked)
     journal.open_to_read()
     tasks = samples = 0
     lines = []
-    for record in read_records(sys.argv[1], Instruction, "record"):
+    for record in read_records(args.instructions, Instruction, "record"):
         assert isinstance(record, Instruction)
-        answers = [look_up(STAGE, record, (sample,), generation, journal) for sample in range(SAMPLES)]
+        answers = [look_up(STAGE, record, (sample,), generation, journal) for sample in range(args.samples)]
         if None in answers:
             continue
         tasks += 1
@@ -53,8 +59,9 @@ def main() -> None:
                     {"task": record.id, "instruction": record.instruction, "sample": sample, "response": response}
                 )
             )
-    (HERE / "recorded.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
-    print(f"{tasks} tasks, {samples} well-formed of {tasks * SAMPLES} samples")
+    args.folder.mkdir(exist_ok=True)
+    (args.folder / "recorded.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
+    print(f"{tasks} tasks, {samples} well-formed of {tasks * args.samples} samples")
 
 
 if __name__ == "__main__":

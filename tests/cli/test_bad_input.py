@@ -83,9 +83,21 @@ def test_servers_that_do_not_answer(snipmill: Snipmill, tmp_path: Path) -> None:
             "concepts", "seeds", "--out", "o", "--base-url", server.url, "--model", "other", OPENAI_API_KEY="right"
         )
         assert model.returncode == 3 and "stand-in" in model.stderr
-        fine = snipmill("concepts", "seeds", "--out", "o", OPENAI_BASE_URL=server.url, OPENAI_API_KEY="right")
+        fine = snipmill("concepts", "seeds", "--out", "o", OPENAI_BASE_URL=server.url, OPENAI_API_KEY="right\n")
         assert fine.returncode == 0, fine.stderr
         assert "right" not in (tmp_path / "o.journal.jsonl").read_text()
+
+
+def test_keys_and_addresses_that_cannot_be_used(snipmill: Snipmill, tmp_path: Path) -> None:
+    write_lines(tmp_path / "seeds", {"seed": SEED})
+    address = "http://me:pass-word@127.0.0.1:9/v1"
+    odd = snipmill("concepts", "seeds", "-o", "o", "--base-url", "http://127.0.0.1:9/v1", OPENAI_API_KEY="a\nb")
+    assert odd.returncode == 2 and "OPENAI_API_KEY" in odd.stderr
+    (tmp_path / "c.toml").write_text('[run]\ndir = "run"\n[seeds]\nsources = ["seeds"]\n')
+    for command in (("concepts", "seeds", "-o", "o"), ("run", "c.toml")):
+        told = snipmill(*command, "--base-url", address)
+        assert told.returncode == 2 and "OPENAI_API_KEY" in told.stderr and "pass-word" not in told.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_bad_lines_cost_only_themselves(snipmill: Snipmill, standin: StandIn, tmp_path: Path) -> None:

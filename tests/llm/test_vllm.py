@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,26 @@ def test_it_is_started_asked_and_ended(table: ModelTable) -> None:
     assert answer.text == "a b c"
     (process,) = processes(table)
     assert not running(process)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP])
+def test_it_ends_with_us_however_we_end(table: ModelTable, tmp_path: Path, how: int) -> None:
+    (tmp_path / "seeds").write_text('{"seed": "def f(x):\\n    return x\\n"}\n')
+    config = f'[run]\ndir = "run"\n[seeds]\nsources = ["seeds"]\n[model]\nserve = "vllm"\nname = "{table.name}"\n'
+    (tmp_path / "c.toml").write_text(config + "[generate]\naccept = 0\n")
+    # Answers come without end, so that the run is still at work when it is ended.
+    us = subprocess.Popen([sys.executable, "-m", "snipmill", "run", "c.toml"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    waited_for(lambda: Path(str(table.name)).exists() and processes(table) != [])
+    us.send_signal(how)
+    us.wait(30)
+    waited_for(lambda: not running(processes(table)[0]))
+
+
+def waited_for(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_streams_ask_for_what_vllm_can_do_and_count_what_was_paid(table: ModelTable) -> None:

@@ -138,3 +138,18 @@ def test_a_server_that_refuses_probabilities_is_asked_for_the_word(
     standin.fault = refuse
     assert snipmill("judge", seeds, "-o", "all", "--base-url", standin.url, "--threshold", "0").returncode == 0
     assert {record["judge"] for record in read_lines(tmp_path / "all")} == {0.0, 1.0}
+
+
+def test_one_seed_that_is_too_long_changes_no_other_score(
+    seeds: Path, standin: StandIn, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    def refuse(body: dict[str, Any], _attempt: int) -> Any:
+        if "f_0(x)" in str(body["prompt"]):
+            return web.json_response({"error": {"message": "maximum context length"}}, status=400)
+        return None
+
+    standin.fault = refuse
+    options = ("--base-url", standin.url, "--threshold", "0", "--concurrency", 1)
+    assert snipmill("judge", seeds, "-o", "all", *options).returncode == 0
+    assert len(read_lines(tmp_path / "all")) == 39
+    assert {record["judge"] for record in read_lines(tmp_path / "all")} == {0.75, 0.25}

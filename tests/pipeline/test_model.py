@@ -52,5 +52,9 @@ def test_weights_that_are_not_the_publisher_s_are_refused(tmp_path: Path, monkey
         find_weights("wrong")
     with pytest.raises(ModelUnavailable, match="no model file"):
         find_weights(str(tmp_path / "x.gguf"))
+    for name in ("base", "tuned"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.gguf").write_text(name)
+    assert len({find_weights(str(tmp_path / name / "model.gguf")).name for name in ("base", "tuned")}) == 2
     with pytest.raises(ModelUnavailable, match="no model 'y'"):
         find_weights("y")

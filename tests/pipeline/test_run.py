@@ -173,6 +173,11 @@ def test_one_refused_request_is_one_reject(tmp_path: Path) -> None:
         _, progress = carry_out(config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 6), server.url))
     assert progress.funnel["concepts"].rejected == {"prompt-too-long": 1}
     assert progress.funnel["concepts"].kept == 5
+    with (
+        StandIn() as mended
+    ):  # what a server refused is asked again: it cost nothing, and the server may have been changed
+        _, progress = carry_out(config(tmp_path / "run", tmp_path / "seeds.jsonl", mended.url))
+    assert progress.funnel["concepts"].kept == 6
 
 
 def test_a_fault_of_the_run_stops_it_with_one_sentence(tmp_path: Path, snipmill: Snipmill) -> None:
@@ -350,5 +355,11 @@ def test_pairs_and_tasks_of_a_finished_run(tmp_path: Path, standin: StandIn, sni
     assert [pair["id"] for pair in pairs] == [f"p-{response_id.removeprefix('r-')}" for response_id in expected]
     assert expected and all("left is" in pair["rejected_for"] for pair in pairs)
     assert all(pair["chosen_id"] in rows and pair["chosen"] != pair["rejected"] for pair in pairs)
+    # What the sandbox could not do says nothing against a sample.
+    first, *others = read_lines(directory.rejects("execute"))
+    write_lines(directory.rejects("execute"), *others, first | {"reason": "sandbox-error"})
+    assert snipmill("export", directory.path, "--pairs", "fewer.jsonl").returncode == 0
+    missing = {pair["id"] for pair in pairs} - {pair["id"] for pair in read_lines(tmp_path / "fewer.jsonl")}
+    assert missing == {f"p-{str(first['id']).removeprefix('r-')}"} & {pair["id"] for pair in pairs} != set()
     assert snipmill("export", directory.path).returncode == 2
     assert snipmill("export", tmp_path, "--pairs", "p").returncode == 2

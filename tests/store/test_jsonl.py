@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,18 @@ def test_a_column_nested_without_end_is_one_reject(tmp_path: Path) -> None:
     assert len(kept) + len(rejects) == 5
     assert {reject.reason for reject in rejects} <= {"wrong-type", "not-json"}
     assert len(rejects) >= 1
+
+
+def test_what_is_no_file_is_written_to_as_it_is(tmp_path: Path) -> None:
+    seed = Seed(id="s-1", seed="x = 1")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "out")
+    with Writer[Seed](tmp_path / "link") as out:
+        out.write(seed)
+    assert (tmp_path / "link").is_symlink() and len(read_lines(tmp_path / "there" / "out")) == 1
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with Writer[Seed](tmp_path / "pipe") as out:
+        out.write(seed)
+    assert os.read(reader, 1 << 16).endswith(b"\n") and (tmp_path / "pipe").is_fifo()
+    os.close(reader)

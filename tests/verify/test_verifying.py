@@ -17,6 +17,7 @@ from snipmill.pipeline.verifying import Verifier, verify
 from snipmill.records import Execution, Reject, Response
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
+from snipmill.sandbox.slot import Slot, SlotLost
 from snipmill.store.journal import Executed, Journal, Verified
 from snipmill.verify.agreement import Sample
 from snipmill.verify.repair import repair
@@ -202,12 +203,12 @@ def verified(journal: Path, *responses: Response, **table: Any) -> tuple[dict[st
 
     async def go() -> tuple[dict[str, Execution | Reject], StageCount]:
         count = StageCount()
-        limits, interpreter = settings.limits(config), settings.interpreter(config)
+        limits, environment = settings.limits(config), settings.environment(config)
         with Journal(None, Executed) as executed, Journal(journal, Verified) as entries:
             async with settings.open_sandboxes(config) as (sandbox, again):
-                verifier = Verifier(sandbox, again, limits, interpreter, config.verify, entries, count)
+                verifier = Verifier(sandbox, again, limits, environment, config.verify, entries, count)
                 tried = [
-                    (one, await execute(one, sandbox, limits, interpreter, executed, StageCount())) for one in responses
+                    (one, await execute(one, sandbox, limits, environment, executed, StageCount())) for one in responses
                 ]
                 return {outcome.id: outcome for outcome in await verify(verifier, tried)}, count
 
@@ -240,6 +241,47 @@ def test_a_run_keeps_what_holds_with_its_evidence_and_rescues_what_only_its_test
     ]
     unrepaired, _ = verified(tmp_path / "other", *responses, repair="off")
     assert set(unrepaired) == {"r-0", "r-2"}
+
+
+def test_a_package_that_was_missing_is_looked_for_again(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    code = "import newly_made\ndef double(x):\n    return 2 * x\n"
+    config = Config()
+    limits, environment = settings.limits(config), settings.environment(config)
+
+    async def go() -> list[str]:
+        found = []
+        async with Sandbox(tier="none", limits=limits) as sandbox:
+            for name in ("", "", "newly_made.py"):
+                if name:
+                    (packages / name).touch()
+                one = response(0, f"import sys\nsys.path.append({str(packages)!r})\n{code}", "assert double(2) == 4")
+                with Journal(tmp_path / "j", Executed) as executed:
+                    count = StageCount()
+                    outcome = await execute(one, sandbox, limits, environment, executed, count)
+                    found.append(outcome.reason if isinstance(outcome, Reject) else "passed")
+                    assert count.reused == 0
+        return found
+
+    assert asyncio.run(go()) == ["unsupported", "unsupported", "passed"]
+
+
+def test_a_failing_sandbox_is_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    responses = (response(0, RIGHT, "assert double(2) == 4"), response(1, ALSO, "assert twice(5) == 10"))
+
+    async def lost(self: Slot, trial: Trial) -> Any:
+        raise SlotLost("no answer within 15 s")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Slot, "try_units", lost)
+        outcomes, _ = verified(tmp_path / "j", *responses)
+    assert {outcome.reason for outcome in outcomes.values() if isinstance(outcome, Reject)} == {"sandbox-error"}
+    healthy, count = verified(tmp_path / "j", *responses)
+    assert count.reused == 0
+    assert all(
+        isinstance(one, Execution) and one.verification and one.verification.group == 2 for one in healthy.values()
+    )
 
 
 def test_flaky_and_vacuous_rows_are_rejected(tmp_path: Path) -> None:

@@ -138,8 +138,10 @@ class Client:
         try:
             async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
                 if answer.status in (400, 422) and request.first_tokens:
-                    self._gives_probabilities = False  # a server may refuse to tell them, or so many of them
-                    return await self.ask(request, seed=seed, on_tokens=on_tokens)
+                    found = await self.ask(replace(request, first_tokens=0), seed=seed, on_tokens=on_tokens)
+                    # A server may refuse to tell them, or so many of them; or it refuses this request anyhow.
+                    self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
+                    return found
                 if answer.status != 200:
                     return classify(answer.status, await answer.read(), answer.headers, self.url, request.model)
                 if not streamed:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from snipmill.config import ModelTable
-from snipmill.errors import ModelNotFound, ServerUnreachable
+from snipmill.errors import ModelNotFound, ServerUnreachable, UsageError
 from snipmill.llm.client import Client, Server
 from snipmill.llm.embedded import serve
 from snipmill.llm.fleet import Fleet
@@ -49,7 +49,7 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
         ModelUnavailable, ServerUnreachable, AuthenticationFailed, ModelNotFound: there is no such server or model.
     """
     async with contextlib.AsyncExitStack() as stack:
-        addresses = _addresses(table)
+        addresses = server_addresses(table)
         if table.serve == "vllm":
             managed = await stack.enter_async_context(serve_vllm(table))
             client = await stack.enter_async_context(Client(managed.server))
@@ -59,7 +59,7 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             managed.dead.add_done_callback(lambda dead: None if dead.cancelled() else fleet.fail(dead.result()))
             yield Connection(fleet, model, table.concurrency or MOST, description)
         elif addresses:
-            key = os.environ.get("OPENAI_API_KEY") or None
+            key = _key()
             servers = [Server(address, key, timeout=table.timeout, stream=table.stream) for address in addresses]
             clients = [await stack.enter_async_context(Client(server)) for server in servers]
             fleet, model = await _gather(clients, table)
@@ -75,11 +75,33 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             yield Connection(fleet, weights.name, slots, description, shares_prefixes=False)
 
 
-def _addresses(table: ModelTable) -> tuple[str, ...]:
-    if table.base_url is not None:
-        return (table.base_url,) if isinstance(table.base_url, str) else table.base_url
-    given = os.environ.get("OPENAI_BASE_URL")
-    return tuple(part.strip() for part in given.split(",") if part.strip()) if given else ()
+def _key() -> str | None:
+    """The key for the servers, None where there is none.
+
+    Raises:
+        UsageError: no server could be told it.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()  # a mounted secret often ends with a new line
+    if not key.isprintable() or not key.isascii():
+        raise UsageError("OPENAI_API_KEY holds characters that no key has. Set it to the key alone.")
+    return key or None
+
+
+def server_addresses(table: ModelTable) -> tuple[str, ...]:
+    """The addresses of given servers, none where one is to be started.
+
+    Raises:
+        UsageError: one holds a password.
+    """
+    given = table.base_url if table.base_url is not None else os.environ.get("OPENAI_BASE_URL", "")
+    addresses = tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+    for address in addresses:
+        if "@" in address.partition("://")[2].partition("/")[0]:
+            raise UsageError(
+                f"The address of the server at {address.rpartition('@')[2]} holds a name or a password, which would be written "
+                "into the run. Give the address without, and a key in OPENAI_API_KEY."
+            )
+    return addresses
 
 
 async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]:

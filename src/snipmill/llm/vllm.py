@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -92,7 +93,7 @@ async def _watch(child: _Child, dead: asyncio.Future[SnipmillError]) -> None:
 
 
 class _Child:
-    """The process, in a session of its own, so that all that it starts ends with it."""
+    """The process, in a session of its own, so that all that it starts ends with it, and it with us, however we end."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: BinaryIO, health: str) -> None:
         self._command = command
@@ -107,10 +108,14 @@ class _Child:
         Raises:
             ModelUnavailable: there is no such Python.
         """
+        if shutil.which(self._command[0]) is None:
+            raise ModelUnavailable(
+                f"vLLM cannot be started: there is no Python {self._command[0]}. Name one in serve_python."
+            )
         try:
             self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-I", "-m", "snipmill.llm.guarded_child", *self._command],
+                stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
@@ -169,6 +174,8 @@ class _Child:
                 os.killpg(self._process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         self._process = None
 
 

@@ -72,7 +72,7 @@ def find_weights(model: str | None = None) -> Weights:
         path = Path(model)
         if not path.is_file():
             raise ModelUnavailable(f"There is no model file {model!r}. Give the path of a GGUF file.")
-        return Weights(path.resolve(), path.stem, f"the file {path}")
+        return Weights(path.resolve(), _name_of(path), f"the file {path}")
     if model is not None and model.count("/") == 2:
         return _from_hub(model)
     wanted = KNOWN.values() if model is None else [KNOWN[model]] if model in KNOWN else []
@@ -152,4 +152,17 @@ def _from_hub(model: str) -> Weights:
         path = hf_hub_download(f"{owner}/{name}", file)
     except Exception as error:  # the hub's client raises many kinds; all mean that the file cannot be had
         raise ModelUnavailable(f"The hub did not give {model}: {error}") from error
-    return Weights(Path(path), Path(file).stem, f"the hub, {owner}/{name}")
+    return Weights(Path(path), _name_of(Path(path)), f"the hub, {owner}/{name}")
+
+
+def _name_of(path: Path) -> str:
+    """A name that another file of the same name does not have: a completion is known by its model, and paid for once.
+
+    Of many gigabytes the head, the end and the size tell two models apart.
+    """
+    digest = hashlib.sha256(str(path.stat().st_size).encode())
+    with path.open("rb") as source:
+        digest.update(source.read(1 << 20))
+        source.seek(max(0, path.stat().st_size - (1 << 20)))
+        digest.update(source.read())
+    return f"{path.stem}-{digest.hexdigest()[:8]}"

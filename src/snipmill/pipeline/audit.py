@@ -25,6 +25,7 @@ from snipmill.pipeline.verifying import runs_differently
 from snipmill.records import Record, Reject, Row
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Program
+from snipmill.sandbox.slot import SlotLost
 from snipmill.store.jsonl import Writer, as_record, read_records
 from snipmill.store.parquet import parquet_values
 from snipmill.text.code import has_assert
@@ -269,7 +270,10 @@ async def _examine(row: Row, columns: Columns, config: Config, sandbox: Sandbox,
         return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {flaky.status}: {flaky.detail}")
     strength = TestStrength(0, 0, False, 0.0, 0.0)
     if program.tests_line is not None:
-        strength = await examine_tests(implementation, program, sandbox)
+        try:
+            strength = await examine_tests(implementation, program, sandbox)
+        except SlotLost as lost:
+            return Found(id=row.id, finding="sandbox-error", detail=str(lost))
     finding, detail = "holds", ""
     if strength.survives_gutting:
         finding, detail = "vacuous", "Its tests pass with all function bodies taken out."

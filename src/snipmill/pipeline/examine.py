@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import Program, Trial, Unit
+from snipmill.sandbox.program import Program, Trial, Unit, UnitOutcome
 from snipmill.verify.agreement import Agreement, Sample
 from snipmill.verify.coverage import coverage
 from snipmill.verify.mutants import mutants
@@ -41,10 +41,21 @@ class TestStrength:
 
 
 async def cross_examine(samples: Sequence[Sample], sandbox: Sandbox) -> Agreement:
-    """Every distinct implementation asked every distinct assertion, in one process for each implementation."""
+    """Every distinct implementation asked every distinct assertion, in one process for each implementation.
+
+    Raises:
+        SlotLost: the sandbox failed, which says nothing about the samples.
+    """
     agreement = await asyncio.to_thread(Agreement, samples)
-    agreement.take(await asyncio.gather(*map(sandbox.try_units, agreement.trials)))
+    trials = await asyncio.gather(*map(sandbox.try_units, agreement.trials), return_exceptions=True)
+    agreement.take([_or_raise(found) for found in trials])
     return agreement
+
+
+def _or_raise(found: list[UnitOutcome] | BaseException) -> list[UnitOutcome]:
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 async def examine_tests(implementation: str, program: Program, sandbox: Sandbox) -> TestStrength:
@@ -54,6 +65,9 @@ async def examine_tests(implementation: str, program: Program, sandbox: Sandbox)
         implementation: what the program begins with.
         program: implementation and tests.
         sandbox: where it runs.
+
+    Raises:
+        SlotLost: the sandbox failed, which says nothing about the tests.
     """
     lines = program.source.split("\n")
     tests = "\n".join(lines[(program.tests_line or 1) - 1 :]).rstrip("\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 
 import msgspec
@@ -20,35 +19,34 @@ STAGE = "execute"
 UNVERIFIED: VerdictStatus = "unverified"
 
 
-def program_id(program: Program, limits: Limits, tier: str, interpreter: str) -> str:
-    """What a verdict depends on: the program, its limits, the tier, and the Python that ran it."""
+def program_id(program: Program, limits: Limits, tier: str, environment: str) -> str:
+    """What a verdict depends on: the program, its limits, the tier, and the environment (`settings.environment`)."""
     bounds = msgspec.json.encode(limits).decode()
-    version = platform.python_version()
-    return f"x-{content_hash(program.source, program.tests_line, bounds, tier, interpreter, version)}"
+    return f"x-{content_hash(program.source, program.tests_line, bounds, tier, environment)}"
 
 
 async def execute(
     record: Response,
     sandbox: Sandbox,
     limits: Limits,
-    interpreter: str,
+    environment: str,
     journal: Journal[Executed],
     count: StageCount,
 ) -> Execution | Reject:
     """Run a response's program, unless its verdict is already there."""
-    outcome = await _execute(record, sandbox, limits, interpreter, journal, count)
+    outcome = await _execute(record, sandbox, limits, environment, journal, count)
     count.count(outcome.reason if isinstance(outcome, Reject) else None)
     return outcome
 
 
 def look_up(
-    record: Response, limits: Limits, tier: str, interpreter: str, journal: Journal[Executed]
+    record: Response, limits: Limits, tier: str, environment: str, journal: Journal[Executed]
 ) -> Execution | Reject | None:
     """What came of a response's program, None where it has to be run."""
     program = _program(record)
     if not isinstance(program, Program):
         return program
-    entry = journal.get(program_id(program, limits, tier, interpreter))
+    entry = journal.get(program_id(program, limits, tier, environment))
     return None if entry is None else judge(record, entry.verdict)
 
 
@@ -72,24 +70,25 @@ async def _execute(
     record: Response,
     sandbox: Sandbox,
     limits: Limits,
-    interpreter: str,
+    environment: str,
     journal: Journal[Executed],
     count: StageCount,
 ) -> Execution | Reject:
     program = _program(record)
     if not isinstance(program, Program):
         return program
-    key = program_id(program, limits, sandbox.tier, interpreter)
+    key = program_id(program, limits, sandbox.tier, environment)
     entry = journal.get(key)
-    if entry is None:
+    if entry is None or entry.outcome == "unsupported":  # a missing package may have been installed since
         started = time.monotonic()
         verdict = await sandbox.run_once(program)
-        entry = journal.get(key) or Executed(
-            id=key, outcome=verdict.status, verdict=verdict, seconds=round(time.monotonic() - started, 3)
-        )
         count.fresh += verdict.status == "passed"
-        if verdict.status != "sandbox-error" and journal.get(key) is None:
-            journal.append(entry)  # a sandbox error says nothing about the program: it is tried again next time
+        entry = journal.get(key)  # of another sample with the same program
+        if entry is None or entry.outcome != verdict.status:
+            seconds = round(time.monotonic() - started, 3)
+            entry = Executed(id=key, outcome=verdict.status, verdict=verdict, seconds=seconds)
+            if verdict.status != "sandbox-error":
+                journal.append(entry)  # a sandbox error says nothing about the program: it is tried again next time
     else:
         count.reused += 1
     count.seconds += entry.verdict.wall_ms / 1000

@@ -15,6 +15,7 @@ from snipmill.store.run_directory import RunDirectory
 from snipmill.text.sections import Malformed, parse_sections
 
 R = TypeVar("R", bound=Record)
+_NO_FAULT_OF_THE_CODE = ("unsupported", "sandbox-error")
 
 
 class Pair(Record, frozen=True, kw_only=True):
@@ -84,7 +85,7 @@ def _pairs(directory: RunDirectory, chosen: Places) -> Iterator[Pair]:
         row = _at(verified, verified_at.get(best.id), Execution)
         for sample in samples:
             reject = _at(failed, failed_at.get(sample.id), Reject) if sample.id not in verified_at else None
-            if row is None or reject is None or reject.verdict is None:
+            if row is None or reject is None or reject.verdict is None or reject.reason in _NO_FAULT_OF_THE_CODE:
                 continue
             yield Pair(
                 id=f"p-{sample.id.removeprefix('r-')}",

@@ -174,10 +174,9 @@ def look_up(
 
 
 def _still_good(entry: Asked, max_tokens: int) -> bool:
-    """Whether asking again could not give another text. A refusal may be due to the number of tokens asked for."""
+    """Whether asking again could not give another text. A refusal cost nothing, and the server may have been changed since."""
     if entry.completion is None:
-        failed = entry.refusal is not None and entry.refusal.reason == "server-failed"
-        return entry.max_tokens == max_tokens and not failed
+        return False
     if entry.completion.stopped_by_itself or entry.completion.finish_reason == "hopeless":
         return True
     return entry.max_tokens >= max_tokens

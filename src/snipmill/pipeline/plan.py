@@ -143,8 +143,8 @@ class Plan:
     def _execute(self, response: Response, programs: list[str]) -> bool | None:
         if response.language != PYTHON:
             return False
-        limits, interpreter = settings.limits(self._config), settings.interpreter(self._config)
-        outcome = look_up_verdict(response, limits, self._tier, interpreter, self._executed)
+        limits, environment = settings.limits(self._config), settings.environment(self._config)
+        outcome = look_up_verdict(response, limits, self._tier, environment, self._executed)
         if outcome is None:
             self.stages["execute"].missing += 1
             return None
@@ -152,5 +152,5 @@ class Plan:
         row = sanitize(outcome, "raw", self._config.run.seed) if isinstance(outcome, Execution) else None
         program = build_program(response.response)
         if isinstance(program, Program) and (isinstance(outcome, Reject) or isinstance(row, Row)):
-            programs.append(program_id(program, limits, self._tier, interpreter))
+            programs.append(program_id(program, limits, self._tier, environment))
         return isinstance(row, Row)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from snipmill import __version__
 from snipmill.config import Config, render_config
-from snipmill.llm.connect import Connection, connect
+from snipmill.llm.connect import Connection, connect, server_addresses
 from snipmill.llm.fleet import Fleet
 from snipmill.pipeline import settings
 from snipmill.pipeline.accounting import account
@@ -197,7 +197,7 @@ class _Workshop:
             response,
             self.sandbox,
             settings.limits(self.config),
-            settings.interpreter(self.config),
+            settings.environment(self.config),
             self.executed,
             self.progress.funnel["execute"],
         )
@@ -221,6 +221,7 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
         SnipmillError: something that no single record can be blamed for; all that was made is kept.
     """
     mining_settings(config)  # what cannot be is told before anything is written
+    server_addresses(config.model)
     directory = RunDirectory(config.run.dir)
     directory.create()
     async with contextlib.AsyncExitStack() as stack:
@@ -241,7 +242,7 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
             sandbox=sandbox,
             again=again,
             limits=settings.limits(config),
-            interpreter=settings.interpreter(config),
+            environment=settings.environment(config),
             table=config.verify,
             journal=verified,
             count=progress.funnel["verify"],

@@ -16,6 +16,7 @@ from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.interpreter import interpreter_version
 from snipmill.sandbox.program import Limits
 
 _JUDGE_TOKENS = 4
@@ -63,6 +64,17 @@ def limits(config: Config) -> Limits:
 def interpreter(config: Config) -> str:
     """The Python that programs run in."""
     return config.execute.interpreter or sys.executable
+
+
+def environment(config: Config) -> str:
+    """What a verdict depends on beside program, limits and tier: which Python runs it, and whether it may make processes.
+
+    Raises:
+        UsageError: the Python cannot be run.
+    """
+    python = interpreter(config)
+    forks = ", may fork" if config.execute.allow_fork else ""
+    return f"{python}, Python {interpreter_version(python)}{forks}"
 
 
 def open_sandbox(config: Config, *, hash_seed: int = 0, tier: str | None = None) -> Sandbox:

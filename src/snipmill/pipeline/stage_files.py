@@ -150,13 +150,13 @@ async def execute_file(
     """
     table = config.seeds
     records = read_records(source, Response, "execute", table.start, table.limit)
-    limits, interpreter = settings.limits(config), settings.interpreter(config)
+    limits, environment = settings.limits(config), settings.environment(config)
     with Output(out, rejects, count) as output, Journal(_journal_file(out), Executed) as journal:
         async with settings.open_sandbox(config) as sandbox:
             announce(f"sandbox tier {sandbox.tier}")
 
             async def work(record: Response) -> Execution | Reject:
-                return await execute(record, sandbox, limits, interpreter, journal, count)
+                return await execute(record, sandbox, limits, environment, journal, count)
 
             async for outcome in map_in_order(_records(records, output, "execute"), work, 64):
                 output.write(outcome, counted=True)
@@ -172,7 +172,7 @@ async def agree_file(
     """
     table = config.seeds
     records = read_records(source, Response, "verify", table.start, table.limit)
-    limits, interpreter = settings.limits(config), settings.interpreter(config)
+    limits, environment = settings.limits(config), settings.environment(config)
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(Output(out, rejects, count))
         journal = _journal_file(out)
@@ -180,10 +180,10 @@ async def agree_file(
         verified = stack.enter_context(Journal(journal, Verified))
         async with settings.open_sandboxes(config) as (sandbox, again):
             announce(f"sandbox tier {sandbox.tier}")
-            verifier = Verifier(sandbox, again, limits, interpreter, config.verify, verified, count)
+            verifier = Verifier(sandbox, again, limits, environment, config.verify, verified, count)
 
             async def work(group: list[Response]) -> list[Execution | Reject]:
-                runs = (execute(one, sandbox, limits, interpreter, executed, StageCount()) for one in group)
+                runs = (execute(one, sandbox, limits, environment, executed, StageCount()) for one in group)
                 tried = list(zip(group, await asyncio.gather(*runs), strict=True))
                 outcomes = await verify(verifier, tried)
                 told = {outcome.id for outcome in outcomes}

@@ -22,10 +22,11 @@ from snipmill.pipeline.funnel import StageCount
 from snipmill.records import Execution, Reject, Response, Verdict, Verification, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
+from snipmill.sandbox.slot import SlotLost
 from snipmill.store.journal import Journal, Verified
 from snipmill.text.sections import Sections, parse_sections, render_sections
 from snipmill.verify.agreement import Agreement, Sample, Support
-from snipmill.verify.confidence import confidence
+from snipmill.verify.confidence import WEIGHTS, confidence
 from snipmill.verify.programs import build_program, join_program, judge
 from snipmill.verify.repair import Repair, repair
 
@@ -45,7 +46,7 @@ class Verifier:
     sandbox: Sandbox
     again: Sandbox
     limits: Limits
-    interpreter: str
+    environment: str
     table: VerifyTable
     journal: Journal[Verified]
     count: StageCount
@@ -97,6 +98,7 @@ async def verify(verifier: Verifier, tried: Tried, crossed: Crossed | None = Non
     able = _able(tried)
     context = content_hash(
         msgspec.json.encode(verifier.table).decode(),
+        msgspec.json.encode(WEIGHTS).decode(),
         *(one.status for one in able),
         *(_program_id(verifier, one) for one in able),
     )
@@ -121,7 +123,7 @@ async def verify(verifier: Verifier, tried: Tried, crossed: Crossed | None = Non
 
 
 def _program_id(verifier: Verifier, one: _Able) -> str:
-    return program_id(one.program, verifier.limits, verifier.sandbox.tier, verifier.interpreter)
+    return program_id(one.program, verifier.limits, verifier.sandbox.tier, verifier.environment)
 
 
 def enough_id(verifier_table: VerifyTable, accept: int, programs: Sequence[str]) -> str:
@@ -139,7 +141,10 @@ async def suffices(verifier: Verifier, tried: Tried, accept: int, crossed: Cross
     key = enough_id(verifier.table, accept, [_program_id(verifier, one) for one in able])
     entry = verifier.journal.get(key)
     if entry is None:
-        agreement = await _cross(verifier, able, crossed)
+        try:
+            agreement = await _cross(verifier, able, crossed)
+        except SlotLost:
+            return False
         entry = Verified(id=key, outcome="enough" if agreement.agreeing_passes() >= accept else "more")
         if all(one.status != _OUR_FAULT for one in able):
             verifier.journal.append(entry)
@@ -172,7 +177,10 @@ async def _examine_all(
     verifier: Verifier, able: Sequence[_Able], keys: Sequence[str], crossed: Crossed
 ) -> list[Verified | None]:
     started = time.monotonic()
-    agreement = await _cross(verifier, able, crossed) if verifier.table.agreement and able else None
+    try:
+        agreement = await _cross(verifier, able, crossed) if verifier.table.agreement and able else None
+    except SlotLost as lost:
+        return [Verified(id=key, outcome=_OUR_FAULT, detail=str(lost)) for key in keys]
     works = (_examine(verifier, able, agreement, number) for number in range(len(able)))
     # What the sandbox could not do says nothing about the code: all of this is done again next time.
     ours = any(one.status == _OUR_FAULT for one in able)
@@ -214,7 +222,10 @@ async def _examine(verifier: Verifier, able: Sequence[_Able], agreement: Agreeme
         return Verified(id="", outcome="flaky", detail=f"Run again, it came out as {flaky.status}: {flaky.detail}")
     strength = TestStrength(0, 0, False, 0.0, 0.0)
     if verifier.table.mutation:
-        strength = await examine_tests(sample.implementation, program, verifier.sandbox)
+        try:
+            strength = await examine_tests(sample.implementation, program, verifier.sandbox)
+        except SlotLost as lost:
+            return Verified(id="", outcome=_OUR_FAULT, detail=str(lost))
         if strength.survives_gutting:
             return Verified(id="", outcome="vacuous-tests", detail="Its tests pass with all function bodies taken out.")
     return Verified(

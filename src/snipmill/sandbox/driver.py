@@ -154,7 +154,8 @@ class Sandbox:
         Units behind it are tried again in a new process.
 
         Raises:
-            SandboxError: the sandbox itself failed several times in a row.
+            SlotLost: the sandbox failed twice; nothing is known of the units.
+            SandboxError: it failed several times in a row.
         """
         outcomes: list[UnitOutcome] = []
         while len(outcomes) < len(trial.units):
@@ -165,7 +166,7 @@ class Sandbox:
                 found = await self._with_slot(partial(_try_units, rest))
             except SlotLost as lost:
                 self._sandbox_error(str(lost))
-                found = []
+                raise
             for expected, outcome in enumerate(found[: len(rest.units)]):
                 if outcome.place != expected:
                     break  # one was lost on the way: what follows is not what it seems

@@ -193,16 +193,20 @@ def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
 class Writer(Generic[R]):
     """Writes one file of records: complete under its own name only once it is closed without an error.
 
-    With `-` as path it writes to standard output. Use as a context manager.
+    With `-` as path it writes to standard output; a device or a pipe is written to as it is. Use as a context manager.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = None if str(path) == "-" else Path(path)
+        self._path = None if str(path) == "-" else Path(os.path.realpath(path))  # what a link leads to is written
+        self._partial: str | None = None
         self.count = 0
         if self._path is None:
             self._handle: BinaryIO = sys.stdout.buffer
             return
         try:
+            if self._path.exists() and not self._path.is_file() and not self._path.is_dir():
+                self._handle = self._path.open("wb")
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.is_dir():
                 raise StoreError(f"{self._path} is a folder; give the name of a file to write.")
@@ -239,13 +243,13 @@ class Writer(Generic[R]):
             return
         try:
             self._handle.close()
-            if kind is None:
+            if kind is None and self._partial is not None:
                 Path(self._partial).replace(self._path)
         except OSError as failure:
             kind = type(failure)
             raise StoreError(f"{self._path} cannot be written: {failure.strerror}.") from failure
         finally:
-            if kind is not None:
+            if kind is not None and self._partial is not None:
                 Path(self._partial).unlink(missing_ok=True)
 
 
