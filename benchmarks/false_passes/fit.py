@@ -35,7 +35,8 @@ def load() -> Samples:
         for task in map(json.loads, path.read_text().splitlines()):
             for sample in task["samples"]:
                 fields = {name: value for name, value in sample.items() if name in FIELDS}
-                support = Support(**{**fields, "passed": sample["passed_share"]})
+                shares = {"passed": sample["passed_share"], "samples": len(task["samples"])}
+                support = Support(**{**fields, **shares})
                 strength = sample["recompute"]["strength"] or {}
                 mutation = strength["killed"] / strength["mutants"] if strength.get("mutants") else None
                 found = features(support, passed=sample["passed"], mutation=mutation)

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from snipmill.verify.agreement import Support
+from snipmill.verify.confidence import confidence
 from snipmill.verify.coverage import coverage
 from snipmill.verify.interface import align, interface, used_names
 from snipmill.verify.mutants import mutants
@@ -218,3 +220,11 @@ def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
     assert isinstance(mutants(odd), list)
     assert isinstance(assertions(odd + "assert f(f\"{'\u00a0'.strip()}\") == 1\n", {"f"}), list)
     assert normal_form(odd)
+
+
+def test_the_only_sample_has_nobody_who_agrees() -> None:
+    alone = Support(own_true=4, share=1.0, passed=1.0, samples=1)
+    joined = Support(own_true=4, share=1.0, passed=1.0, samples=8, group=2, agreement=1.0, implementations=2)
+    few = Support(own_true=4, share=1.0, passed=1.0, samples=2, group=2, agreement=1.0, implementations=2)
+    scores = [confidence(support, passed=True, mutation=1.0) for support in (alone, few, joined)]
+    assert scores == sorted(scores) and scores[0] < 0.5 < scores[2]

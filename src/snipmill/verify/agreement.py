@@ -65,6 +65,7 @@ class Support:
         foreign: assertions of other implementations' samples that it could be asked.
         implementations: distinct implementations of the instruction.
         passed: share of the instruction's samples whose own program passed.
+        samples: how many samples there are, of which these are shares.
     """
 
     own_true: int = 0
@@ -79,6 +80,7 @@ class Support:
     foreign: int = 0
     implementations: int = 1
     passed: float = 0.0
+    samples: int = 1
 
 
 class Agreement:
@@ -265,6 +267,7 @@ class Agreement:
             foreign=foreign,
             implementations=len(self._implementations),
             passed=sum(sample.passed for sample in self.samples) / len(self.samples),
+            samples=len(self.samples),
         )
 
 
