@@ -196,8 +196,8 @@ class _Workshop:
         execution = await execute(
             response,
             self.sandbox,
-            settings.limits(self.config),
-            settings.environment(self.config),
+            self.verifier.limits,
+            self.verifier.environment,
             self.executed,
             self.progress.funnel["execute"],
         )

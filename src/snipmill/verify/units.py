@@ -73,6 +73,7 @@ class _Reader:
     def of_block(self, body: Sequence[ast.stmt], before: list[ast.stmt], top: bool) -> Iterator[Assertion]:
         """The assertions of a block; `before` are the statements that may have to run first."""
         setup = list(before)
+        asserting = {name for statement in setup for name in _asserting(statement)}
         for statement in body:
             if isinstance(statement, ast.Assert):
                 yield self._assertion(
@@ -91,8 +92,9 @@ class _Reader:
             elif isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
                 yield from self.of_block(statement.body, setup, top=False)
             elif isinstance(statement, _DEFINITIONS):
-                setup.append(statement)  # where it holds asserts, what calls it is the question
-            elif _holds_asserts(statement) or _names([statement]) & _asserting(setup):
+                setup.append(statement)
+                asserting |= _asserting(statement)  # where it holds asserts, what calls it is the question
+            elif _holds_asserts(statement) or _names([statement]) & asserting:
                 yield _whole(statement, setup)
                 if _touches_state(statement, setup):
                     setup.append(statement)
@@ -136,7 +138,8 @@ class _Reader:
 
     def _is_asked(self, side: ast.expr, setup: list[ast.stmt]) -> bool:
         """Whether one side of a comparison comes from what is offered, by itself or by what was set up for it."""
-        return bool(self.offered & _names([side, *_needed(side, setup)]))
+        names = _names([side])
+        return bool(names) and bool(self.offered & (names | _names(_needed(side, setup))))
 
 
 def _test_of(method: str, arguments: list[ast.expr]) -> ast.expr | None:
@@ -157,9 +160,9 @@ def _holds_asserts(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Assert) for node in ast.walk(statement))
 
 
-def _asserting(setup: list[ast.stmt]) -> set[str]:
-    """The functions and classes of the tests' own in which assertions wait for a call."""
-    return {before.name for before in setup if isinstance(before, _DEFINITIONS) and _holds_asserts(before)}
+def _asserting(statement: ast.stmt) -> set[str]:
+    """The name of a function or class of the tests' own in which assertions wait for a call."""
+    return {statement.name} if isinstance(statement, _DEFINITIONS) and _holds_asserts(statement) else set()
 
 
 def _states(setup: list[ast.stmt]) -> set[str]:

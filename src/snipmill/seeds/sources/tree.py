@@ -113,11 +113,13 @@ def _license_at(
 ) -> str | None:
     """The licence that holds in a folder: what it says, else what holds above it."""
     found = _license_of_folder(tree, prefix, entries, origin.languages)
-    if found is None or origin.license is None:
-        return above if found is None else found
+    if found is None:
+        return above
+    parts = found.split(" AND ")
+    if UNKNOWN not in parts or origin.license is None:
+        return found
     # A text that nobody knows does not stand against what the user states; what stands beside it does.
-    known = [part for part in found.split(" AND ") if part != UNKNOWN]
-    return found if UNKNOWN not in found.split(" AND ") else all_of([*known, above or origin.license])
+    return all_of([*(part for part in parts if part != UNKNOWN), above or origin.license])
 
 
 def _license_of_folder(
