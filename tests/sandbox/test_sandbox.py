@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from snipmill.errors import SandboxError
+from snipmill.errors import SandboxError, UsageError
 from snipmill.records import Verdict
 from snipmill.sandbox.cgroup import make_cgroup
 from snipmill.sandbox.child import seccomp
+from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.macos import seatbelt_profile
 from snipmill.sandbox.driver import Sandbox, choose_tier, time_bound, try_tier
 from snipmill.sandbox.program import Limits, Program
@@ -176,6 +177,35 @@ def test_no_program_sees_the_proc_of_another() -> None:
 
 def test_another_interpreter_s_packages_are_seen() -> None:
     (verdict,) = run(program("import msgspec\n", "assert msgspec.json.decode(b'1') == 1\n"), interpreter=sys.executable)
+    assert verdict.status == "passed", verdict
+
+
+def test_an_interpreter_is_found_as_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "another-python").symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (verdict,) = run(program("import json\n", "assert json.loads('1') == 1\n"), interpreter="another-python")
+    assert verdict.status == "passed", verdict
+    with pytest.raises(UsageError, match="'no-such-python' cannot be run"):
+        run(program("", "assert int('1')\n"), interpreter="no-such-python")
+
+
+def test_neither_home_nor_what_holds_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "users" / "me"
+    (home / "lib").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(home)
+    monkeypatch.setattr(
+        sys, "path", [*map(str, (home, home.parent, tmp_path / "alias", home / "lib")), "/", "relative"]
+    )
+    shown = readable_paths(str(home))
+    assert str(home / "lib") in shown and os.path.dirname(os.path.realpath(sys.executable)) in shown
+    assert not {str(home), str(home.parent), str(tmp_path), str(tmp_path / "alias"), "/", "relative"} & set(shown)
+    assert not {str(home), str(home.parent), "/"} & set(readable_paths(str(tmp_path / "alias")))
+
+
+def test_a_program_is_told_nothing_of_the_host() -> None:
+    looker = "import sys\nseen = [*sys.argv, *sys.orig_argv, open('/proc/self/cmdline').read()]\n"
+    hidden = "assert not any('limits' in text or 'home\\x27' in text for text in seen), seen\n"
+    (verdict,) = run(program(looker, hidden))
     assert verdict.status == "passed", verdict
 
 

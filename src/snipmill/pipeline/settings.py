@@ -16,7 +16,7 @@ from snipmill.prompts.judge import STAGE as JUDGE
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.interpreter import interpreter_version
+from snipmill.sandbox.interpreter import find_interpreter
 from snipmill.sandbox.program import Limits
 
 _JUDGE_TOKENS = 4
@@ -72,9 +72,9 @@ def environment(config: Config) -> str:
     Raises:
         UsageError: the Python cannot be run.
     """
-    python = interpreter(config)
+    python, version = find_interpreter(interpreter(config))
     forks = ", may fork" if config.execute.allow_fork else ""
-    return f"{python}, Python {interpreter_version(python)}{forks}"
+    return f"{python}, Python {version}{forks}"
 
 
 def open_sandbox(config: Config, *, hash_seed: int = 0, tier: str | None = None) -> Sandbox:

@@ -173,6 +173,9 @@ class Sandbox:
                 outcomes.append(msgspec.structs.replace(outcome, place=begun + expected))
             if len(outcomes) < len(trial.units):
                 outcomes.append(UnitOutcome(place=len(outcomes), status="error", value="ended"))
+            if len(outcomes) > len(trial.units) - trial.extra and outcomes[-1].value == "ended":
+                late = range(len(outcomes), len(trial.units))
+                outcomes += [UnitOutcome(place=place, status="timeout") for place in late]
         return outcomes
 
     async def _with_slot(self, work: Callable[[Slot, bool], Awaitable[T]]) -> T:

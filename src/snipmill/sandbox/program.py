@@ -56,11 +56,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     Each unit has a copy of the implementation's names, so that none sees what another one defines. What the implementation
     itself keeps between calls is shared: a trial is evidence beside a program's own verdict, never in place of it.
+    The last `extra` units are not worth much time: once several units have run out of theirs, or one of these has ended the
+    process, the rest count as if they had run out of it.
     """
 
     source: str
     units: tuple[Unit, ...]
     unit_timeout: float = 1.0
+    extra: int = 0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import msgspec
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
 from snipmill.sandbox.cgroup import Cgroup, make_cgroup
-from snipmill.sandbox.interpreter import readable_paths
+from snipmill.sandbox.interpreter import find_interpreter
 from snipmill.sandbox.program import Limits, Program, Trial, UnitOutcome
 
 T = TypeVar("T")
@@ -57,6 +58,11 @@ def _encode(job: dict[str, Any]) -> bytes:
         return msgspec.json.encode(job)
     except UnicodeEncodeError:
         return json.dumps(job).encode("ascii")
+
+
+def _home() -> str:
+    """The user's home folder, whether it exists or not."""
+    return os.path.expanduser("~")  # Path.home() fails for a user without one
 
 
 class SlotLost(Exception):
@@ -104,6 +110,7 @@ class Slot:
             "careful": careful,
             "units": None,
             "unit_timeout": 0.0,
+            "extra": 0,
         }
         verdict = _decode(_VERDICT, await self._do(job))
         if self._cgroup is not None and verdict.status in ("killed", "failed") and self._cgroup.ran_out_of_memory():
@@ -209,13 +216,14 @@ async def open_slot(
 
     Raises:
         SandboxError: the tier cannot be had on this machine; the message names the refused step.
+        UsageError: the interpreter cannot be run, or is older than Python 3.11.
     """
+    python, _ = find_interpreter(interpreter)
     ours, theirs = socket.socketpair()
-    ours.setblocking(False)
     work = tempfile.mkdtemp(prefix="snipmill-work-") if tier != "namespaces" else None
     settings = {
         "tier": tier,
-        "readable": readable_paths(interpreter),
+        "home": _home(),
         "work": work or "",
         "limits": msgspec.to_builtins(limits),
         "preload": list(preload),
@@ -223,7 +231,7 @@ async def open_slot(
         "cpu": cpu,
     }
     # Not -I: it would leave the hash seed to chance. The environment is ours, so nothing of the user's comes in.
-    command = [interpreter, "-s", "-X", "utf8", str(_CHILD), str(theirs.fileno()), repr(settings)]
+    command = [python, "-s", "-X", "utf8", str(_CHILD), str(theirs.fileno())]
     # Started by this very thread: the child asks the kernel to die with the thread that made it.
     process = subprocess.Popen(  # noqa: ASYNC220
         command,
@@ -236,6 +244,12 @@ async def open_slot(
         start_new_session=True,
     )
     theirs.close()
+    body = repr(
+        settings
+    ).encode()  # not as an argument, which programs could read; small enough to fit into the channel
+    with contextlib.suppress(OSError):  # it has ended already: found out below
+        ours.sendall(len(body).to_bytes(4, "big") + body)
+    ours.setblocking(False)
     cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None
     if cgroup is not None:
         cgroup.add(process.pid)

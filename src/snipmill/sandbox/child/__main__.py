@@ -1,4 +1,4 @@
-"""Started as `python PATH/TO/THIS/FILE DESCRIPTOR SETTINGS` by a Python that need not have snipmill installed."""
+"""Started as `python PATH/TO/THIS/FILE DESCRIPTOR` by a Python that need not have snipmill installed."""
 
 import os.path
 import sys

@@ -18,6 +18,7 @@ import time
 from snipmill.sandbox.child import isolation
 from snipmill.sandbox.child.at_fork import AtFork
 from snipmill.sandbox.child.harness import Failure, compile_checked, encode_report
+from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.limits import Limits
 from snipmill.sandbox.child.zygote import Zygote, read_message, spawn, write_message
@@ -35,12 +36,12 @@ _PIPE = 65536  # bytes that a pipe holds
 
 
 def main(at_fork: AtFork) -> None:
-    """Entry point; the arguments are the descriptor of the channel, and the settings as a Python literal."""
+    """Entry point; the argument is the descriptor of the channel, whose first message is the settings as a Python literal."""
     given = int(sys.argv[1])
     channel = fcntl.fcntl(given, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     for number in range(3, _FIRST_FREE):
         os.dup2(0, number, inheritable=False)  # standard input is /dev/null; nothing else may take these places
-    settings = ast.literal_eval(sys.argv[2])
+    settings = ast.literal_eval((read_message(channel) or b"").decode())
     limits = Limits(**settings["limits"])
     # All processes of a slot work one after the other, and faster where the last one has just been. Programs are free again.
     cpus = os.sched_getaffinity(0) if settings["cpu"] is not None else None
@@ -78,7 +79,7 @@ def main(at_fork: AtFork) -> None:
 
 
 def _set_up(settings: dict[str, Any]) -> Walls:
-    tier, readable, work = settings["tier"], settings["readable"], settings["work"]
+    tier, readable, work = settings["tier"], readable_paths(settings["home"]), settings["work"]
     allow_fork = tier in ("namespaces", "uid") or settings["allow_fork"]
     if tier == "namespaces":
         return isolation.enter_namespaces(readable)
@@ -123,7 +124,7 @@ class _Server:
                 compiled = compile_checked(source, tests_line)
             except Failure as failure:
                 return failure.report | {"tier": self._walls.tier}
-        work = (source, tests_line, compiled, units, job["unit_timeout"])
+        work = (source, tests_line, compiled, units, job["unit_timeout"], job["extra"])
         lean = compiled is not None and "import" not in source
         verdict = self._watched(self._lean if lean else self._loaded, work)
         if verdict["status"] == "again":

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
 _DEPTH = 6
-_LONGEST = 2000
+_LONGEST = 600  # characters: the values of all units of a trial fit into a report
+_MOST_ITEMS = 2000
+_MOST_BITS = 10_000  # of a number in decimal digits: Python refuses to write more than some 14,000 so
+_PATIENCE = 3  # units that may run out of time, before those that are extra count as if they had
 _ADDRESS = r" at 0x[0-9a-fA-F]+"
 
 
@@ -28,13 +31,16 @@ class _TimeUp(BaseException):
     """The unit has had its time."""
 
 
-def run_units(source: str, units: list[dict[str, Any]], seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+def run_units(
+    source: str, units: list[dict[str, Any]], seconds: float, extra: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """Try all units.
 
     Args:
         source: the implementation; where it cannot be run, every unit is an error.
         units: fields of `sandbox.program.Unit`.
         seconds: wall time for each.
+        extra: how many units at the end are not tried once several have run out of their time.
         tell: takes [place, status, value, lines, jumps] of each unit, as JSON.
     """
     import json
@@ -42,9 +48,13 @@ def run_units(source: str, units: list[dict[str, Any]], seconds: float, tell: Ca
     signal.signal(signal.SIGALRM, _ring)
     module = stand_as_main(source)
     status, problem = _limited(seconds, lambda: _stand(source, module.__dict__))
+    late = 0
     for place, unit in enumerate(units):
         if status != "passed":
             tell(json.dumps([place, "timeout" if status == "timeout" else "error", problem]))
+            continue
+        if late >= _PATIENCE and place >= len(units) - extra:
+            tell(json.dumps([place, "timeout", ""]))
             continue
         sys.modules["__main__"] = module
         recorder = _Recorder(unit["program"]["tests_line"]) if unit["trace"] else None
@@ -53,6 +63,7 @@ def run_units(source: str, units: list[dict[str, Any]], seconds: float, tell: Ca
         else:
             names = dict(module.__dict__)
             outcome = _limited(seconds, lambda unit=unit, names=names: _ask(unit, names))  # type: ignore[misc]
+        late += outcome[0] == "timeout"
         seen = [sorted(recorder.lines), sorted(recorder.jumps)] if recorder is not None else []
         tell(json.dumps([place, *outcome, *seen]))
     return {"status": "passed", "detail": ""}
@@ -110,13 +121,15 @@ def _program(program: dict[str, Any], recorder: _Recorder | None) -> tuple[str, 
 
 
 def canonical(value: object) -> str:
-    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers, no addresses.
+    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers.
 
-    Of a long text only a hash is left.
+    Of a long text only a hash is left, and nothing of one that names an address: such values cannot be told apart.
     """
     import re
 
-    text = re.sub(_ADDRESS, "", _canonical(value, _DEPTH))
+    text = _canonical(value, _DEPTH)
+    if re.search(_ADDRESS, text):
+        return ""
     if len(text) <= _LONGEST:
         return text
     import hashlib
@@ -129,9 +142,14 @@ def _canonical(value: object, depth: int) -> str:
         return repr(int(value))
     if isinstance(value, bool):
         return repr(int(value))
+    if type(value) is int:
+        return repr(value) if value.bit_length() < _MOST_BITS else hex(value)
+    if type(value) in (str, bytes):
+        return repr(value)
     if depth > 0:
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
-            inner = ", ".join(_canonical(item, depth - 1) for item in value[:200])
+            inner = ", ".join(_canonical(item, depth - 1) for item in value[:_MOST_ITEMS])
+            inner += f" ... {len(value)}" if len(value) > _MOST_ITEMS else ""
             return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
         if type(value) in (set, frozenset):
             if not value:

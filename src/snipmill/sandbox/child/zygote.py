@@ -315,7 +315,7 @@ class _Forker:
 
     def _run_job(self, job: bytes, original: int) -> str:
         """Run what a job holds, and say what came of it."""
-        source, tests_line, compiled, units, seconds = marshal.loads(job)
+        source, tests_line, compiled, units, seconds, extra = marshal.loads(job)
         if "import" in source:
             self._at_fork.catch_up(source)
         if units is not None:
@@ -324,7 +324,7 @@ class _Forker:
                 if os.getpid() == original:
                     _report(outcome)
 
-            return encode_report(run_units(source, units, seconds, tell))
+            return encode_report(run_units(source, units, seconds, extra, tell))
         if compiled is not None:
             return encode_report(run_compiled(source, compiled))
         return encode_report(run_program(source, tests_line))
@@ -335,7 +335,7 @@ class _Forker:
         What the interpreter remembers of it (where attributes are found, which form of an instruction fits) would else be written
         anew in each of them, page by page.
         """
-        job = marshal.dumps((_SAMPLE, 8, compile_checked(_SAMPLE, 8), None, 0.0))
+        job = marshal.dumps((_SAMPLE, 8, compile_checked(_SAMPLE, 8), None, 0.0, 0))
         for _ in range(_TIMES):
             self._run_job(job, 0)
 

@@ -1,0 +1,32 @@
+"""Which paths of the host this Python needs, so that a sandbox can show these and nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_SYSTEM = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+
+
+def readable_paths(home: str) -> tuple[str, ...]:
+    """Host paths that a sandbox shows read-only, parents before children: of this Python, its packages, and the C library.
+
+    Args:
+        home: the user's home folder; neither it nor a folder above it is ever shown as a whole, whatever an installation names.
+    """
+    wanted = {*sys.path, os.path.realpath(sys.executable)}
+    for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
+        wanted.update(f"{prefix}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg"))
+    allowed = {path for path in wanted if path.startswith("/") and not _holds(path, home)}
+    covered: list[str] = []
+    for path in sorted(allowed.union(_SYSTEM)):
+        shown = any(path.startswith(f"{other}/") and not os.path.islink(other) for other in covered)
+        if os.path.lexists(path) and not shown:
+            covered.append(path)
+    return tuple(covered)
+
+
+def _holds(path: str, home: str) -> bool:
+    """Whether a folder is the home folder, or one above it, by whatever name."""
+    real = os.path.realpath(path).rstrip("/")
+    return f"{os.path.realpath(home)}/".startswith(f"{real}/")
