@@ -191,7 +191,9 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     `samples` of the instruction had a program, `passed` of them as written; `implementations` of them differ. `group` of
     these compute the same as this one wherever both could be asked, `group_share` is their share of all samples, and
-    `agreement` the mean share of the others that compute the same. `own_assertions` hold; `contradicted` ones do too, but not
+    `agreement` the mean share of the others that compute the same. From `inputs`, those of all assertions and others near by, it
+    computes `values` that differ; `alike` is the share of the other samples that compute the same from all of them, `likeness`
+    the mean squared share of inputs from which the others do. `own_assertions` hold; `contradicted` ones do too, but not
     for the majority; `changed` were taken out or given another value, since the evidence was against them. `foreign_true` of
     `foreign` assertions of other samples hold. `mutants` are changed implementations, `killed` those that the tests notice;
     `lines` and `branches` are the tests' coverage. `confidence` is the fitted probability that the code is right.
@@ -203,6 +205,10 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     group: int = 1
     group_share: float = 0.0
     agreement: float = 0.0
+    inputs: int = 0
+    values: int = 0
+    alike: float = 0.0
+    likeness: float = 0.0
     own_assertions: int = 0
     contradicted: int = 0
     changed: int = 0

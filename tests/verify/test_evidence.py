@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from snipmill.verify.agreement import Support
 from snipmill.verify.confidence import confidence
 from snipmill.verify.coverage import coverage
+from snipmill.verify.inputs import asked_input, variants
 from snipmill.verify.interface import align, interface, used_names
 from snipmill.verify.mutants import mutants
 from snipmill.verify.normal import normal_form
@@ -224,7 +226,80 @@ def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
 
 def test_the_only_sample_has_nobody_who_agrees() -> None:
     alone = Support(own_true=4, share=1.0, passed=1.0, samples=1)
-    joined = Support(own_true=4, share=1.0, passed=1.0, samples=8, group=2, agreement=1.0, implementations=2)
-    few = Support(own_true=4, share=1.0, passed=1.0, samples=2, group=2, agreement=1.0, implementations=2)
+    agreed = Support(
+        own_true=4, share=1.0, passed=1.0, group=2, agreement=1.0, implementations=2, alike=1.0, likeness=1.0
+    )
+    few, joined = replace(agreed, samples=2, values=5), replace(agreed, samples=8, values=5)
     scores = [confidence(support, passed=True, mutation=1.0) for support in (alone, few, joined)]
     assert scores == sorted(scores) and scores[0] < 0.5 < scores[2]
+
+
+def near(asked: list[Assertion], most: int = 40) -> list[tuple[int, Assertion]]:
+    return variants([(assertion, {"f"}) for assertion in asked], most)
+
+
+def test_inputs_near_those_of_assertions_are_of_the_same_kind() -> None:
+    tests = "point = (1, 2.5)\nassert f([point, [3, 4], 'ab', -5, True]) == 0\nassert f(1) > 2\nassert 7 == f(7)"
+    asked = assertions(tests, {"f"})
+    found = near(asked, 40)
+    assert found == near(asked, 40) and len(found) == 40
+    assert len({variant.unit for _, variant in found}) == 40 and {place for place, _ in found} == {0, 2}
+    for place, variant in found:
+        unit = variant.unit
+        assert unit.expected is None and unit.check is None and unit.value is not None
+        assert (unit.setup, unit.value) != (asked[place].unit.setup, asked[place].unit.value)
+        given = ast.literal_eval(unit.value.removeprefix("f(").removesuffix(")").replace("point", "()"))
+        if place == 2:
+            assert type(given) is int and given >= 0
+        else:
+            point = ast.literal_eval(unit.setup.removeprefix("point = "))
+            assert len(given) in range(1, 12)
+            assert sorted(type(value).__name__ for value in point) == ["float", "int"]
+            assert {type(value) for value in given} <= {tuple, list, str, int, bool}
+            assert all(number >= 0 for value in given if isinstance(value, list) for number in value)
+            assert all(number <= 0 or number is True for number in given if isinstance(number, int))
+
+
+@pytest.mark.parametrize("tests", ["assert f()", "assert f(x) == 1", "assert f(None) == []", "assert f(1) > 2", "x ="])
+def test_without_an_input_there_is_nothing_near_by(tests: str) -> None:
+    assert near(assertions(tests, {"f"})) == []
+
+
+@pytest.mark.parametrize(
+    ("tests", "kept"),
+    [
+        ("expected = [1, 2]\nassert f(3) == expected", ""),
+        ("import math\nassert math.isclose(f(2), 3.5)", "3.5"),
+        ("assert round(f(7), 2) == 1", "2)"),
+        ("assert f(7)[5] == 1", "[5]"),
+        ("s = f()\nassert s.pop() == 17\ns.push(1)\nassert s.size(3) == 2", "s.pop() == 17"),
+    ],
+)
+def test_only_what_the_code_is_called_with_is_an_input(tests: str, kept: str) -> None:
+    asked = assertions(tests, {"f"})
+    found = near(asked)
+    assert found and all(
+        kept in f"{one.unit.setup}\n{one.unit.value}" and "expected" not in one.unit.setup for _, one in found
+    )
+
+
+def test_the_same_input_is_asked_once_whatever_the_names() -> None:
+    asked = [(one, {name}) for name in ("f", "g") for one in assertions(f"assert {name}([1]) == 2", {name})]
+    texts = [str(asked_input(one, ["f"])).replace("g", "\0") for _, one in variants(asked, 40)]
+    assert len(set(texts)) == len(texts) and asked_input(*asked[0]) == asked_input(*asked[1]) not in texts
+
+
+def test_deep_code_is_no_crash() -> None:
+    for terms in range(300, 340):
+        deep = [
+            *assertions(f"assert f({'+'.join('1' * terms)}) == 1", {"f"}),
+            *assertions(f"assert f({'-' * terms}1) == 1", {"f"}),
+        ]
+        assert isinstance(near(deep, 2), list)
+
+
+@given(st.recursive(st.integers() | st.text() | st.booleans() | st.floats(), lambda inner: st.lists(inner, max_size=4)))
+@settings(max_examples=100)
+def test_any_input_can_be_changed(value: object) -> None:
+    for _, variant in near(assertions(f"assert f({value!r}) == 1", {"f"}), 5):
+        ast.parse(variant.unit.value or "")

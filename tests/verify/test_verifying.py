@@ -136,6 +136,78 @@ def test_failures_are_not_alike_and_loops_end() -> None:
     assert [agreement.weigh(number).group for number in range(5)] == [1] * 5
 
 
+def test_what_agrees_where_it_was_asked_may_differ_near_by() -> None:
+    agreement, _ = crossed(
+        sample("a", "def square(x):\n    return x * x\n", "assert square(2) == 4"),
+        sample("b", "def squared(n):\n    return n ** 2\n", "assert squared(0) == 0"),
+        sample("c", "def twice(x):\n    return x + x\n", "assert twice(2) == 4"),
+        sample("d", "def nothing(x):\n    return None\n", "assert nothing(3) is None"),
+    )
+    a, b, c, d = (agreement.weigh(number) for number in range(4))
+    assert (a.alike, b.alike, c.alike, d.alike) == pytest.approx((1 / 3, 1 / 3, 0.0, 0.0))
+    assert a.likeness > c.likeness > d.likeness == 0.0
+    assert a.inputs > 10 and a.values > 3 and d.values == 1
+
+
+def test_equal_inputs_count_once_and_expectations_are_no_inputs() -> None:
+    agreement, _ = crossed(
+        sample(
+            "a", "def same(n):\n    return n\n", "expected = [1, 2, 3]\nassert same(3) == expected\nassert same(3) == 3"
+        ),
+        sample(
+            "b", "def odd(n):\n    return n if n == 3 else -n\n", "assert odd(3) == 3\nassert round(odd(3), 2) == 3"
+        ),
+    )
+    a, b = agreement.weigh(0), agreement.weigh(1)
+    assert a.inputs == b.inputs == len(agreement.trials[0].units) - 1  # `same(3)` is asked twice
+    assert 10 < a.values < a.inputs and a.alike == 0.0 and a.likeness < 0.05
+
+
+def test_what_computes_nothing_is_like_nothing() -> None:
+    broken = "def f(x):\n    return missing\n"
+    agreement, _ = crossed(
+        sample("a", broken, "assert f(1) == 1"),
+        sample("copy", broken, "assert f(2) == 2"),
+        sample("strict", "def f(x):\n    assert x < 3\n    return x\n", "assert f(2) == 2"),
+        sample("right", "def f(x):\n    return x\n", "assert f(1) > 0"),
+    )
+    a, copy, strict, right = (agreement.weigh(number) for number in range(4))
+    assert (a.inputs, a.values, a.alike, a.likeness) == (copy.inputs, copy.values, 0.0, 0.0) == (0, 0, 0.0, 0.0)
+    assert strict.alike == right.alike == 1 / 3  # where one refuses an input, they are not compared
+    assert 0 < strict.inputs < right.inputs
+
+
+def test_values_that_cannot_be_told_apart_are_none() -> None:
+    def code(power: int) -> str:
+        return f"class P:\n    pass\ndef f(x):\n    return P() if x == 0 else 10 ** (5000 * x) * {power} if x == 1 else 'a' * 700 + '{power}'\n"
+
+    units = tuple(Unit(value=f"f({x})") for x in range(3))
+
+    async def go(power: int) -> list[str]:
+        async with Sandbox(limits=Limits(timeout=5), workers=1) as sandbox:
+            return [outcome.value for outcome in await sandbox.try_units(Trial(source=code(power), units=units))]
+
+    one, two = asyncio.run(go(1)), asyncio.run(go(2))
+    assert one[0] == two[0] == "" and one[1] != two[1] and one[2] != two[2]
+
+
+def test_what_runs_out_of_time_again_and_again_is_asked_nothing_extra() -> None:
+    code = "import os\ndef f(x):\n    while x == 1:\n        pass\n    return x if x != 2 else os._exit(0)\n"
+
+    async def go(numbers: tuple[int, ...], extra: int) -> list[str]:
+        async with Sandbox(limits=Limits(timeout=5), workers=1) as sandbox:
+            units = tuple(Unit(value=f"f({number})") for number in numbers)
+            outcomes = await sandbox.try_units(Trial(source=code, units=units, unit_timeout=0.2, extra=extra))
+            assert [outcome.place for outcome in outcomes] == list(range(len(numbers)))
+            return [outcome.status for outcome in outcomes]
+
+    late = ["timeout"] * 3
+    assert asyncio.run(go((0, 1, 1, 1, 0), 0)) == ["passed", *late, "passed"]
+    assert asyncio.run(go((0, 1, 1, 1, 0), 1)) == ["passed", *late, "timeout"]
+    assert asyncio.run(go((1, 1, 0, 0), 2)) == ["timeout", "timeout", "passed", "passed"]
+    assert asyncio.run(go((0, 2, 0, 2, 0), 2)) == ["passed", "error", "passed", "error", "timeout"]
+
+
 def test_each_unit_has_its_own_names_and_time() -> None:
     units = (
         Unit(setup="double = None\nextra = 1", value="extra", expected="1"),

@@ -2,22 +2,24 @@
 
 Every distinct implementation of an instruction is asked every distinct assertion of all its samples, in one trial for each
 implementation. What independent implementations compute alike is likely right; an assertion that they contradict is likely
-wrong. Duplicates count once. Does not cover running the trials (`pipeline`), or how much the evidence weighs (`confidence`).
+wrong. Inputs near those of the assertions are asked as well (`inputs`): they show whether implementations compute the same.
+Duplicates count once. Does not cover running the trials (`pipeline`), or how much the evidence weighs (`confidence`).
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snipmill.sandbox.program import Trial, Unit, UnitOutcome
+from snipmill.verify.inputs import asked_input, common_key, variants
 from snipmill.verify.interface import Signature, align, interface, used_names
 from snipmill.verify.normal import normal_form
 from snipmill.verify.units import Assertion, assertions
 
 MOST_ASSERTIONS = 80
+MOST_VARIANTS = 40  # three times as many told no more
 _WRONG = ("error", "timeout")
 
 
@@ -41,10 +43,11 @@ class _Implementation:
 
 @dataclass
 class _Question:
-    """A distinct assertion, the sample that it was first read in, and all samples that make it."""
+    """A distinct assertion, the sample that it was first read in, the names it asks there, and all samples that make it."""
 
     assertion: Assertion
     asker: int
+    used: frozenset[str]
     samples: list[int] = field(default_factory=list)
 
 
@@ -56,10 +59,13 @@ class Support:
         own_true: its own assertions that hold for its implementation.
         own_false: those that do not.
         contradicted: its own assertions that hold, and that the majority of implementations contradicts.
-        endorsed: its own assertions whose expected value at least one other implementation computes too.
         group: distinct implementations, its own among them, that compute the same wherever both can be asked.
         share: share of all samples that are in this group, copies included.
-        values: how many different values it computes over all questions; one that always answers None says little.
+        inputs: inputs, those of the assertions and others near by, from which it computes a value.
+        values: how many different values it computes from them; one that always answers None says little.
+        alike: share of the other samples, copies included, that compute the same from all inputs from which both compute one;
+            those that have no such input in common are not alike.
+        likeness: mean over the other samples of the squared share of such inputs from which they compute the same.
         agreement: mean share of the other distinct implementations that compute the same, over all questions.
         foreign_true: assertions of other implementations' samples that hold for it.
         foreign: assertions of other implementations' samples that it could be asked.
@@ -71,10 +77,12 @@ class Support:
     own_true: int = 0
     own_false: int = 0
     contradicted: int = 0
-    endorsed: int = 0
     group: int = 1
     share: float = 0.0
+    inputs: int = 0
     values: int = 0
+    alike: float = 0.0
+    likeness: float = 0.0
     agreement: float = 0.0
     foreign_true: int = 0
     foreign: int = 0
@@ -99,6 +107,8 @@ class Agreement:
         self._values: list[dict[int, UnitOutcome]] = []
         self.pairs = self.alignable = 0
         self._gather()
+        self._variants = variants([(question.assertion, question.used) for question in self._questions], MOST_VARIANTS)
+        self._inputs = self._distinct_inputs()
         self._placed: list[list[int]] = []
         self.trials: list[Trial] = [self._trial(number) for number in range(len(self._implementations))]
 
@@ -124,20 +134,29 @@ class Agreement:
             for assertion in tests[number]:
                 if not assertion.names & offers.keys():
                     continue  # it asks nothing of the implementation
-                key = _common_key(assertion.key, used)
+                key = common_key(assertion.key, used)
                 if key not in places:
                     if len(self._questions) == MOST_ASSERTIONS:
                         continue
                     places[key] = len(self._questions)
-                    self._questions.append(_Question(assertion, number))
+                    self._questions.append(_Question(assertion, number, used))
                 self._questions[places[key]].samples.append(number)
                 mine.append(places[key])
                 asked.append(assertion)
             self._own.append(mine)
             self._asked.append(asked)
 
+    def _distinct_inputs(self) -> list[int]:
+        """Places of questions that ask for a value, the first for each input, and of all variants."""
+        first: dict[str, int] = {}
+        for place, question in enumerate(self._questions):
+            text = asked_input(question.assertion, question.used)
+            if text is not None:
+                first.setdefault(text, place)
+        return [*first.values(), *range(len(self._questions), len(self._questions) + len(self._variants))]
+
     def _trial(self, number: int) -> Trial:
-        """All questions that can be put to an implementation."""
+        """All questions that can be put to an implementation, and behind them the variants that can."""
         implementation = self._implementations[number]
         units: list[Unit] = []
         placed: list[int] = []
@@ -149,8 +168,15 @@ class Agreement:
                 self.alignable += 1
                 units.append(fitted.unit)
                 placed.append(place)
+        asked = len(units)
+        for place, (origin, variant) in enumerate(self._variants, start=len(self._questions)):
+            own = self._offers[self._questions[origin].asker]
+            fitted = align(variant, own, implementation.offers, implementation.entries)
+            if fitted is not None:
+                units.append(fitted.unit)
+                placed.append(place)
         self._placed.append(placed)
-        return Trial(source=implementation.code, units=tuple(units))
+        return Trial(source=implementation.code, units=tuple(units), extra=len(units) - asked)
 
     def take(self, outcomes: Sequence[Sequence[UnitOutcome]]) -> None:
         """Take the outcomes of the trials in."""
@@ -212,11 +238,31 @@ class Agreement:
         for other in range(len(self._implementations)):
             values = [
                 (self._value(mine, place), self._value(other, place))
-                for place in self._values[mine].keys() & self._values[other].keys()
+                for place in range(len(self._questions))
+                if place in self._values[mine] and place in self._values[other]
             ]
             if other != mine and values and all(one == two for one, two in values):
                 group.append(other)
         return group
+
+    def _computed(self, implementation: int) -> dict[int, str]:
+        """The values that an implementation computes from inputs, by the place of the question or variant."""
+        values = self._values[implementation]
+        return {place: values[place].value for place in self._inputs if place in values and _is_value(values[place])}
+
+    def _likeness(self, mine: int) -> list[float]:
+        """For each other sample: of the inputs from which both compute something, the share from which they compute the same."""
+        computed = self._computed(mine)
+        shares = []
+        for number, implementation in enumerate(self._implementations):
+            if number == mine:
+                shares += [1.0 if computed else 0.0] * (len(implementation.samples) - 1)
+                continue
+            theirs = self._computed(number)
+            both = computed.keys() & theirs.keys()
+            same = sum(computed[place] == theirs[place] for place in both)
+            shares += [same / len(both) if both else 0.0] * len(implementation.samples)
+        return shares
 
     def agreeing_passes(self) -> int:
         """The most samples whose own programs passed and that compute the same."""
@@ -235,33 +281,31 @@ class Agreement:
         others = [number for number in range(len(self._implementations)) if number != mine]
         own = self.own_assertions(sample)
         group = self._group(mine)
+        computed, likeness = self._computed(mine), self._likeness(mine)
         shares: list[float] = []
-        foreign = foreign_true = endorsed = 0
-        values: set[str] = set()
+        foreign = foreign_true = 0
         for place, question in enumerate(self._questions):
             value = self._value(mine, place)
             if value is None:
                 continue
             asked = [number for number in others if self._value(number, place) is not None]
             alike = [number for number in asked if self._value(number, place) == value and not value.startswith("!")]
-            if not value.startswith("!"):
-                values.add(value)
             if asked:
                 shares.append(len(alike) / len(asked))
             holds = self._values[mine][place].status == "passed"
             if all(self._of_sample[owner] != mine for owner in question.samples):
                 foreign += 1
                 foreign_true += holds
-            elif holds and place in self._own[sample] and alike:
-                endorsed += 1
         return Support(
             own_true=sum(holds for _, holds, _ in own),
             own_false=sum(not holds for _, holds, _ in own),
             contradicted=sum(holds and majority is False for _, holds, majority in own),
-            endorsed=endorsed,
             group=len(group),
             share=sum(len(self._implementations[number].samples) for number in group) / len(self.samples),
-            values=len(values),
+            inputs=len(computed),
+            values=len(set(computed.values())),
+            alike=sum(share == 1.0 for share in likeness) / len(likeness) if likeness else 0.0,
+            likeness=sum(share**2 for share in likeness) / len(likeness) if likeness else 0.0,
             agreement=sum(shares) / len(shares) if shares else 0.0,
             foreign_true=foreign_true,
             foreign=foreign,
@@ -271,8 +315,6 @@ class Agreement:
         )
 
 
-def _common_key(key: str, used: frozenset[str]) -> str:
-    """An assertion's key with the name of what is asked made alike, where it is one alone; several might be mixed up."""
-    for name in used if len(used) == 1 else ():
-        key = re.sub(rf"\b{re.escape(name)}\b", "\0", key)
-    return key
+def _is_value(outcome: UnitOutcome) -> bool:
+    """Whether a value was computed that can be told from others."""
+    return outcome.status not in _WRONG and outcome.value != ""

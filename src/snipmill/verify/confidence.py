@@ -14,18 +14,17 @@ from snipmill.verify.agreement import Support
 
 # Feature -> weight; see `features`. Written by benchmarks/false_passes/fit.py.
 WEIGHTS: Mapping[str, float] = {
-    "always": -2.449,
-    "passed as written": 0.373,
-    "own assertions true": -0.574,
-    "own assertions contradicted": -0.592,
-    "own assertions endorsed": -0.550,
-    "others that agree": -0.151,
-    "share of other samples in the group": 2.094,
-    "mean agreement": 1.454,
-    "others' assertions true": 0.448,
-    "different values": 0.152,
-    "share of samples that passed": 0.737,
-    "mutation score": 1.307,
+    "always": -2.587,
+    "passed as written": 0.149,
+    "own assertions true": -0.450,
+    "own assertions contradicted": -0.364,
+    "mean agreement": 0.597,
+    "others' assertions true": 0.603,
+    "others that compute the same": 1.916,
+    "likeness of others": 1.851,
+    "one value only": -1.326,
+    "share of samples that passed": 0.415,
+    "mutation score": 0.971,
 }
 
 
@@ -45,12 +44,11 @@ def features(support: Support, *, passed: bool, mutation: float | None) -> dict[
         "passed as written": float(passed),
         "own assertions true": support.own_true / own if own else 0.0,
         "own assertions contradicted": support.contradicted / own if own else 0.0,
-        "own assertions endorsed": min(support.endorsed, 5) / 5,
-        "others that agree": math.log2(support.group) / 2,
-        "share of other samples in the group": (support.share * support.samples - 1) / (doubted - 1),
         "mean agreement": support.agreement,
         "others' assertions true": support.foreign_true / support.foreign if support.foreign else 0.0,
-        "different values": math.log2(1 + min(support.values, 15)) / 4,
+        "others that compute the same": support.alike * (support.samples - 1) / (doubted - 1),
+        "likeness of others": support.likeness * (support.samples - 1) / (doubted - 1),
+        "one value only": float(support.values <= 1),
         "share of samples that passed": support.passed * support.samples / doubted,
         "mutation score": mutation if mutation is not None else 0.0,
     }

@@ -120,7 +120,7 @@ class _Reader:
             setup += [_alone(expression) for expression in asked if _touches_state(expression, setup)]
 
     def _assertion(self, test: ast.expr, setup: list[ast.stmt], span: tuple[int, int] | None) -> Assertion:
-        needed = _needed(test, setup)
+        needed = needed_for(test, setup)
         before = "\n".join(ast.unparse(statement) for statement in needed)
         if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is):
             left, right = test.left, test.comparators[0]
@@ -139,7 +139,7 @@ class _Reader:
     def _is_asked(self, side: ast.expr, setup: list[ast.stmt]) -> bool:
         """Whether one side of a comparison comes from what is offered, by itself or by what was set up for it."""
         names = _names([side])
-        return bool(names) and bool(self.offered & (names | _names(_needed(side, setup))))
+        return bool(names) and bool(self.offered & (names | _names(needed_for(side, setup))))
 
 
 def _test_of(method: str, arguments: list[ast.expr]) -> ast.expr | None:
@@ -196,12 +196,12 @@ def _says_nothing(statement: ast.stmt) -> bool:
 
 
 def _whole(statement: ast.stmt, setup: list[ast.stmt]) -> Assertion:
-    needed = [*_needed(statement, setup), statement]
+    needed = [*needed_for(statement, setup), statement]
     text = "\n".join(ast.unparse(part) for part in needed)
     return Assertion(Unit(setup=text), text, _names(needed))
 
 
-def _needed(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
+def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
     """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
     wanted = _names([target])
     made, states = {name for statement in setup for name in _bound(statement)}, _states(setup)

@@ -1,0 +1,209 @@
+"""Further questions out of assertions: the same calls with other inputs of the same kind.
+
+Type-aware mutation of inputs, as EvalPlus makes them (Liu et al. 2023, arXiv 2305.01210). What should come out is not known;
+but whether implementations compute the same from many inputs says more than a few assertions do (AlphaCode, Li et al. 2022,
+arXiv 2203.07814, groups programs so). Small changes, so that an input that is allowed mostly stays one. Does not cover what is
+concluded from it (`agreement`).
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import random
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+
+from snipmill.randomness import generator
+from snipmill.sandbox.program import Unit
+from snipmill.verify.units import Assertion, needed_for, parse
+
+_TRIES = 4  # for each question that is wanted: many changes come out the same, or change nothing
+_CHANGES = (1, 1, 2, 3)  # at a time
+_DOUBLED = 1000  # larger numbers are not doubled: what loops over them would run out of time
+_LONGEST = 4000  # characters of set-up and call: longer ones are read and written too often
+_BINDINGS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+
+
+def asked_input(assertion: Assertion, offered: Collection[str]) -> str | None:
+    """What an assertion calls its implementation with, whatever it expects and however the implementation names things.
+
+    Args:
+        assertion: one that compares a value.
+        offered: names of what is asked.
+
+    Returns:
+        a text that assertions with the same input share; None where no value is computed.
+    """
+    unit = _without_expectation(assertion.unit)
+    return None if unit is None else _text(unit, offered)
+
+
+def variants(asked: Sequence[tuple[Assertion, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
+    """Questions that nobody has asked, from each assertion in turn as far as it compares a value.
+
+    Args:
+        asked: assertions, each with the names of what it asks.
+        most: how many questions are made.
+
+    Returns:
+        for each question the place of the assertion that it comes from, and the question, which expects nothing.
+    """
+    sources = [
+        (place, unit, assertion, offered)
+        for place, (assertion, offered) in enumerate(asked)
+        if (unit := _without_expectation(assertion.unit)) is not None
+    ]
+    seen = {_text(unit, offered) for _, unit, _, offered in sources}
+    found: list[tuple[int, Assertion]] = []
+    for attempt in range(_TRIES * most if sources else 0):
+        place, source, assertion, offered = sources[attempt % len(sources)]
+        unit = _varied(source, offered, generator(0, "inputs", assertion.key, attempt // len(sources)))
+        if unit is not None and (text := _text(unit, offered)) not in seen:
+            seen.add(text)
+            found.append((place, Assertion(unit, assertion.key, assertion.names)))
+            if len(found) == most:
+                break
+    return found
+
+
+def _without_expectation(unit: Unit) -> Unit | None:
+    """Only what computes the value; None where nothing does, or it is too long or deep to be worked with."""
+    setup, value = parse(unit.setup), parse(unit.value or "")
+    if setup is None or value is None or not value.body or len(unit.setup) + len(unit.value or "") > _LONGEST:
+        return None
+    try:
+        before = "\n".join(ast.unparse(statement) for statement in needed_for(value, setup.body))
+        return msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None)
+    except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
+        return None
+
+
+def _text(unit: Unit, offered: Collection[str]) -> str:
+    return common_key(f"{unit.setup}\n{unit.value}", offered)
+
+
+def common_key(text: str, offered: Collection[str]) -> str:
+    """A text with the name of what is asked made alike, where it is one alone; several might be mixed up."""
+    if len(offered) != 1:
+        return text
+    (name,) = offered
+    return re.sub(rf"\b{re.escape(name)}\b", "\0", text)
+
+
+def _varied(unit: Unit, offered: Collection[str], draws: random.Random) -> Unit | None:
+    """A unit with some of its inputs changed; None where there are none."""
+    setup, value = parse(unit.setup), parse(unit.value or "")
+    assert setup is not None and value is not None
+    inputs = list(_inputs(setup, value, offered))
+    if not inputs:
+        return None
+    for _ in range(draws.choice(_CHANGES)):
+        _change(draws.choice(inputs), draws)
+    try:
+        return msgspec.structs.replace(unit, setup=ast.unparse(setup), value=ast.unparse(value))
+    except (RecursionError, ValueError):
+        return None
+
+
+def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> Iterator[ast.AST]:
+    """The constants and displays that what is asked is called with, or that are bound before.
+
+    A call counts by the name that it begins with: `f([1])` and `stack.push(1)`, but not `round(..., 2)` or `math.isclose(..., 3)`.
+    """
+    bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
+    targets = {node for statement in bindings for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    asked = {node.id for node in targets if isinstance(node.ctx, ast.Store)}.union(offered)
+    roots: list[ast.AST] = []
+    for statement in (*setup.body, *value.body):
+        if isinstance(statement, (*_BINDINGS, ast.Expr)) and statement.value is not None:
+            calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and _first_name(node) in asked]
+            for call in calls:
+                roots += [*call.args, *(keyword.value for keyword in call.keywords)]
+            if not calls and isinstance(statement, _BINDINGS):
+                roots.append(statement.value)
+    seen: set[int] = set()
+    for node in (inner for root in roots for inner in ast.walk(root)):
+        if _is_input(node) and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+
+
+def _first_name(node: ast.expr) -> str | None:
+    while True:
+        if isinstance(node, ast.Call):
+            node = node.func
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        else:
+            return node.id if isinstance(node, ast.Name) else None
+
+
+def _is_input(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, bool | int | float | str)
+    return isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load)
+
+
+def _change(node: ast.AST, draws: random.Random) -> None:
+    """Change an input a little, in place; some changes come to nothing."""
+    if isinstance(node, ast.List | ast.Tuple):
+        _change_items(node, draws)
+    elif isinstance(node, ast.Constant):
+        value = node.value
+        if isinstance(value, bool):
+            node.value = not value
+        elif isinstance(value, int):
+            node.value = _other_number(value, draws)
+        elif isinstance(value, float):
+            node.value = draws.choice([value * 1.5, value + 1, value / 2])
+        elif isinstance(value, str) and value:
+            node.value = _other_text(value, draws)
+
+
+def _change_items(node: ast.List | ast.Tuple, draws: random.Random) -> None:
+    """Leave an item out, repeat one, swap two, or turn all round; a tuple keeps its length, which often means something."""
+    items = node.elts
+    if isinstance(node, ast.List) and len(items) == 1:
+        kind = "repeat"
+    elif len(items) < 2:
+        return
+    else:
+        kind = draws.choice(["swap", "turn"] if isinstance(node, ast.Tuple) else ["drop", "repeat", "swap", "turn"])
+    if kind == "drop":
+        del items[draws.randrange(len(items))]
+    elif kind == "repeat":
+        items.insert(draws.randrange(len(items) + 1), copy.deepcopy(draws.choice(items)))
+    elif kind == "swap":
+        one, other = draws.sample(range(len(items)), 2)
+        items[one], items[other] = items[other], items[one]
+    else:
+        items.reverse()
+
+
+def _other_number(number: int, draws: random.Random) -> int:
+    """A number near by and not below zero, where what is allowed often ends; a sign in front of it stays."""
+    near = [number + 1, abs(number - 1), number + 2, number // 2, number + draws.randint(3, 9)]
+    if number < _DOUBLED:
+        near.append(number * 2)
+    return draws.choice(near)
+
+
+def _other_text(text: str, draws: random.Random) -> str:
+    """A text out of the same letters: one dropped, repeated, in the other case, swapped, or the beginning once more."""
+    one, other = draws.randrange(len(text)), draws.randrange(len(text))
+    letters = list(text)
+    kind = draws.choice(["drop", "repeat", "case", "swap", "again"])
+    if kind == "drop" and len(letters) > 1:
+        del letters[one]
+    elif kind == "repeat":
+        letters.insert(one, letters[other])
+    elif kind == "case":
+        letters[one] = letters[one].swapcase()
+    elif kind == "swap":
+        letters[one], letters[other] = letters[other], letters[one]
+    elif kind == "again":
+        letters += letters[: one + 1]
+    return "".join(letters)
