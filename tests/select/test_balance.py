@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from snipmill.config import SelectTable
@@ -48,3 +49,19 @@ def test_rare_passes_need_more_evidence_and_are_not_excluded() -> None:
     assert sorted(kept) == ["r-2", "r-3", "r-4"]
     assert [(reject.id, reject.reason) for reject in rejects] == [("r-1", "low-confidence")]
     assert "1 of 10 samples passed" in rejects[0].detail
+
+
+def test_of_rows_that_are_nearly_as_confident_the_one_with_the_best_tests_is_chosen() -> None:
+    def sample(name: str, confidence: float, killed: int, changed: int = 0) -> Row:
+        found = Verification(samples=10, passed=5, confidence=confidence, mutants=10, killed=killed, changed=changed)
+        return msgspec.structs.replace(row(1, 5), id=f"r-{name}", response=f"It is {name}.", verification=found)
+
+    surest = sample("surest", confidence=0.80, killed=9, changed=1)
+    weak = sample("weak", confidence=0.79, killed=5)
+    strong = sample("strong", confidence=0.78, killed=9)
+    doubtful = sample("doubtful", confidence=0.70, killed=10)
+    for rows in ([surest, weak, strong, doubtful], [doubtful, strong, weak, surest]):
+        assert select(rows)[0] == ["r-strong"]
+        assert select([one for one in rows if one is not strong])[0] == ["r-weak"]
+    assert select([surest, doubtful])[0] == ["r-surest"]
+    assert select([surest, strong, doubtful], min_mutation=0.95)[0] == ["r-doubtful"]

@@ -22,6 +22,7 @@ from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
 STAGE = "select"
+NEAR = 0.03  # confidences that differ by no more say the same: then the tests decide
 EASY, RARE = 2 / 3, 1 / 3  # shares of a task's samples that passed: above the first, and below the second
 Keep = Literal["one", "all"]
 # The rows that are still there, from the lowest to the highest rank -> row: the row of these that it is too much like.
@@ -34,7 +35,8 @@ class Key(NamedTuple):
     """What decides about one row: 64-bit hashes, and its id for telling which row was the earlier.
 
     `instruction` and `response` hash the text without white space, `question` the instruction's record, `names` the
-    function names; 0 means that there is none. `easy` says whether most samples of the task passed.
+    function names; 0 means that there is none. `tests` is the mutation score, less 1 where tests were repaired. `easy` says
+    whether most samples of the task passed.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Key(NamedTuple):
     response: int
     names: int
     confidence: float = 0.0
+    tests: float = 0.0
     easy: bool = False
 
 
@@ -58,6 +61,7 @@ class Keys:
     responses: array[int] = field(default_factory=lambda: array("Q"))
     names: array[int] = field(default_factory=lambda: array("Q"))
     confidences: array[float] = field(default_factory=lambda: array("d"))
+    tests: array[float] = field(default_factory=lambda: array("d"))
     easy: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, key: Key) -> None:
@@ -69,6 +73,7 @@ class Keys:
         self.responses.append(key.response)
         self.names.append(key.names)
         self.confidences.append(key.confidence)
+        self.tests.append(key.tests)
         self.easy.append(key.easy)
 
     def __len__(self) -> int:
@@ -78,6 +83,7 @@ class Keys:
 def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
     """What decides about a row: a pure function of the row, the run's seed, and whether function names count."""
     parent = row.parents.get("instruction")
+    found = row.verification
     return Key(
         id=row.id,
         rank=rank(seed, "select", row.id),
@@ -85,8 +91,9 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
         instruction=hash64("".join(row.instruction.split())),
         response=hash64("".join(row.response.split())),
         names=_name_key(row) if name_diversity else 0,
-        confidence=row.verification.confidence if row.verification is not None else 0.0,
-        easy=row.verification is not None and row.verification.ease > EASY,
+        confidence=found.confidence if found is not None else 0.0,
+        tests=(found.mutation or 0.0) - (found.changed > 0) if found is not None else 0.0,
+        easy=found is not None and found.ease > EASY,
     )
 
 
@@ -122,7 +129,7 @@ def choose(
             those still there.
         max_easy: at most this share of the rows that stay may be easy; of more, those last in the order go.
     """
-    order = _order(keys)
+    order = _order(keys, without)
     dropped = _drop_equal(keys, order, keep, without)
     for reason, of_tasks, find in alike:
         alive = [row for row in order if row not in dropped and row not in without]
@@ -152,8 +159,8 @@ def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, 
     return dict.fromkeys(easy[room:], ("too-many-easy", last))
 
 
-def _order(keys: Keys) -> list[int]:
-    """The rows by rank, but within an instruction the most confident first."""
+def _order(keys: Keys, without: frozenset[int]) -> list[int]:
+    """The rows by rank, but within an instruction the most confident first, or of several such the one with the best tests."""
     ranks: NDArray[np.uint64] = (
         np.frombuffer(keys.ranks, dtype=np.uint64) if len(keys) else np.zeros(0, dtype=np.uint64)
     )
@@ -162,20 +169,28 @@ def _order(keys: Keys) -> list[int]:
     if any(keys.ranks[one] == keys.ranks[other] for one, other in pairwise(order)):
         order.sort(key=lambda row: (keys.ranks[row], keys.ids[row]))
     if any(keys.confidences):
-        _confident_first(keys, order)
+        _confident_first(keys, order, without)
     return order
 
 
-def _confident_first(keys: Keys, order: list[int]) -> None:
+def _confident_first(keys: Keys, order: list[int], without: frozenset[int]) -> None:
     """Let the rows of an instruction change places among themselves: the places stay, and with them the order of tasks."""
     places: dict[int, list[int]] = {}
     for place, row in enumerate(order):
         places.setdefault(keys.questions[row], []).append(place)
     for mine in places.values():
         if len(mine) > 1:
-            rows = sorted((order[place] for place in mine), key=lambda row: -keys.confidences[row])
-            for place, row in zip(mine, rows, strict=True):
+            for place, row in zip(mine, _best_first(keys, [order[place] for place in mine], without), strict=True):
                 order[place] = row
+
+
+def _best_first(keys: Keys, rows: list[int], without: frozenset[int]) -> list[int]:
+    """Rows of one instruction by confidence, but those that are nearly as good as the best of them by their tests."""
+    least = max((keys.confidences[row] for row in rows if row not in without), default=0.0) - NEAR
+    best = [row for row in rows if keys.confidences[row] >= least]
+    rest = [row for row in rows if keys.confidences[row] < least]
+    best.sort(key=lambda row: (-keys.tests[row], -keys.confidences[row]))
+    return [*best, *sorted(rest, key=lambda row: -keys.confidences[row])]
 
 
 def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int]) -> dict[int, tuple[str, int]]:
