@@ -6,7 +6,9 @@
     python benchmarks/false_passes/record.py instructions.jsonl responses.jsonl.journal.jsonl MODEL 8 \\
         benchmarks/false_passes/FOLDER
 
-The second command is the long one, and continues where it was stopped. Written are the tasks that have all their samples.
+The second command is the long one, and continues where it was stopped. Written are the tasks that have all their samples, behind
+those that the folder holds already: sampling can go on elsewhere, with the instructions that are not there yet. `bank-six` is
+another bank, whose example has six assertions instead of three.
 """
 
 from __future__ import annotations
@@ -35,20 +37,23 @@ def main() -> None:
     parser.add_argument("model", help="as the sampling named it")
     parser.add_argument("samples", type=int, help="of each task")
     parser.add_argument("folder", type=Path, help="of the model")
+    parser.add_argument("--bank", type=Path, default=HERE / "bank", help="the few-shot bank of the sampling")
     args = parser.parse_args()
     config = Config(
         model=ModelTable(temperature=0.6, max_tokens=450),
-        generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(HERE / "bank")),
+        generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(args.bank)),
     )
     generation = generations(config, args.model)[STAGE.name]
     journal = Journal(args.journal, Asked)
     journal.open_to_read()
     tasks = samples = 0
-    lines = []
+    written = args.folder / "recorded.jsonl.gz"
+    lines = gzip.decompress(written.read_bytes()).decode().splitlines() if written.exists() else []
+    there = {json.loads(line)["task"] for line in lines}
     for record in read_records(args.instructions, Instruction, "record"):
         assert isinstance(record, Instruction)
         answers = [look_up(STAGE, record, (sample,), generation, journal) for sample in range(args.samples)]
-        if None in answers:
+        if None in answers or record.id in there:
             continue
         tasks += 1
         for sample, answer in enumerate(answers):
@@ -60,8 +65,8 @@ def main() -> None:
                 )
             )
     args.folder.mkdir(exist_ok=True)
-    (args.folder / "recorded.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
-    print(f"{tasks} tasks, {samples} well-formed of {tasks * args.samples} samples")
+    written.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
+    print(f"{len(there)} tasks were there; {tasks} new ones, {samples} well-formed of {tasks * args.samples} samples")
 
 
 if __name__ == "__main__":
