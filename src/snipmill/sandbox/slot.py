@@ -60,6 +60,11 @@ def _encode(job: dict[str, Any]) -> bytes:
         return json.dumps(job).encode("ascii")
 
 
+def _framed(body: bytes) -> bytes:
+    """A message as it goes over the channel, behind its length."""
+    return len(body).to_bytes(4, "big") + body
+
+
 def _home() -> str:
     """The user's home folder, whether it exists or not."""
     return os.path.expanduser("~")  # Path.home() fails for a user without one
@@ -130,8 +135,7 @@ class Slot:
     async def _do(self, job: dict[str, Any]) -> bytes:
         answer = self._answer_within(self._limits.timeout + DRIVER_GRACE)
         try:
-            body = _encode(job)
-            await self._loop.sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
+            await self._loop.sock_sendall(self._channel, _framed(_encode(job)))
             return await answer
         except (OSError, ValueError) as error:
             raise SlotLost(str(error) or type(error).__name__) from error
@@ -244,11 +248,9 @@ async def open_slot(
         start_new_session=True,
     )
     theirs.close()
-    body = repr(
-        settings
-    ).encode()  # not as an argument, which programs could read; small enough to fit into the channel
+    # Not as an argument, which programs could read; small enough to fit into the channel.
     with contextlib.suppress(OSError):  # it has ended already: found out below
-        ours.sendall(len(body).to_bytes(4, "big") + body)
+        ours.sendall(_framed(repr(settings).encode()))
     ours.setblocking(False)
     cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None
     if cgroup is not None:

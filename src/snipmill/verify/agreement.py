@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snipmill.sandbox.program import Trial, Unit, UnitOutcome
-from snipmill.verify.inputs import asked_input, common_key, variants
+from snipmill.verify.inputs import common_key, input_key, variants, without_expectation
 from snipmill.verify.interface import Signature, align, interface, used_names
 from snipmill.verify.normal import normal_form
 from snipmill.verify.units import Assertion, assertions
@@ -105,10 +105,10 @@ class Agreement:
         self._own: list[list[int]] = []
         self._asked: list[list[Assertion]] = []
         self._values: list[dict[int, UnitOutcome]] = []
+        self._computed: list[dict[int, str]] = []
         self.pairs = self.alignable = 0
         self._gather()
-        self._variants = variants([(question.assertion, question.used) for question in self._questions], MOST_VARIANTS)
-        self._inputs = self._distinct_inputs()
+        self._gather_inputs()
         self._placed: list[list[int]] = []
         self.trials: list[Trial] = [self._trial(number) for number in range(len(self._implementations))]
 
@@ -146,42 +146,42 @@ class Agreement:
             self._own.append(mine)
             self._asked.append(asked)
 
-    def _distinct_inputs(self) -> list[int]:
-        """Places of questions that ask for a value, the first for each input, and of all variants."""
+    def _gather_inputs(self) -> None:
+        """Put variants behind the questions; note the places of distinct inputs: the first question of each, and the variants."""
+        asked = [(without_expectation(question.assertion), question.used) for question in self._questions]
         first: dict[str, int] = {}
-        for place, question in enumerate(self._questions):
-            text = asked_input(question.assertion, question.used)
-            if text is not None:
-                first.setdefault(text, place)
-        return [*first.values(), *range(len(self._questions), len(self._questions) + len(self._variants))]
+        for place, (call, used) in enumerate(asked):
+            if call is not None:
+                first.setdefault(input_key(call, used), place)
+        found = variants(asked, MOST_VARIANTS)
+        self._variants = [(variant, self._questions[place].asker) for place, variant in found]
+        self._inputs = [*first.values(), *range(len(self._questions), len(self._questions) + len(found))]
 
     def _trial(self, number: int) -> Trial:
         """All questions that can be put to an implementation, and behind them the variants that can."""
         implementation = self._implementations[number]
+        asked = [(question.assertion, question.asker) for question in self._questions]
         units: list[Unit] = []
         placed: list[int] = []
-        for place, question in enumerate(self._questions):
-            self.pairs += 1
-            own = self._offers[question.asker]
-            fitted = align(question.assertion, own, implementation.offers, implementation.entries)
-            if fitted is not None:
-                self.alignable += 1
-                units.append(fitted.unit)
-                placed.append(place)
-        asked = len(units)
-        for place, (origin, variant) in enumerate(self._variants, start=len(self._questions)):
-            own = self._offers[self._questions[origin].asker]
-            fitted = align(variant, own, implementation.offers, implementation.entries)
+        for place, (assertion, asker) in enumerate([*asked, *self._variants]):
+            fitted = align(assertion, self._offers[asker], implementation.offers, implementation.entries)
             if fitted is not None:
                 units.append(fitted.unit)
                 placed.append(place)
+        aligned = sum(place < len(asked) for place in placed)
+        self.pairs += len(asked)
+        self.alignable += aligned
         self._placed.append(placed)
-        return Trial(source=implementation.code, units=tuple(units), extra=len(units) - asked)
+        return Trial(source=implementation.code, units=tuple(units), extra=len(units) - aligned)
 
     def take(self, outcomes: Sequence[Sequence[UnitOutcome]]) -> None:
         """Take the outcomes of the trials in."""
         self._values = [
             dict(zip(placed, found, strict=True)) for placed, found in zip(self._placed, outcomes, strict=True)
+        ]
+        self._computed = [
+            {place: values[place].value for place in self._inputs if place in values and _is_value(values[place])}
+            for values in self._values
         ]
 
     def _value(self, implementation: int, question: int) -> str | None:
@@ -245,20 +245,15 @@ class Agreement:
                 group.append(other)
         return group
 
-    def _computed(self, implementation: int) -> dict[int, str]:
-        """The values that an implementation computes from inputs, by the place of the question or variant."""
-        values = self._values[implementation]
-        return {place: values[place].value for place in self._inputs if place in values and _is_value(values[place])}
-
     def _likeness(self, mine: int) -> list[float]:
         """For each other sample: of the inputs from which both compute something, the share from which they compute the same."""
-        computed = self._computed(mine)
+        computed = self._computed[mine]
         shares = []
         for number, implementation in enumerate(self._implementations):
             if number == mine:
                 shares += [1.0 if computed else 0.0] * (len(implementation.samples) - 1)
                 continue
-            theirs = self._computed(number)
+            theirs = self._computed[number]
             both = computed.keys() & theirs.keys()
             same = sum(computed[place] == theirs[place] for place in both)
             shares += [same / len(both) if both else 0.0] * len(implementation.samples)
@@ -281,7 +276,7 @@ class Agreement:
         others = [number for number in range(len(self._implementations)) if number != mine]
         own = self.own_assertions(sample)
         group = self._group(mine)
-        computed, likeness = self._computed(mine), self._likeness(mine)
+        computed, likeness = self._computed[mine], self._likeness(mine)
         shares: list[float] = []
         foreign = foreign_true = 0
         for place, question in enumerate(self._questions):

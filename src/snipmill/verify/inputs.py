@@ -12,13 +12,12 @@ import ast
 import copy
 import random
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from snipmill.randomness import generator
-from snipmill.sandbox.program import Unit
-from snipmill.verify.units import Assertion, needed_for, parse
+from snipmill.verify.units import Assertion, bound_names, needed_for, parse
 
 _TRIES = 4  # for each question that is wanted: many changes come out the same, or change nothing
 _CHANGES = (1, 1, 2, 3)  # at a time
@@ -27,62 +26,56 @@ _LONGEST = 4000  # characters of set-up and call: longer ones are read and writt
 _BINDINGS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 
 
-def asked_input(assertion: Assertion, offered: Collection[str]) -> str | None:
-    """What an assertion calls its implementation with, whatever it expects and however the implementation names things.
-
-    Args:
-        assertion: one that compares a value.
-        offered: names of what is asked.
+def without_expectation(assertion: Assertion) -> Assertion | None:
+    """Only what computes an assertion's value, whatever it expects.
 
     Returns:
-        a text that assertions with the same input share; None where no value is computed.
+        None where no value is computed, or it is too long or deep to be worked with.
     """
-    unit = _without_expectation(assertion.unit)
-    return None if unit is None else _text(unit, offered)
-
-
-def variants(asked: Sequence[tuple[Assertion, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
-    """Questions that nobody has asked, from each assertion in turn as far as it compares a value.
-
-    Args:
-        asked: assertions, each with the names of what it asks.
-        most: how many questions are made.
-
-    Returns:
-        for each question the place of the assertion that it comes from, and the question, which expects nothing.
-    """
-    sources = [
-        (place, unit, assertion, offered)
-        for place, (assertion, offered) in enumerate(asked)
-        if (unit := _without_expectation(assertion.unit)) is not None
-    ]
-    seen = {_text(unit, offered) for _, unit, _, offered in sources}
-    found: list[tuple[int, Assertion]] = []
-    for attempt in range(_TRIES * most if sources else 0):
-        place, source, assertion, offered = sources[attempt % len(sources)]
-        unit = _varied(source, offered, generator(0, "inputs", assertion.key, attempt // len(sources)))
-        if unit is not None and (text := _text(unit, offered)) not in seen:
-            seen.add(text)
-            found.append((place, Assertion(unit, assertion.key, assertion.names)))
-            if len(found) == most:
-                break
-    return found
-
-
-def _without_expectation(unit: Unit) -> Unit | None:
-    """Only what computes the value; None where nothing does, or it is too long or deep to be worked with."""
+    unit = assertion.unit
     setup, value = parse(unit.setup), parse(unit.value or "")
     if setup is None or value is None or not value.body or len(unit.setup) + len(unit.value or "") > _LONGEST:
         return None
     try:
         before = "\n".join(ast.unparse(statement) for statement in needed_for(value, setup.body))
-        return msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None)
+        unit = msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None)
     except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
         return None
+    return Assertion(unit, assertion.key, assertion.names)
 
 
-def _text(unit: Unit, offered: Collection[str]) -> str:
-    return common_key(f"{unit.setup}\n{unit.value}", offered)
+def input_key(question: Assertion, offered: Collection[str]) -> str:
+    """A text that questions with the same input share, however what is asked is called.
+
+    Args:
+        question: an assertion without its expectation.
+        offered: names of what is asked.
+    """
+    return common_key(f"{question.unit.setup}\n{question.unit.value}", offered)
+
+
+def variants(asked: Sequence[tuple[Assertion | None, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
+    """Questions that nobody has asked, from each one in turn.
+
+    Args:
+        asked: assertions without their expectations, each with the names of what it asks; nothing is made of a None.
+        most: how many questions are made.
+
+    Returns:
+        for each question the place of the one that it comes from, and the question.
+    """
+    sources = [(place, source, offered) for place, (source, offered) in enumerate(asked) if source is not None]
+    seen = {input_key(source, offered) for _, source, offered in sources}
+    found: list[tuple[int, Assertion]] = []
+    for attempt in range(_TRIES * most if sources else 0):
+        place, source, offered = sources[attempt % len(sources)]
+        varied = _varied(source, offered, generator(0, "inputs", source.key, attempt // len(sources)))
+        if varied is not None and (key := input_key(varied, offered)) not in seen:
+            seen.add(key)
+            found.append((place, varied))
+            if len(found) == most:
+                break
+    return found
 
 
 def common_key(text: str, offered: Collection[str]) -> str:
@@ -93,29 +86,29 @@ def common_key(text: str, offered: Collection[str]) -> str:
     return re.sub(rf"\b{re.escape(name)}\b", "\0", text)
 
 
-def _varied(unit: Unit, offered: Collection[str], draws: random.Random) -> Unit | None:
-    """A unit with some of its inputs changed; None where there are none."""
-    setup, value = parse(unit.setup), parse(unit.value or "")
+def _varied(question: Assertion, offered: Collection[str], draws: random.Random) -> Assertion | None:
+    """A question with some of its inputs changed; None where there are none."""
+    setup, value = parse(question.unit.setup), parse(question.unit.value or "")
     assert setup is not None and value is not None
-    inputs = list(_inputs(setup, value, offered))
+    inputs = _inputs(setup, value, offered)
     if not inputs:
         return None
     for _ in range(draws.choice(_CHANGES)):
         _change(draws.choice(inputs), draws)
     try:
-        return msgspec.structs.replace(unit, setup=ast.unparse(setup), value=ast.unparse(value))
+        unit = msgspec.structs.replace(question.unit, setup=ast.unparse(setup), value=ast.unparse(value))
     except (RecursionError, ValueError):
         return None
+    return Assertion(unit, question.key, question.names)
 
 
-def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> Iterator[ast.AST]:
+def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> list[ast.AST]:
     """The constants and displays that what is asked is called with, or that are bound before.
 
     A call counts by the name that it begins with: `f([1])` and `stack.push(1)`, but not `round(..., 2)` or `math.isclose(..., 3)`.
     """
     bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
-    targets = {node for statement in bindings for node in ast.walk(statement) if isinstance(node, ast.Name)}
-    asked = {node.id for node in targets if isinstance(node.ctx, ast.Store)}.union(offered)
+    asked = {name for statement in bindings for name in bound_names(statement)}.union(offered)
     roots: list[ast.AST] = []
     for statement in (*setup.body, *value.body):
         if isinstance(statement, (*_BINDINGS, ast.Expr)) and statement.value is not None:
@@ -124,11 +117,7 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> I
                 roots += [*call.args, *(keyword.value for keyword in call.keywords)]
             if not calls and isinstance(statement, _BINDINGS):
                 roots.append(statement.value)
-    seen: set[int] = set()
-    for node in (inner for root in roots for inner in ast.walk(root)):
-        if _is_input(node) and id(node) not in seen:
-            seen.add(id(node))
-            yield node
+    return list(dict.fromkeys(node for root in roots for node in ast.walk(root) if _is_input(node)))
 
 
 def _first_name(node: ast.expr) -> str | None:

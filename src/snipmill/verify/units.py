@@ -172,7 +172,7 @@ def _states(setup: list[ast.stmt]) -> set[str]:
         for before in setup
         if not isinstance(before, (*_DEFINITIONS, ast.Import, ast.ImportFrom))
         and not (isinstance(before, ast.Assign) and isinstance(before.value, ast.Constant))
-        for name in _bound(before)
+        for name in bound_names(before)
     }
 
 
@@ -204,10 +204,10 @@ def _whole(statement: ast.stmt, setup: list[ast.stmt]) -> Assertion:
 def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
     """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
     wanted = _names([target])
-    made, states = {name for statement in setup for name in _bound(statement)}, _states(setup)
+    made, states = {name for statement in setup for name in bound_names(statement)}, _states(setup)
     chosen: list[ast.stmt] = []
     for statement in reversed(setup):
-        bound = _bound(statement)
+        bound = bound_names(statement)
         touched = bound
         if not bound:
             touched = made & _names([statement])
@@ -219,7 +219,8 @@ def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
     return chosen[::-1]
 
 
-def _bound(statement: ast.stmt) -> set[str]:
+def bound_names(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
     if isinstance(statement, _DEFINITIONS):

@@ -17,7 +17,9 @@ def readable_paths(home: str) -> tuple[str, ...]:
     wanted = {*sys.path, os.path.realpath(sys.executable)}
     for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
         wanted.update(f"{prefix}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg"))
-    allowed = {path for path in wanted if path.startswith("/") and not _holds(path, home)}
+    home = f"{_real(home)}/"
+    # Neither the home folder nor one above it, by whatever name.
+    allowed = {path for path in wanted if path.startswith("/") and not home.startswith(f"{_real(path)}/")}
     covered: list[str] = []
     for path in sorted(allowed.union(_SYSTEM)):
         shown = any(path.startswith(f"{other}/") and not os.path.islink(other) for other in covered)
@@ -26,7 +28,5 @@ def readable_paths(home: str) -> tuple[str, ...]:
     return tuple(covered)
 
 
-def _holds(path: str, home: str) -> bool:
-    """Whether a folder is the home folder, or one above it, by whatever name."""
-    real = os.path.realpath(path).rstrip("/")
-    return f"{os.path.realpath(home)}/".startswith(f"{real}/")
+def _real(path: str) -> str:
+    return os.path.realpath(path).rstrip("/")
