@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import unittest
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -212,9 +213,121 @@ def test_what_changes_something_is_never_left_out() -> None:
     method = "    def test_it(self):\n        s = Stack()\n        s.push(1)\n"
     method += "        self.assertEqual(s.pop(), 1)\n        self.assertIn(3, [s.size()])\n        self.assertEqual(s.size(), 0)\n"
     found = assertions("class TestStack(unittest.TestCase):\n" + method, offered)
-    assert found[-1].unit.setup == "s = Stack()\ns.push(1)\ns.pop()\n[s.size()]"
+    assert found[-1].unit.setup == "s = Stack()\ns.push(1)\ns.pop() == 1\n3 in [s.size()]"
     # Numbers and functions cannot be changed by what uses them.
     assert one("n = 3\na = g(n)\nassert f(n) == 3\n").unit.setup == "n = 3"
+
+
+CASE = """
+class PileTests(unittest.TestCase):
+    def setUp(self):
+        self.pile = Pile()
+        self.assertTrue(self.pile.push(2))
+
+    def test_values(self):
+        self.assertIsNone(self.pile.name)
+        self.assertIsInstance(self.pile, Pile)
+        self.assertEqual(self.made_elsewhere, 3)
+        self.assertAlmostEqual(self.pile.mean(), 2.0)
+
+    def test_errors(self):
+        with self.assertRaises(ValueError) as caught:
+            self.pile.push(None)
+        self.assertIn("None", str(caught.exception))
+        self.assertRaises(KeyError, self.pile.find, 7)
+        for value in [1, 2]:
+            with self.subTest(value=value):
+                self.assertIn(value, self.pile.pushed(value))
+
+    def test_with_more(self, other):
+        self.assertEqual(other, 1)
+"""
+
+
+def test_methods_of_a_test_case_are_read_like_plain_asserts() -> None:
+    found = assertions(CASE, {"Pile"})
+    first = "_of_self_pile = Pile()\n_of_self_pile.push(2)"
+    assert [(one.unit.setup, one.unit.value) for one in found[:2]] == [
+        (first, "_of_self_pile.name"),
+        (f"{first}\n_of_self_pile.name is None", "bool(isinstance(_of_self_pile, Pile))"),
+    ]
+    assert len(found) == 6
+    raises, calls, loop = (one.unit.setup for one in found[3:])
+    assert (
+        raises == first + "\ntry:\n    _of_self_pile.push(None)\nexcept ValueError:\n    pass\nelse:\n    assert False"
+    )
+    assert (
+        "_of_self_pile.push(None)\nexcept Exception:\n    pass\ntry:\n    _of_self_pile.find(7)\nexcept KeyError:"
+        in calls
+    )
+    assert loop.endswith("for value in [1, 2]:\n    assert value in _of_self_pile.pushed(value)")
+
+
+@pytest.mark.parametrize(
+    ("method", "read"),
+    [
+        # What only unittest knows still changes what it looks at.
+        ("s = f()\nself.assertCountEqual(s.all(), [1])\nself.assertEqual(s.size(), 0)", ["s = f()\ns.all()"]),
+        # What a helper of the class has changed is not known any more; what it has not touched is.
+        ("s = f()\nself.fill(s)\nself.assertEqual(s.size(), 1)\nself.assertEqual(f(1), 1)", [""]),
+        ("self.s = f()\nself.fill()\nself.assertEqual(self.s.size(), 1)", []),
+        ("self.s = f()\nfor x in [1]:\n    self.check(x)\nself.assertEqual(self.s.size(), 1)", []),
+        ("x = 1\nx = self.helper()\nself.assertEqual(f(x), 1)\nx = 2\nself.assertEqual(f(x), 2)", ["x = 1\nx = 2"]),
+        ("self.n += 1\nself.assertEqual(f(self.n), 1)", []),
+        ("self_made = 3\nself.assertEqual(f(self_made), 1)", ["self_made = 3"]),
+        ("self.assertEqual(f(lambda self: self.x), 1)", []),
+        ("match f(1):\n    case {self.X: 3}:\n        pass\nself.assertEqual(f(2), 1)", [""]),
+    ],
+)
+def test_what_is_not_known_of_a_test_case_is_no_evidence(method: str, read: list[str]) -> None:
+    body = "\n".join(f"        {line}" for line in method.split("\n"))
+    found = assertions(f"class TestIt(unittest.TestCase):\n    def test_it(self):\n{body}\n", {"f"})
+    assert [one.unit.setup for one in found] == read
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "1.0, 1.00000001",
+        "1.0, 1.0000001",
+        "1000000, 1000000.4, places=None",
+        "1.25, 1.2, 1",
+        "1.25, 1.21, 1",
+        "1, 3, delta=2",
+        "1, 3, delta=1",
+        "float('inf'), float('inf')",
+        "None, None",
+    ],
+)
+def test_about_equal_is_what_unittest_takes_for_it(arguments: str) -> None:
+    text = f"class TestIt:\n    def test_it(self):\n        self.assertAlmostEqual({arguments})\n"
+    (unit,) = (one.unit for one in assertions(text, ()))
+    try:
+        eval(f"case.assertAlmostEqual({arguments})", {"case": unittest.TestCase()})  # noqa: S307
+        holds = True
+    except AssertionError:
+        holds = False
+    assert unit.value is not None and eval(unit.value) is holds  # noqa: S307
+
+
+def test_a_block_that_expects_an_exception_is_an_assertion() -> None:
+    found = one(
+        "import pytest\nfor bad in ['', None]:\n    with pytest.raises(ValueError, match='x'):\n        f(bad)\n"
+    )
+    assert "except ValueError" in found.unit.setup and "pytest" not in found.unit.setup
+    assert found.span == (2, 4)
+    # What is done with the exception afterwards is left as it is.
+    assert assertions("with pytest.raises(ValueError) as found:\n    f('')\n", {"f"}) == []
+    for fake in (
+        "class Fake:\n    def get(self):\n        return self.x",
+        "def get(self):\n    return self.x\nFake = get",
+    ):
+        assert "self.x" in one(f"{fake}\nassert f(Fake) == 1\n").unit.setup
+
+
+def test_a_deep_statement_costs_only_itself() -> None:
+    deep = "x = " + "+".join("1" * 600)
+    assert len(assertions(f"assert f(1) == 1\n{deep}\nassert f(2) == 2\n", {"f"})) == 2
 
 
 def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
@@ -235,11 +348,11 @@ def test_the_only_sample_has_nobody_who_agrees() -> None:
 
 
 def near(asked: list[Assertion], most: int = 40) -> list[tuple[int, Assertion]]:
-    return variants([(without_expectation(assertion), {"f"}) for assertion in asked], most)
+    return variants([(without_expectation(assertion, {"f"}), {"f"}) for assertion in asked], most)
 
 
 def test_inputs_near_those_of_assertions_are_of_the_same_kind() -> None:
-    tests = "point = (1, 2.5)\nassert f([point, [3, 4], 'ab', -5, True]) == 0\nassert f(1) > 2\nassert 7 == f(7)"
+    tests = "point = (1, 2.5)\nassert f([point, [3, 4], 'ab', -5, True]) == 0\nassert f() > 2\nassert 7 == f(7)"
     asked = assertions(tests, {"f"})
     found = near(asked, 40)
     assert found == near(asked, 40) and len(found) == 40
@@ -260,16 +373,38 @@ def test_inputs_near_those_of_assertions_are_of_the_same_kind() -> None:
             assert all(number <= 0 or number is True for number in given if isinstance(number, int))
 
 
-@pytest.mark.parametrize("tests", ["assert f()", "assert f(x) == 1", "assert f(None) == []", "assert f(1) > 2", "x ="])
+@pytest.mark.parametrize(
+    "tests", ["assert f()", "assert f(x) == 1", "assert f(None) == []", "assert all(f(x) for x in [1])", "x ="]
+)
 def test_without_an_input_there_is_nothing_near_by(tests: str) -> None:
     assert near(assertions(tests, {"f"})) == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "check", "asked"),
+    [
+        ("", "math.isclose(f(2), 3.5)", "f(2)"),
+        ("", "abs(f(2.5) - 3.1) < 1e-6", "f(2.5)"),
+        ("", "isinstance(f('a'), str)", "f('a')"),
+        ("", "f(1) < f(2) and f(3)", "f(1)"),
+        ("limit = 5", "f(limit) != limit", "f(limit)"),
+        ("limit = 5\nfound = f(limit)", "abs(limit - found[0]) < 1", "found[0]"),
+        ("found = f(5)\nmore = found + [1]", "len(more) > 2", "more"),
+        ("found = f(5)", "isinstance(found, list)", "found"),
+        ("", "f(1)", "bool(f(1))"),
+        ("", "callable(f)", "bool(callable(f))"),
+    ],
+)
+def test_what_only_looks_at_a_value_asks_for_the_value_itself(setup: str, check: str, asked: str) -> None:
+    found = without_expectation(one(f"{setup}\nother = 1\nassert {check}"), {"f"})
+    assert found is not None and (found.unit.value, found.unit.check, found.unit.expected) == (asked, None, None)
+    assert found.unit.setup == setup
 
 
 @pytest.mark.parametrize(
     ("tests", "kept"),
     [
         ("expected = [1, 2]\nassert f(3) == expected", ""),
-        ("import math\nassert math.isclose(f(2), 3.5)", "3.5"),
         ("assert round(f(7), 2) == 1", "2)"),
         ("assert f(7)[5] == 1", "[5]"),
         ("s = f()\nassert s.pop() == 17\ns.push(1)\nassert s.size(3) == 2", "s.pop() == 17"),
@@ -285,7 +420,7 @@ def test_only_what_the_code_is_called_with_is_an_input(tests: str, kept: str) ->
 
 def test_the_same_input_is_asked_once_whatever_the_names() -> None:
     found = [(one, {name}) for name in ("f", "g") for one in assertions(f"assert {name}([1]) == 2", {name})]
-    asked = [(question, names) for one, names in found if (question := without_expectation(one)) is not None]
+    asked = [(question, names) for one, names in found if (question := without_expectation(one, names)) is not None]
     texts = [input_key(one, ["f"]).replace("g", "\0") for _, one in variants(asked, 40)]
     assert len(set(texts)) == len(texts) and input_key(*asked[0]) == input_key(*asked[1]) not in texts
 

@@ -163,6 +163,72 @@ def test_equal_inputs_count_once_and_expectations_are_no_inputs() -> None:
     assert 10 < a.values < a.inputs and a.alike == 0.0 and a.likeness < 0.05
 
 
+def test_the_last_digits_of_floats_make_no_difference() -> None:
+    agreement, _ = crossed(
+        sample("a", "def mean(xs):\n    return sum(xs) / len(xs)\n", "assert mean([0.1, 0.2, 0.3]) == 0.2", False),
+        sample("b", "def mean(xs):\n    return sum(x / len(xs) for x in xs)\n", "assert mean([0.3, 0.6]) == 0.45"),
+        sample("c", "def mean(xs):\n    return round(sum(xs) / len(xs), 2)\n", "assert mean([1, 2]) == 1.5"),
+    )
+    a, b, c = (agreement.weigh(number) for number in range(3))
+    assert a.alike == b.alike == 0.5 and c.alike == 0.0 and a.group == 3
+    corrected = repair(agreement, 0, "recompute")
+    assert corrected is not None and corrected.tests == "assert mean([0.1, 0.2, 0.3]) == 0.20000000000000004"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("[x + 0.1 + 0.2] * 40", "[x + 0.3] * 40", 1.0),
+        ("x + 123456789.12345679", "123456789.12345678 + x", 1.0),
+        ("{x: 9.999999999999998, 5.0: 1}", "{x: 10.0, 5: 1}", 1.0),
+        ("f'{x:.8f}'", "f'{x:.9f}'", 0.0),
+        ("x * 0.3333333", "x * 0.33333333", 0.0),
+    ],
+)
+def test_digits_are_those_of_floats_alone(one: str, other: str, alike: float) -> None:
+    agreement, _ = crossed(
+        sample("a", f"def f(x):\n    return {one}\n", "assert f(1) == 1"),
+        sample("b", f"def g(x):\n    y = {other}\n    return y\n", "assert g(2) == 1"),
+    )
+    assert agreement.weigh(0).alike == alike
+
+
+def test_what_fails_before_there_is_a_value_is_not_alike() -> None:
+    """Code that does not raise where one's tests expect it is asked what follows all the same."""
+    tests = "import pytest\np = Pile()\nwith pytest.raises(IndexError):\n    p.pop()\np.push(1)\nassert p.pop() == 1\n"
+    stack = (
+        "class Pile:\n    def __init__(self):\n        self.x = []\n    def push(self, x):\n        self.x.append(x)\n"
+    )
+    agreement, _ = crossed(
+        sample("a", stack + "    def pop(self):\n        return self.x.pop()\n", tests),
+        sample(
+            "b",
+            stack + "    def pop(self):\n        return self.x.pop() if self.x else None\n",
+            "assert Pile().pop() is None",
+        ),
+        sample(
+            "c",
+            stack + "    def pop(self):\n        if self.x:\n            return self.x.pop()\n",
+            "assert not Pile().x",
+        ),
+    )
+    (expects, _, majority), (value, holds, agreed) = agreement.own_assertions(0)
+    assert expects.span == (3, 4) and majority is False
+    assert (value.unit.value, holds, agreed) == ("p.pop()", True, True)
+    repaired = repair(agreement, 0, "drop")
+    assert repaired is not None and "raises" not in repaired.tests and repaired.tests.endswith("assert p.pop() == 1\n")
+
+
+def test_assertions_that_compare_no_value_give_inputs_as_well() -> None:
+    agreement, _ = crossed(
+        sample("a", "def half(x):\n    return x / 2\n", "import math\nassert math.isclose(half(5.0), 2.5)"),
+        sample("b", "def halved(y):\n    return y * 0.5\n", "assert abs(halved(3.0) - 1.5) < 1e-9"),
+        sample("c", "def less(z):\n    return z - 2.5\n", "assert less(5.0) < 3"),
+    )
+    a, b, c = (agreement.weigh(number) for number in range(3))
+    assert a.inputs == b.inputs == c.inputs > 10 and a.alike == b.alike == 0.5 and c.alike == 0.0
+
+
 def test_what_computes_nothing_is_like_nothing() -> None:
     broken = "def f(x):\n    return missing\n"
     agreement, _ = crossed(
@@ -206,6 +272,22 @@ def test_what_runs_out_of_time_again_and_again_is_asked_nothing_extra() -> None:
     assert asyncio.run(go((0, 1, 1, 1, 0), 1)) == ["passed", *late, "timeout"]
     assert asyncio.run(go((1, 1, 0, 0), 2)) == ["timeout", "timeout", "passed", "passed"]
     assert asyncio.run(go((0, 2, 0, 2, 0), 2)) == ["passed", "error", "passed", "error", "timeout"]
+
+
+def test_what_always_runs_out_of_time_is_given_up() -> None:
+    async def go(code: str, numbers: range) -> tuple[list[str], int]:
+        async with Sandbox(limits=Limits(timeout=2), workers=1) as sandbox:
+            asked = tuple(Unit(value=f"f({number})") for number in numbers)
+            outcomes = await sandbox.try_units(Trial(source=code, units=asked, unit_timeout=0.2))
+            return [outcome.status for outcome in outcomes], sandbox.processes
+
+    statuses, processes = asyncio.run(go("def f(x):\n    while True:\n        pass\n", range(80)))
+    assert len(statuses) == 80 and set(statuses) == {"timeout", "error"} and processes == 1
+    assert asyncio.run(go("import os\ndef f(x):\n    os._exit(0)\n", range(80))) == (["error"] * 80, 3)
+    mixed = "import os\ndef f(x):\n    while -20 < x < 0:\n        pass\n    return x if x in (2, 7) else os._exit(0)\n"
+    assert asyncio.run(go(mixed, range(8)))[0] == [*["error"] * 2, "passed", *["error"] * 4, "passed"]
+    # What has come to an end once is not given up, whatever comes later.
+    assert asyncio.run(go(mixed.replace("(2, 7)", "(-20, 2, 3)"), range(-20, 4)))[0][-2:] == ["passed", "passed"]
 
 
 def test_each_unit_has_its_own_names_and_time() -> None:

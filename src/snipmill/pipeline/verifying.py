@@ -210,9 +210,7 @@ async def _examine(verifier: Verifier, able: Sequence[_Able], agreement: Agreeme
     elif isinstance(one.outcome, Execution):
         verdict = one.outcome.verdict
         if support.contradicted and verifier.table.repair != "off":
-            detail = (
-                f"{support.contradicted} assertions are contradicted by most implementations, and none would remain."
-            )
+            detail = f"{support.contradicted} assertions are contradicted by most implementations, and cannot be taken out alone."
             return Verified(id="", outcome="contradicted", detail=detail)
     else:
         return Verified(id="", outcome="failed")

@@ -21,7 +21,7 @@ import msgspec
 
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
-from snipmill.sandbox.program import TIERS, Limits, Program, Trial, UnitOutcome
+from snipmill.sandbox.program import TIERS, Limits, Program, Trial, UnitOutcome, UnitStatus
 from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, open_slot
 
 T = TypeVar("T")
@@ -29,6 +29,7 @@ T = TypeVar("T")
 # Imports what no slot has loaded: Python's own files must be readable behind the walls.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
 _MOST_ERRORS = 3
+_HOPELESS = 3  # processes that a trial may use up, before it is given up if no unit has ended in time
 COMMON_MODULES = (
     "collections",
     "dataclasses",
@@ -151,16 +152,18 @@ class Sandbox:
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
         """What came of each unit of a trial, in their order; one that took the process along is an error or a timeout.
 
-        Units behind it are tried again in a new process.
+        Units behind it are tried again in a new process, unless none was done so far.
 
         Raises:
             SlotLost: the sandbox failed twice; nothing is known of the units.
             SandboxError: it failed several times in a row.
         """
         outcomes: list[UnitOutcome] = []
+        processes = 0
         while len(outcomes) < len(trial.units):
             rest = msgspec.structs.replace(trial, units=trial.units[len(outcomes) :])
             begun = len(outcomes)
+            processes += 1
             self.processes += 1
             try:
                 found = await self._with_slot(partial(_try_units, rest))
@@ -173,9 +176,10 @@ class Sandbox:
                 outcomes.append(msgspec.structs.replace(outcome, place=begun + expected))
             if len(outcomes) < len(trial.units):
                 outcomes.append(UnitOutcome(place=len(outcomes), status="error", value="ended"))
-            if len(outcomes) > len(trial.units) - trial.extra and outcomes[-1].value == "ended":
-                late = range(len(outcomes), len(trial.units))
-                outcomes += [UnitOutcome(place=place, status="timeout") for place in late]
+                if len(outcomes) > len(trial.units) - trial.extra:
+                    outcomes += _given_up(trial, len(outcomes), "timeout", "")
+                elif all(map(_was_late, outcomes)) and (processes == _HOPELESS or len(outcomes) > _HOPELESS):
+                    outcomes += _given_up(trial, len(outcomes), "error", "ended")
         return outcomes
 
     async def _with_slot(self, work: Callable[[Slot, bool], Awaitable[T]]) -> T:
@@ -225,6 +229,15 @@ class Sandbox:
                 "See `snipmill doctor`; what was done so far is kept."
             )
         return Verdict(status="sandbox-error", tier=self.tier, detail=detail)
+
+
+def _was_late(outcome: UnitOutcome) -> bool:
+    return outcome.status == "timeout" or outcome.value == "ended"
+
+
+def _given_up(trial: Trial, done: int, status: UnitStatus, value: str) -> list[UnitOutcome]:
+    """Outcomes for the units that are not tried any more."""
+    return [UnitOutcome(place=place, status=status, value=value) for place in range(done, len(trial.units))]
 
 
 async def _try_units(trial: Trial, slot: Slot, _again: bool) -> list[UnitOutcome]:

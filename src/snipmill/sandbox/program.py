@@ -41,12 +41,14 @@ UnitStatus = Literal["passed", "failed", "error", "timeout"]
 class UnitOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What came of a unit. `value` shows what was computed in a form that equal values share, or the exception's type.
 
+    The last digits of floats are left out there; `exact` has them, where there are any.
     `lines` and `jumps` are those of a traced program: lines that ran, and pairs of lines that ran after each other.
     """
 
     place: int
     status: UnitStatus
     value: str = ""
+    exact: str = ""
     lines: list[int] = []
     jumps: list[tuple[int, int]] = []
 
@@ -57,7 +59,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     Each unit has a copy of the implementation's names, so that none sees what another one defines. What the implementation
     itself keeps between calls is shared: a trial is evidence beside a program's own verdict, never in place of it.
     The last `extra` units are not worth much time: once several units have run out of theirs, or one of these has ended the
-    process, the rest count as if they had run out of it.
+    process, the rest count as if they had run out of it. Nor is code on which the first units have all run out of time or ended
+    their processes: then the rest count as if they had done so.
     """
 
     source: str

@@ -104,7 +104,8 @@ class Agreement:
         self._questions: list[_Question] = []
         self._own: list[list[int]] = []
         self._asked: list[list[Assertion]] = []
-        self._values: list[dict[int, UnitOutcome]] = []
+        self._outcomes: list[dict[int, UnitOutcome]] = []
+        self._values: list[dict[int, str]] = []
         self._computed: list[dict[int, str]] = []
         self.pairs = self.alignable = 0
         self._gather()
@@ -147,13 +148,21 @@ class Agreement:
             self._asked.append(asked)
 
     def _gather_inputs(self) -> None:
-        """Put variants behind the questions; note the places of distinct inputs: the first question of each, and the variants."""
-        asked = [(without_expectation(question.assertion), question.used) for question in self._questions]
+        """Put further questions behind those of the assertions; note the places of distinct inputs, the first question of each."""
+        asked = [
+            (without_expectation(question.assertion, question.used), question.used) for question in self._questions
+        ]
         first: dict[str, int] = {}
+        bare: dict[str, tuple[int, Assertion]] = {}  # calls out of assertions that do not compare what these compute
         for place, (call, used) in enumerate(asked):
             if call is not None:
-                first.setdefault(input_key(call, used), place)
-        found = variants(asked, MOST_VARIANTS)
+                key = input_key(call, used)
+                if call.unit.value == self._questions[place].assertion.unit.value:
+                    first.setdefault(key, place)
+                else:
+                    bare.setdefault(key, (place, call))
+        found = [question for key, question in bare.items() if key not in first][:MOST_VARIANTS]
+        found += variants(asked, MOST_VARIANTS - len(found))
         self._variants = [(variant, self._questions[place].asker) for place, variant in found]
         self._inputs = [*first.values(), *range(len(self._questions), len(self._questions) + len(found))]
 
@@ -176,22 +185,29 @@ class Agreement:
 
     def take(self, outcomes: Sequence[Sequence[UnitOutcome]]) -> None:
         """Take the outcomes of the trials in."""
-        self._values = [
+        self._outcomes = [
             dict(zip(placed, found, strict=True)) for placed, found in zip(self._placed, outcomes, strict=True)
         ]
-        self._computed = [
-            {place: values[place].value for place in self._inputs if place in values and _is_value(values[place])}
-            for values in self._values
+        self._values = [
+            {place: self._said(number, place, outcome) for place, outcome in found.items()}
+            for number, found in enumerate(self._outcomes)
         ]
+        self._computed = [
+            {place: self._values[number][place] for place in self._inputs if place in found and _is_value(found[place])}
+            for number, found in enumerate(self._outcomes)
+        ]
+
+    def _said(self, number: int, place: int, outcome: UnitOutcome) -> str:
+        """A text that implementations share for a question if they compute the same; failures are never alike."""
+        questions = self._questions
+        compares = place >= len(questions) or questions[place].assertion.unit.value is not None
+        # What fails without a value that can be told has perhaps failed before there was one.
+        failed = outcome.status in _WRONG or (outcome.status == "failed" and compares and not outcome.value)
+        return f"!{number}" if failed else outcome.value or outcome.status
 
     def _value(self, implementation: int, question: int) -> str | None:
         """What an implementation computes for a question; None where it cannot be asked."""
-        outcome = self._values[implementation].get(question)
-        if outcome is None:
-            return None
-        if outcome.status in _WRONG:
-            return f"!{implementation}"  # failures are not alike
-        return outcome.value or outcome.status
+        return self._values[implementation].get(question)
 
     def majority(self, question: int) -> tuple[str, int, int] | None:
         """The value that most implementations compute: (value, how many, of how many asked); None where there is a tie."""
@@ -207,29 +223,28 @@ class Agreement:
         best = self.majority(question)
         if best is None or best[1] < 2 or 2 * best[1] <= best[2]:
             return None
-        for number in range(len(self._implementations)):
-            if self._value(number, question) == best[0]:
-                return self._values[number][question].status == "passed"
-        return None
+        computing = [number for number in range(len(self._implementations)) if self._value(number, question) == best[0]]
+        return any(self._outcomes[number][question].status == "passed" for number in computing)
 
     def own_assertions(self, sample: int) -> list[tuple[Assertion, bool, bool | None]]:
         """A sample's own assertions: (assertion, whether it holds for its code, whether it holds for the majority)."""
         implementation = self._of_sample[sample]
         found = []
         for place, assertion in zip(self._own[sample], self._asked[sample], strict=True):
-            outcome = self._values[implementation].get(place)
+            outcome = self._outcomes[implementation].get(place)
             holds = outcome is not None and outcome.status == "passed"
             found.append((assertion, holds, self.holds_for_majority(place)))
         return found
 
     def agreed_value(self, sample: int, assertion: Assertion) -> str | None:
-        """What a sample's code and the majority of all implementations both compute for one of its assertions."""
+        """What a sample's code computes for one of its assertions, where the majority of all implementations does so too."""
         for place, asked in zip(self._own[sample], self._asked[sample], strict=True):
             if asked is assertion:
                 best = self.majority(place)
                 agreed = best is not None and best[1] >= 2 and 2 * best[1] > best[2]
-                if best is not None and agreed and self._value(self._of_sample[sample], place) == best[0]:
-                    return best[0]
+                mine = self._of_sample[sample]
+                if best is not None and agreed and self._value(mine, place) == best[0]:
+                    return self._outcomes[mine][place].exact or best[0]
         return None
 
     def _group(self, mine: int) -> list[int]:
@@ -287,7 +302,7 @@ class Agreement:
             alike = [number for number in asked if self._value(number, place) == value and not value.startswith("!")]
             if asked:
                 shares.append(len(alike) / len(asked))
-            holds = self._values[mine][place].status == "passed"
+            holds = self._outcomes[mine][place].status == "passed"
             if all(self._of_sample[owner] != mine for owner in question.samples):
                 foreign += 1
                 foreign_true += holds

@@ -38,7 +38,7 @@ def features(support: Support, *, passed: bool, mutation: float | None) -> dict[
     """
     own = support.own_true + support.own_false
     # As if there were two more samples that disagree and have failed: a share of one or two samples says little.
-    doubted = support.samples + 2
+    of_all, of_others = support.samples / (support.samples + 2), (support.samples - 1) / (support.samples + 1)
     return {
         "always": 1.0,
         "passed as written": float(passed),
@@ -46,10 +46,10 @@ def features(support: Support, *, passed: bool, mutation: float | None) -> dict[
         "own assertions contradicted": support.contradicted / own if own else 0.0,
         "mean agreement": support.agreement,
         "others' assertions true": support.foreign_true / support.foreign if support.foreign else 0.0,
-        "others that compute the same": support.alike * (support.samples - 1) / (doubted - 1),
-        "likeness of others": support.likeness * (support.samples - 1) / (doubted - 1),
+        "others that compute the same": support.alike * of_others,
+        "likeness of others": support.likeness * of_others,
         "one value only": float(support.values <= 1),
-        "share of samples that passed": support.passed * support.samples / doubted,
+        "share of samples that passed": support.passed * of_all,
         "mutation score": mutation if mutation is not None else 0.0,
     }
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from snipmill.verify.units import parse
+from snipmill.verify.statements import parse
 
 
 @dataclass(frozen=True)

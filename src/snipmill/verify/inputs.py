@@ -17,28 +17,43 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from snipmill.randomness import generator
-from snipmill.verify.units import Assertion, bound_names, needed_for, parse
+from snipmill.verify.statements import bound_names, names_in, needed_for, parse
+from snipmill.verify.units import Assertion
 
 _TRIES = 4  # for each question that is wanted: many changes come out the same, or change nothing
 _CHANGES = (1, 1, 2, 3)  # at a time
 _DOUBLED = 1000  # larger numbers are not doubled: what loops over them would run out of time
 _LONGEST = 4000  # characters of set-up and call: longer ones are read and written too often
 _BINDINGS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-def without_expectation(assertion: Assertion) -> Assertion | None:
+def without_expectation(assertion: Assertion, offered: Collection[str]) -> Assertion | None:
     """Only what computes an assertion's value, whatever it expects.
+
+    Of an assertion that compares no value, or only looks at one (`isclose(f(2.5), 3.1)`), the first thing in it that comes from
+    what is asked.
+
+    Args:
+        assertion: an assertion.
+        offered: names of what is asked.
 
     Returns:
         None where no value is computed, or it is too long or deep to be worked with.
     """
     unit = assertion.unit
-    setup, value = parse(unit.setup), parse(unit.value or "")
-    if setup is None or value is None or not value.body or len(unit.setup) + len(unit.value or "") > _LONGEST:
+    asked = unit.value or unit.check or ""
+    setup, value = parse(unit.setup), parse(asked)
+    if setup is None or value is None or not value.body or len(unit.setup) + len(asked) > _LONGEST:
         return None
     try:
+        if unit.value is None or _only_looks(value, {*offered, *_results(setup, offered)}):
+            looked_at = _first_result(value, offered, _results(setup, offered))
+            if looked_at is None and unit.value is None:
+                return None
+            value = ast.Module([ast.Expr(looked_at)], []) if looked_at is not None else value
         before = "\n".join(ast.unparse(statement) for statement in needed_for(value, setup.body))
-        unit = msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None)
+        unit = msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None, check=None)
     except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
         return None
     return Assertion(unit, assertion.key, assertion.names)
@@ -107,8 +122,7 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> l
 
     A call counts by the name that it begins with: `f([1])` and `stack.push(1)`, but not `round(..., 2)` or `math.isclose(..., 3)`.
     """
-    bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
-    asked = {name for statement in bindings for name in bound_names(statement)}.union(offered)
+    asked = _asked_names(setup, offered)
     roots: list[ast.AST] = []
     for statement in (*setup.body, *value.body):
         if isinstance(statement, (*_BINDINGS, ast.Expr)) and statement.value is not None:
@@ -118,6 +132,42 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> l
             if not calls and isinstance(statement, _BINDINGS):
                 roots.append(statement.value)
     return list(dict.fromkeys(node for root in roots for node in ast.walk(root) if _is_input(node)))
+
+
+def _asked_names(setup: ast.Module, offered: Collection[str]) -> set[str]:
+    """What is offered, and what was bound before, perhaps to something that is offered."""
+    bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
+    return {name for statement in bindings for name in bound_names(statement)}.union(offered)
+
+
+def _results(setup: ast.Module, offered: Collection[str]) -> set[str]:
+    """The names that were bound before to something that what is offered has a part in."""
+    found: set[str] = set()
+    for statement in setup.body:
+        if isinstance(statement, _BINDINGS) and not found.union(offered).isdisjoint(names_in([statement])):
+            found |= bound_names(statement)
+    return found
+
+
+def _only_looks(value: ast.Module, asked: Collection[str]) -> bool:
+    """Whether a value is only the truth of what another function says, as in `bool(isinstance(f(1), int))`."""
+    (statement,) = value.body
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or _first_name(call) != "bool" or len(call.args) != 1:
+        return False
+    return _first_name(call.args[0]) not in asked
+
+
+def _first_result(node: ast.AST, offered: Collection[str], results: Collection[str]) -> ast.expr | None:
+    """The first call of what is offered or use of its results, outside of comprehensions and lambdas with names of their own."""
+    if isinstance(node, ast.Call) and _first_name(node) in offered:
+        return node
+    if isinstance(node, ast.Call | ast.Attribute | ast.Subscript | ast.Name) and _first_name(node) in results:
+        return node
+    if isinstance(node, _SCOPES):
+        return None
+    found = (_first_result(inner, offered, results) for inner in ast.iter_child_nodes(node))
+    return next((result for result in found if result is not None), None)
 
 
 def _first_name(node: ast.expr) -> str | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from snipmill.verify.units import Assertion, parse
+from snipmill.verify.statements import parse
+from snipmill.verify.units import Assertion
 
 
 @dataclass(frozen=True)

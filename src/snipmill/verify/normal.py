@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from snipmill.records import content_hash
-from snipmill.verify.units import parse
+from snipmill.verify.statements import parse
 
 
 def normal_form(code: str) -> str:

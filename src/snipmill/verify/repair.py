@@ -1,6 +1,6 @@
 """Tests without the assertions that the evidence speaks against: taken out, or with a value that others computed.
 
-Only tests made of plain asserts at module level are changed, so that what remains is what the model wrote. A repaired program
+Only what stands at module level is changed, a loop as a whole, so that what remains is what the model wrote. A repaired program
 must pass like any other; this module only proposes it.
 """
 
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snipmill.verify.agreement import Agreement
-from snipmill.verify.units import Assertion, parse
+from snipmill.verify.statements import parse
+from snipmill.verify.units import Assertion
 
 Mode = Literal["drop", "recompute"]
 _LONGEST = 200  # characters of a recomputed value: a longer one was cut when it was shown

@@ -1,8 +1,8 @@
 """From a response's tests to single assertions, each with just the statements that it needs.
 
-Read are plain asserts, at module level and in test functions, and the common methods of `unittest.TestCase`. A statement that
-holds asserts inside (a loop, a `with`) is one unit as a whole. Does not cover running them (`sandbox`), or whose function they
-are tried on (`interface`).
+Read are plain asserts, at module level and in test functions, what `unittest` writes as methods (`unittests`), and blocks that
+expect an exception. A statement that holds asserts inside (a loop, a `with`) is one unit as a whole. Does not cover running them
+(`sandbox`), or whose function they are tried on (`interface`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.program import Unit
+from snipmill.verify.statements import DEFINITIONS, names_in, needed_for, parse, touches_state
+from snipmill.verify.unittests import is_test_case, plain, plain_methods, without_checks
 
 MOST = 40  # units of one response
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_METHODS = {"assertEqual": "==", "assertEquals": "==", "assertTrue": "true", "assertFalse": "false"}
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,13 @@ class Assertion:
         unit: how it is tried.
         key: the same for assertions that ask the same, whatever their layout.
         names: the free names that it uses.
-        span: first and last line in the tests (from 1), where it is a plain assert at module level; it can be taken out there.
+        span: first and last line in the tests (from 1), where it stands at module level; it can be taken out there.
     """
 
     unit: Unit
     key: str
     names: frozenset[str]
     span: tuple[int, int] | None = None
-
-
-def parse(code: str) -> ast.Module | None:
-    """The syntax tree of code that a model wrote, None where it has none that can be handled."""
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def assertions(tests: str, offered: Collection[str]) -> list[Assertion]:
@@ -55,7 +47,7 @@ def assertions(tests: str, offered: Collection[str]) -> list[Assertion]:
         return []
     found: list[Assertion] = []
     try:
-        for assertion in _Reader(frozenset(offered)).of_block(tree.body, [], top=True):
+        for assertion in _Reader(frozenset(offered)).of_block([plain(one) for one in tree.body], [], top=True):
             found.append(assertion)
             if len(found) == MOST:
                 break
@@ -76,48 +68,27 @@ class _Reader:
         asserting = {name for statement in setup for name in _asserting(statement)}
         for statement in body:
             if isinstance(statement, ast.Assert):
-                yield self._assertion(
-                    statement.test, setup, (statement.lineno, statement.end_lineno or 0) if top else None
-                )
-                if _touches_state(statement, setup):  # `assert stack.pop() == 2` changes what follows
+                yield self._assertion(statement.test, setup, _span(statement) if top else None)
+                if touches_state(statement, setup):  # `assert stack.pop() == 2` changes what follows
                     setup.append(_alone(statement.test))
             elif (
                 isinstance(statement, ast.FunctionDef) and statement.name.startswith("test") and not statement.args.args
             ):
                 yield from self.of_block(statement.body, setup, top=False)
-            elif isinstance(statement, ast.ClassDef) and statement.name.lower().startswith("test"):
-                for method in statement.body:
-                    if isinstance(method, ast.FunctionDef) and method.name.startswith("test"):
-                        yield from self._of_method(method, setup)
+            elif isinstance(statement, ast.ClassDef) and is_test_case(statement):
+                for first, method in plain_methods(statement):
+                    yield from self.of_block(method, [*setup, *first], top=False)
             elif isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
                 yield from self.of_block(statement.body, setup, top=False)
-            elif isinstance(statement, _DEFINITIONS):
+            elif isinstance(statement, DEFINITIONS):
                 setup.append(statement)
                 asserting |= _asserting(statement)  # where it holds asserts, what calls it is the question
-            elif _holds_asserts(statement) or _names([statement]) & asserting:
-                yield _whole(statement, setup)
-                if _touches_state(statement, setup):
-                    setup.append(statement)
+            elif _holds_asserts(statement) or names_in([statement]) & asserting:
+                yield _whole(statement, setup, _span(statement) if top else None)
+                if touches_state(statement, setup):
+                    setup.append(without_checks(statement))
             elif not _says_nothing(statement):
                 setup.append(statement)
-
-    def _of_method(self, method: ast.FunctionDef, before: list[ast.stmt]) -> Iterator[Assertion]:
-        setup = list(before)
-        for statement in method.body:
-            call = statement.value if isinstance(statement, ast.Expr) else None
-            if isinstance(statement, ast.Assert):
-                yield self._assertion(statement.test, setup, None)
-                asked = [statement.test]
-            elif isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and "self" in _names([call.func]):
-                asked = [argument for argument in call.args if "self" not in _names([argument])]
-                test = _test_of(call.func.attr, asked) if len(asked) == len(call.args) else None
-                if test is not None:
-                    yield self._assertion(test, setup, None)
-            else:
-                if "self" not in _names([statement]):
-                    setup.append(statement)
-                continue
-            setup += [_alone(expression) for expression in asked if _touches_state(expression, setup)]
 
     def _assertion(self, test: ast.expr, setup: list[ast.stmt], span: tuple[int, int] | None) -> Assertion:
         needed = needed_for(test, setup)
@@ -134,22 +105,12 @@ class _Reader:
         else:
             unit = Unit(setup=before, check=ast.unparse(test))
         key = f"{before}\n{unit.value}\n{unit.expected}\n{unit.check}"
-        return Assertion(unit, key, _names([test, *needed]), span)
+        return Assertion(unit, key, names_in([test, *needed]), span)
 
     def _is_asked(self, side: ast.expr, setup: list[ast.stmt]) -> bool:
         """Whether one side of a comparison comes from what is offered, by itself or by what was set up for it."""
-        names = _names([side])
-        return bool(names) and bool(self.offered & (names | _names(needed_for(side, setup))))
-
-
-def _test_of(method: str, arguments: list[ast.expr]) -> ast.expr | None:
-    """What a method of `unittest.TestCase` asserts, where that is one of the common ones."""
-    kind = _METHODS.get(method)
-    if kind == "==" and len(arguments) >= 2:
-        return ast.Compare(arguments[0], [ast.Eq()], [arguments[1]])
-    if kind in ("true", "false") and arguments:
-        return arguments[0] if kind == "true" else ast.UnaryOp(ast.Not(), arguments[0])
-    return None
+        names = names_in([side])
+        return bool(names) and bool(self.offered & (names | names_in(needed_for(side, setup))))
 
 
 def _alone(expression: ast.expr) -> ast.stmt:
@@ -162,23 +123,7 @@ def _holds_asserts(statement: ast.stmt) -> bool:
 
 def _asserting(statement: ast.stmt) -> set[str]:
     """The name of a function or class of the tests' own in which assertions wait for a call."""
-    return {statement.name} if isinstance(statement, _DEFINITIONS) and _holds_asserts(statement) else set()
-
-
-def _states(setup: list[ast.stmt]) -> set[str]:
-    """The names that the tests have bound to something which a later statement may change."""
-    return {
-        name
-        for before in setup
-        if not isinstance(before, (*_DEFINITIONS, ast.Import, ast.ImportFrom))
-        and not (isinstance(before, ast.Assign) and isinstance(before.value, ast.Constant))
-        for name in bound_names(before)
-    }
-
-
-def _touches_state(node: ast.AST, setup: list[ast.stmt]) -> bool:
-    """Whether a part of the tests uses something that the tests themselves have made."""
-    return bool(_states(setup) & _names([node]))
+    return {statement.name} if isinstance(statement, DEFINITIONS) and _holds_asserts(statement) else set()
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
@@ -195,38 +140,11 @@ def _says_nothing(statement: ast.stmt) -> bool:
     return runs_test or name in ("print", "unittest.main", "doctest.testmod", "pytest.main")
 
 
-def _whole(statement: ast.stmt, setup: list[ast.stmt]) -> Assertion:
+def _whole(statement: ast.stmt, setup: list[ast.stmt], span: tuple[int, int] | None) -> Assertion:
     needed = [*needed_for(statement, setup), statement]
     text = "\n".join(ast.unparse(part) for part in needed)
-    return Assertion(Unit(setup=text), text, _names(needed))
+    return Assertion(Unit(setup=text), text, names_in(needed), span)
 
 
-def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
-    wanted = _names([target])
-    made, states = {name for statement in setup for name in bound_names(statement)}, _states(setup)
-    chosen: list[ast.stmt] = []
-    for statement in reversed(setup):
-        bound = bound_names(statement)
-        touched = bound
-        if not bound:
-            touched = made & _names([statement])
-        elif not isinstance(statement, _DEFINITIONS):
-            touched = bound | (states & _names([statement]))  # `x = stack.pop()` changes the stack
-        if touched & wanted or "*" in bound:
-            wanted |= _names([statement])
-            chosen.append(statement)
-    return chosen[::-1]
-
-
-def bound_names(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-    if isinstance(statement, _DEFINITIONS):
-        return {statement.name}
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-
-
-def _names(nodes: Sequence[ast.AST]) -> frozenset[str]:
-    return frozenset(inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name))
+def _span(statement: ast.stmt) -> tuple[int, int]:
+    return statement.lineno, statement.end_lineno or 0

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    _Outcome = tuple[str, str, str]  # status, value, and exact value where that is another one
+
 _REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
 _DEPTH = 6
 _LONGEST = 600  # characters: the values of all units of a trial fit into a report
+_DIGITS = 12  # of floats: in the last ones the order of operations shows
 _MOST_ITEMS = 2000
 _MOST_BITS = 10_000  # of a number in decimal digits: Python refuses to write more than some 14,000 so
 _PATIENCE = 3  # units that may run out of time, before those that are extra count as if they had
@@ -41,13 +44,13 @@ def run_units(
         units: fields of `sandbox.program.Unit`.
         seconds: wall time for each.
         extra: how many units at the end are not tried once several have run out of their time.
-        tell: takes [place, status, value, lines, jumps] of each unit, as JSON.
+        tell: takes [place, status, value, exact, lines, jumps] of each unit, as JSON.
     """
     import json
 
     signal.signal(signal.SIGALRM, _ring)
     module = stand_as_main(source)
-    status, problem = _limited(seconds, lambda: _stand(source, module.__dict__))
+    status, problem, _ = _limited(seconds, lambda: _stand(source, module.__dict__))
     late = 0
     for place, unit in enumerate(units):
         if status != "passed":
@@ -73,7 +76,7 @@ def _ring(_number: int, _frame: Any) -> None:
     raise _TimeUp
 
 
-def _limited(seconds: float, action: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+def _limited(seconds: float, action: Callable[[], _Outcome]) -> _Outcome:
     """Do something for a limited time; whatever it raises is an outcome."""
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
@@ -84,50 +87,56 @@ def _limited(seconds: float, action: Callable[[], tuple[str, str]]) -> tuple[str
             sys.settrace(None)
     except _TimeUp:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        return "timeout", ""
+        return "timeout", "", ""
     except AssertionError:
-        return "failed", ""
+        return "failed", "", ""
     except BaseException as error:  # anything that model-written code can raise
-        return "error", type(error).__name__
+        return "error", type(error).__name__, ""
 
 
-def _stand(source: str, names: dict[str, Any]) -> tuple[str, str]:
+def _stand(source: str, names: dict[str, Any]) -> _Outcome:
     exec(compile(source, FILENAME, "exec"), names)
-    return "passed", ""
+    return "passed", "", ""
 
 
-def _ask(unit: dict[str, Any], names: dict[str, Any]) -> tuple[str, str]:
+def _ask(unit: dict[str, Any], names: dict[str, Any]) -> _Outcome:
     if unit["setup"]:
         exec(compile(unit["setup"], "unit.py", "exec"), names)
     if unit["value"] is None:
         if unit["check"] is None:
-            return "passed", ""
-        return ("passed" if eval(unit["check"], names) else "failed"), ""
+            return "passed", "", ""
+        return ("passed" if eval(unit["check"], names) else "failed"), "", ""
     value = eval(unit["value"], names)
-    shown = canonical(value)  # before the comparison, which might change it
+    shown, exact = canonical(value, _DIGITS), canonical(value)  # before the comparison, which might change it
+    exact = exact if exact != shown else ""
     if unit["expected"] is None:
-        return "passed", shown
-    return ("passed" if value == eval(unit["expected"], names) else "failed"), shown
+        return "passed", shown, exact
+    return ("passed" if value == eval(unit["expected"], names) else "failed"), shown, exact
 
 
-def _program(program: dict[str, Any], recorder: _Recorder | None) -> tuple[str, str]:
+def _program(program: dict[str, Any], recorder: _Recorder | None) -> _Outcome:
     if recorder is not None:
         sys.settrace(recorder.enter)
     doctest = sys.modules.get("doctest")
     if doctest is not None:
         doctest.master = None  # type: ignore[attr-defined]  # it adds up what earlier programs ran
     report = run_program(program["source"], program["tests_line"])
-    return ("passed" if report["status"] == "passed" else "failed"), report["status"]
+    return ("passed" if report["status"] == "passed" else "failed"), report["status"], ""
 
 
-def canonical(value: object) -> str:
+def canonical(value: object, digits: int = 17) -> str:
     """A text that equal values of plain types share: sets and dicts in order, whole floats as integers.
 
     Of a long text only a hash is left, and nothing of one that names an address: such values cannot be told apart.
+
+    Args:
+        value: anything.
+        digits: significant digits of floats; with 17 they are exact. What is left of a difference of about equal numbers, as
+            1e-17 for 0, has its own digits.
     """
     import re
 
-    text = _canonical(value, _DEPTH)
+    text = _canonical(value, digits, _DEPTH)
     if re.search(_ADDRESS, text):
         return ""
     if len(text) <= _LONGEST:
@@ -137,9 +146,10 @@ def canonical(value: object) -> str:
     return f"#{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def _canonical(value: object, depth: int) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return repr(int(value))
+def _canonical(value: object, digits: int, depth: int) -> str:
+    if isinstance(value, float):
+        value = float(float.__format__(value, f".{digits}g"))
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, bool):
         return repr(int(value))
     if type(value) is int:
@@ -148,15 +158,18 @@ def _canonical(value: object, depth: int) -> str:
         return repr(value)
     if depth > 0:
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
-            inner = ", ".join(_canonical(item, depth - 1) for item in value[:_MOST_ITEMS])
+            inner = ", ".join(_canonical(item, digits, depth - 1) for item in value[:_MOST_ITEMS])
             inner += f" ... {len(value)}" if len(value) > _MOST_ITEMS else ""
             return f"[{inner}]" if isinstance(value, list) else f"({inner},)"
         if type(value) in (set, frozenset):
             if not value:
                 return "set()"
-            return "{" + ", ".join(sorted(_canonical(item, depth - 1) for item in value)) + "}"  # type: ignore[attr-defined]
+            return "{" + ", ".join(sorted(_canonical(item, digits, depth - 1) for item in value)) + "}"  # type: ignore[attr-defined]
         if type(value) is dict:
-            items = (f"{_canonical(key, depth - 1)}: {_canonical(item, depth - 1)}" for key, item in value.items())
+            items = (
+                f"{_canonical(key, digits, depth - 1)}: {_canonical(item, digits, depth - 1)}"
+                for key, item in value.items()
+            )
             return "{" + ", ".join(sorted(items)) + "}"
     return show(value)
 

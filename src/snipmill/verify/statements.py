@@ -1,0 +1,64 @@
+"""What statements of tests bind, use and change, and so which of them another one needs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def parse(code: str) -> ast.Module | None:
+    """The syntax tree of code that a model wrote, None where it has none that can be handled."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
+    wanted = names_in([target])
+    made, states = {name for statement in setup for name in bound_names(statement)}, _states(setup)
+    chosen: list[ast.stmt] = []
+    for statement in reversed(setup):
+        bound = bound_names(statement)
+        touched = bound
+        if not bound:
+            touched = made & names_in([statement])
+        elif not isinstance(statement, DEFINITIONS):
+            touched = bound | (states & names_in([statement]))  # `x = stack.pop()` changes the stack
+        if touched & wanted or "*" in bound:
+            wanted |= names_in([statement])
+            chosen.append(statement)
+    return chosen[::-1]
+
+
+def bound_names(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
+    if isinstance(statement, DEFINITIONS):
+        return {statement.name}
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def names_in(nodes: Sequence[ast.AST]) -> frozenset[str]:
+    """The names that parts of a tree use or bind."""
+    return frozenset(inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name))
+
+
+def _states(setup: list[ast.stmt]) -> set[str]:
+    """The names that the tests have bound to something which a later statement may change."""
+    return {
+        name
+        for before in setup
+        if not isinstance(before, (*DEFINITIONS, ast.Import, ast.ImportFrom))
+        and not (isinstance(before, ast.Assign) and isinstance(before.value, ast.Constant))
+        for name in bound_names(before)
+    }
+
+
+def touches_state(node: ast.AST, setup: list[ast.stmt]) -> bool:
+    """Whether a part of the tests uses something that the tests themselves have made."""
+    return bool(_states(setup) & names_in([node]))
