@@ -8,7 +8,7 @@
 
 The second command is the long one, and continues where it was stopped. Written are the tasks that have all their samples, behind
 those that the folder holds already: sampling can go on elsewhere, with the instructions that are not there yet. `bank-six` is
-another bank, whose example has six assertions instead of three.
+another bank, whose example has six assertions instead of three; its answers were sampled with 600 tokens at most.
 """
 
 from __future__ import annotations
