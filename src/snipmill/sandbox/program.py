@@ -41,7 +41,7 @@ UnitStatus = Literal["passed", "failed", "error", "timeout"]
 class UnitOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What came of a unit. `value` shows what was computed in a form that equal values share, or the exception's type.
 
-    The last digits of floats are left out there; `exact` has them, where there are any.
+    The last digits of floats are left out there; `exact` has them, where there are any and the unit expects a value.
     `lines` and `jumps` are those of a traced program: lines that ran, and pairs of lines that ran after each other.
     """
 

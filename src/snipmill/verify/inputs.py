@@ -47,8 +47,9 @@ def without_expectation(assertion: Assertion, offered: Collection[str]) -> Asser
     if setup is None or value is None or not value.body or len(unit.setup) + len(asked) > _LONGEST:
         return None
     try:
-        if unit.value is None or _only_looks(value, {*offered, *_results(setup, offered)}):
-            looked_at = _first_result(value, offered, _results(setup, offered))
+        results = _results(setup, offered)
+        if unit.value is None or _only_looks(value, results.union(offered)):
+            looked_at = _first_result(value, offered, results)
             if looked_at is None and unit.value is None:
                 return None
             value = ast.Module([ast.Expr(looked_at)], []) if looked_at is not None else value
@@ -122,7 +123,8 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> l
 
     A call counts by the name that it begins with: `f([1])` and `stack.push(1)`, but not `round(..., 2)` or `math.isclose(..., 3)`.
     """
-    asked = _asked_names(setup, offered)
+    bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
+    asked = {name for statement in bindings for name in bound_names(statement)}.union(offered)
     roots: list[ast.AST] = []
     for statement in (*setup.body, *value.body):
         if isinstance(statement, (*_BINDINGS, ast.Expr)) and statement.value is not None:
@@ -132,12 +134,6 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> l
             if not calls and isinstance(statement, _BINDINGS):
                 roots.append(statement.value)
     return list(dict.fromkeys(node for root in roots for node in ast.walk(root) if _is_input(node)))
-
-
-def _asked_names(setup: ast.Module, offered: Collection[str]) -> set[str]:
-    """What is offered, and what was bound before, perhaps to something that is offered."""
-    bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
-    return {name for statement in bindings for name in bound_names(statement)}.union(offered)
 
 
 def _results(setup: ast.Module, offered: Collection[str]) -> set[str]:

@@ -67,10 +67,11 @@ class _Reader:
         setup = list(before)
         asserting = {name for statement in setup for name in _asserting(statement)}
         for statement in body:
+            span = (statement.lineno, statement.end_lineno or 0) if top else None
             if isinstance(statement, ast.Assert):
-                yield self._assertion(statement.test, setup, _span(statement) if top else None)
+                yield self._assertion(statement.test, setup, span)
                 if touches_state(statement, setup):  # `assert stack.pop() == 2` changes what follows
-                    setup.append(_alone(statement.test))
+                    setup.append(without_checks(statement))
             elif (
                 isinstance(statement, ast.FunctionDef) and statement.name.startswith("test") and not statement.args.args
             ):
@@ -84,7 +85,7 @@ class _Reader:
                 setup.append(statement)
                 asserting |= _asserting(statement)  # where it holds asserts, what calls it is the question
             elif _holds_asserts(statement) or names_in([statement]) & asserting:
-                yield _whole(statement, setup, _span(statement) if top else None)
+                yield _whole(statement, setup, span)
                 if touches_state(statement, setup):
                     setup.append(without_checks(statement))
             elif not _says_nothing(statement):
@@ -111,10 +112,6 @@ class _Reader:
         """Whether one side of a comparison comes from what is offered, by itself or by what was set up for it."""
         names = names_in([side])
         return bool(names) and bool(self.offered & (names | names_in(needed_for(side, setup))))
-
-
-def _alone(expression: ast.expr) -> ast.stmt:
-    return ast.copy_location(ast.Expr(expression), expression)
 
 
 def _holds_asserts(statement: ast.stmt) -> bool:
@@ -144,7 +141,3 @@ def _whole(statement: ast.stmt, setup: list[ast.stmt], span: tuple[int, int] | N
     needed = [*needed_for(statement, setup), statement]
     text = "\n".join(ast.unparse(part) for part in needed)
     return Assertion(Unit(setup=text), text, names_in(needed), span)
-
-
-def _span(statement: ast.stmt) -> tuple[int, int]:
-    return statement.lineno, statement.end_lineno or 0

@@ -64,10 +64,9 @@ def plain_methods(definition: ast.ClassDef) -> list[tuple[list[ast.stmt], list[a
     found = []
     for method in methods:
         if method.name.startswith("test") and not method.args.args[1:]:
-            body = rewriter.body(method.body)
-            kept = _without_self([*first, *body], rewriter.unknown)
-            before = {id(one) for one in first}
-            found.append(([one for one in kept if id(one) in before], [one for one in kept if id(one) not in before]))
+            kept = _without_self([*first, *rewriter.body(method.body)], rewriter.unknown)
+            before = len(_without_self(first, rewriter.unknown))  # what is kept depends on what comes before alone
+            found.append((kept[:before], kept[before:]))
     return found
 
 
@@ -115,15 +114,9 @@ class _Expectations(ast.NodeTransformer):
     """Rewrites blocks that expect an exception, outside of classes."""
 
     def visit_With(self, node: ast.With) -> ast.stmt | list[ast.stmt]:
-        call, name = node.items[0].context_expr, node.items[0].optional_vars
+        call, name = _context(node)
         found: ast.stmt = node
-        if (
-            isinstance(call, ast.Call)
-            and len(node.items) == 1
-            and _method(call) in _RAISES
-            and call.args
-            and name is None
-        ):
+        if call is not None and _method(call) in _RAISES and call.args and name is None:
             found = _raising(call.args[0], node.body, node)
         self.generic_visit(found)
         return found
@@ -164,10 +157,10 @@ class _Methods(_Expectations):
         return [self._visited(ast.copy_location(ast.Expr(argument), node)) for argument in asked] or node
 
     def visit_With(self, node: ast.With) -> ast.stmt | list[ast.stmt]:
-        call, name = node.items[0].context_expr, node.items[0].optional_vars
-        if isinstance(call, ast.Call) and len(node.items) == 1 and _method(call) == "subTest":
+        call, name = _context(node)
+        if call is not None and _method(call) == "subTest":
             return self.body(node.body)
-        if isinstance(call, ast.Call) and _method(call) in _RAISES and isinstance(name, ast.Name):
+        if call is not None and _method(call) in _RAISES and isinstance(name, ast.Name):
             self.unknown.add(name.id)
             node.items[0].optional_vars = None
         return super().visit_With(node)
@@ -243,6 +236,12 @@ def _raising(error: ast.expr, body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
 
 def _swallowing(error: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> ast.stmt:
     return ast.Try(body, [ast.ExceptHandler(error, None, [ast.Pass()])], orelse, [])
+
+
+def _context(node: ast.With) -> tuple[ast.Call | None, ast.expr | None]:
+    """What a `with` calls, and the name that it gives it; no call where there are several, or something else."""
+    call, name = node.items[0].context_expr, node.items[0].optional_vars
+    return (call if isinstance(call, ast.Call) and len(node.items) == 1 else None), name
 
 
 def _takes_self(node: ast.FunctionDef | ast.Lambda) -> bool:

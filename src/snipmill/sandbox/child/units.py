@@ -107,11 +107,12 @@ def _ask(unit: dict[str, Any], names: dict[str, Any]) -> _Outcome:
             return "passed", "", ""
         return ("passed" if eval(unit["check"], names) else "failed"), "", ""
     value = eval(unit["value"], names)
-    shown, exact = canonical(value, _DIGITS), canonical(value)  # before the comparison, which might change it
-    exact = exact if exact != shown else ""
+    shown = canonical(value, _DIGITS)
     if unit["expected"] is None:
-        return "passed", shown, exact
-    return ("passed" if value == eval(unit["expected"], names) else "failed"), shown, exact
+        return "passed", shown, ""
+    exact = canonical(value)  # before the comparison, which might change it
+    status = "passed" if value == eval(unit["expected"], names) else "failed"
+    return status, shown, exact if exact != shown else ""
 
 
 def _program(program: dict[str, Any], recorder: _Recorder | None) -> _Outcome:
