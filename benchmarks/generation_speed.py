@@ -30,10 +30,10 @@ from typing import Any
 from simulated_server import length
 
 from snipmill.config import Config, GenerateTable, ModelTable
-from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.stage_files import generate_file
+from snipmill.engine.by_hand import Files, generate_file
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.records import Instruction
+from snipmill.stages.funnel import StageCount
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def snipmill(url: str, folder: Path, requests: int, stream: bool) -> tuple[float
     config = Config(model=ModelTable(base_url=url, stream=stream), generate=GenerateTable(samples=1))
     count = StageCount()
     cpu, wall = time.process_time(), time.monotonic()
-    asyncio.run(generate_file(RESPONSES, Instruction, str(source), str(out), None, config, count, lambda _text: None))
+    asyncio.run(generate_file("responses", Files(str(source), str(out)), config, count, lambda _text: None))
     seconds = time.monotonic() - wall, time.process_time() - cpu
     if count.kept != requests:
         print(f"  LOST {requests - count.kept} of {requests} rows: {dict(count.rejected)}")
@@ -84,14 +84,14 @@ def resident() -> float:
 
 def prompts(requests: int) -> list[str]:
     """The prompts that snipmill sends for the instructions."""
-    from snipmill.pipeline.generate import make_task
-    from snipmill.pipeline.settings import generations
+    from snipmill.stages.generate import SampleTask, make_request
+    from snipmill.stages.settings import for_model, resolve_generation
 
-    generation = generations(Config(generate=GenerateTable(samples=1)), "simulated")["responses"]
+    settings = for_model(resolve_generation(Config(generate=GenerateTable(samples=1))), "simulated")["responses"]
     made = []
     for index in range(requests):
         record = Instruction(id=f"i-{index}", seed="", concepts=[], instruction=f"Write function number {index}.")
-        made.append(str(make_task(RESPONSES, record, (0,), generation).request.prompt))
+        made.append(str(make_request(RESPONSES, SampleTask(record, range(1)), settings).request.prompt))
     return made
 
 

@@ -20,14 +20,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from snipmill.pipeline.mining import Mining, mine_all
 from snipmill.records import Reject
 from snipmill.seeds.document import Document, read_document
-from snipmill.seeds.mine import MineSettings
+from snipmill.seeds.from_document import MineSettings
 from snipmill.seeds.rules import Rules, check_file
 from snipmill.seeds.sources.opening import open_source
 from snipmill.seeds.sources.tree import Origin
-from snipmill.store.journal import Journal, Mined
+from snipmill.stages.mine import Mining, mine_documents
+from snipmill.store.journal import Journal, MiningEntry
 
 PACKAGES = (
     "attrs",
@@ -88,7 +88,7 @@ def plain(sources: list[str]) -> tuple[int, int]:
 
 def mine(sources: list[str], mining: Mining, near: float) -> Counter[str]:
     found: Counter[str] = Counter()
-    for one in mine_all(documents(sources), mining, near, Journal(None, Mined), cores=1):
+    for one in mine_documents(documents(sources), mining, near, Journal(None, MiningEntry), cores=1):
         found[one.reason if isinstance(one, Reject) else "kept"] += 1
     return found
 

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from snipmill.config import ColumnsTable, Config, SeedsTable
-from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.stage_files import seeds_file
+from snipmill.engine.by_hand import seeds_file
+from snipmill.stages.funnel import StageCount
 
 WORDS = [
     first + second + third

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from snipmill.config import Config, GenerateTable, ModelTable
 from snipmill.llm.connect import Connection, connect
-from snipmill.pipeline.generate import make_task
-from snipmill.pipeline.settings import generations
 from snipmill.prompts.responses import STAGE
 from snipmill.records import Instruction, Refusal
+from snipmill.stages.generate import SampleTask, make_request
+from snipmill.stages.settings import for_model, resolve_generation
 
 RECORDED = Path(__file__).parent / "false_passes" / "recorded.jsonl.gz"
 
@@ -36,12 +36,12 @@ def tasks(count: int) -> list[Instruction]:
 async def measure(connection: Connection, draws: int, seed: int, shots: int, count: int) -> None:
     """Ask all tasks, and tell what came from the cache."""
     config = Config(generate=GenerateTable(draws=draws))
-    generation = generations(config, connection.model)[STAGE.name]
+    generation = for_model(resolve_generation(config), connection.model)[STAGE.name]
     # Another run seed for each measurement draws other sets, so that none finds the cache of the one before.
     generation = dataclasses.replace(
         generation, max_tokens=8, shots=shots, draws=dataclasses.replace(generation.draws, seed=seed)
     )
-    requests = [make_task(STAGE, task, (0,), generation).request for task in tasks(count)]
+    requests = [make_request(STAGE, SampleTask(task, range(1)), generation).request for task in tasks(count)]
     began = time.monotonic()
     answers = await asyncio.gather(*(connection.fleet.complete(dataclasses.replace(r, cut=None)) for r in requests))
     seconds = time.monotonic() - began

@@ -35,15 +35,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
-from snipmill.pipeline.bank_files import load_bank
 from snipmill.sandbox.driver import COMMON_MODULES, Sandbox
 from snipmill.sandbox.program import Program
-from snipmill.verify.programs import build_program
+from snipmill.stages.fewshot_files import load_bank
+from snipmill.verify.programs import ParsedResponse, parse_response
 
 
 def programs(count: int) -> list[Program]:
     responses = [example.response for example in load_bank(None).examples if example.response is not None]
-    built = [program for program in map(build_program, responses) if isinstance(program, Program)]
+    built = [parsed.program for parsed in map(parse_response, responses) if isinstance(parsed, ParsedResponse)]
     return [built[number % len(built)] for number in range(count)]
 
 

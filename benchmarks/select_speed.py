@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.config import Config, RunTable, SelectTable
-from snipmill.pipeline.bank_files import load_bank
-from snipmill.pipeline.cores import available_cores
-from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.stage_files import sanitize_file, select_file
+from snipmill.engine.by_hand import Files, sanitize_file, select_file
+from snipmill.parallel.chunks import available_cores
+from snipmill.stages.fewshot_files import load_bank
+from snipmill.stages.funnel import StageCount
 
 SYLLABLES = ("ka", "lo", "mi", "ne", "ru", "sa", "to", "vi")
 TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")
@@ -88,9 +88,9 @@ def ours(source: Path, folder: Path, names: bool, near: float) -> dict[str, floa
 
     raw, chosen, smart = (str(folder / name) for name in ("raw", "chosen", "smart"))
     steps: dict[str, Callable[[], None]] = {
-        "raw": lambda: sanitize_file(str(source), raw, None, config("raw"), StageCount()),
-        "select": lambda: select_file(raw, chosen, None, config("raw"), StageCount()),
-        "smart": lambda: sanitize_file(chosen, smart, None, config("smart"), StageCount()),
+        "raw": lambda: sanitize_file(Files(str(source), raw), config("raw"), StageCount()),
+        "select": lambda: select_file(Files(raw, chosen), config("raw"), StageCount()),
+        "smart": lambda: sanitize_file(Files(chosen, smart), config("smart"), StageCount()),
     }
     return {name: _timed(step) for name, step in steps.items()}
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from snipmill.config import Config, ModelTable, load_config, parse_config, render_config
+from snipmill.config import Config, ModelTable
+from snipmill.config_file import load_config, parse_config, render_config
 from snipmill.errors import UsageError
 
 

@@ -19,9 +19,8 @@ import pytest
 
 import snipmill
 from snipmill.records import content_hash
-from snipmill.sandbox.program import Program
 from snipmill.verify.confidence import WEIGHTS
-from snipmill.verify.programs import build_program
+from snipmill.verify.programs import ParsedResponse, parse_response
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
@@ -82,8 +81,9 @@ def test_what_was_asked_has_the_recorded_keys(run: Path) -> None:
 
 
 def program_key(response: dict[str, Any]) -> str:
-    program = build_program(response["response"])
-    assert isinstance(program, Program)
+    parsed = parse_response(response["response"])
+    assert isinstance(parsed, ParsedResponse)
+    program = parsed.program
     environment = f"{sys.executable}, Python {platform.python_version()}"
     return f"x-{content_hash(program.source, program.tests_line, LIMITS, 'namespaces', environment)}"
 

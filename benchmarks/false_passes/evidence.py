@@ -21,13 +21,13 @@ from typing import Any
 
 from tasks import tested_signature
 
-from snipmill.pipeline.examine import cross_examine, examine_tests
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
-from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.agreement import Sample
+from snipmill.stages.trials import execute_crosswise, measure_tests
+from snipmill.verify.agreement import support
 from snipmill.verify.interface import interface, used_names
-from snipmill.verify.programs import build_program, join_program
+from snipmill.verify.programs import ParsedResponse, join_program, parse_response
+from snipmill.verify.questions import Sample, SampleIndex
 from snipmill.verify.repair import repair
 from snipmill.verify.units import assertions
 
@@ -58,9 +58,9 @@ async def of_task(answers: list[dict[str, Any]], task: dict[str, Any], sandbox: 
     hidden = [ast.unparse(ast.parse(test)) for test in task["test_list"]]
     rows, samples, programs = [], [], []
     for answer in answers:
-        program = build_program(answer["response"]) if answer["response"] else None
-        sections = parse_sections(answer["response"]) if answer["response"] else None
-        if isinstance(program, Program) and sections is not None and not isinstance(sections, Malformed):
+        parsed = parse_response(answer["response"]) if answer["response"] else None
+        if isinstance(parsed, ParsedResponse):
+            sections, program = parsed.sections, parsed.program
             verdict = await sandbox.run(program)
             samples.append(
                 Sample(
@@ -69,30 +69,34 @@ async def of_task(answers: list[dict[str, Any]], task: dict[str, Any], sandbox: 
             )
             programs.append(program)
     began, before = time.monotonic(), sandbox.processes
-    agreement = await cross_examine(samples, sandbox)
+    agreement = await execute_crosswise(samples, sandbox)
     seconds, processes = time.monotonic() - began, sandbox.processes - before
     for number, (sample, program) in enumerate(zip(samples, programs, strict=True)):
-        row: dict[str, Any] = {"id": sample.id, "passed": sample.passed, **asdict(agreement.weigh(number))}
+        row: dict[str, Any] = {
+            "id": sample.id,
+            "passed": sample.passed,
+            **asdict(support(agreement, SampleIndex(number))),
+        }
         row["passed_share"] = row.pop("passed")
         row["passed"] = sample.passed
         row["exit_zero"] = await exits_with_zero(program, sandbox)
         row["right"] = await is_right(sample.implementation, sample.tests, hidden, signature[0], sandbox)
         for mode in ("drop", "recompute"):
-            repaired = None if sample.passed else repair(agreement, number, mode)
+            repaired = None if sample.passed else repair(agreement, SampleIndex(number), mode)
             holds = sample.passed
             strength = None
             if repaired is not None:
                 program = join_program(sample.implementation, repaired.tests)
                 holds = (await sandbox.run(program)).status == "passed"
             if holds:
-                strength = asdict(await examine_tests(sample.implementation, program, sandbox))
+                strength = asdict(await measure_tests(sample.implementation, program, sandbox))
             row[mode] = {"holds": holds, "changed": repaired.changed if repaired else 0, "strength": strength}
         rows.append(row)
     return {
         "task": answers[0]["task"],
         "drawn": len(answers),
-        "pairs": agreement.pairs,
-        "alignable": agreement.alignable,
+        "pairs": agreement.questions.pairs,
+        "alignable": agreement.questions.alignable,
         "sample_pairs": len(samples) ** 2,
         "processes": processes,
         "seconds": seconds,

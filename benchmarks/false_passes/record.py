@@ -19,11 +19,12 @@ import json
 from pathlib import Path
 
 from snipmill.config import Config, GenerateTable, ModelTable, ShotsTable
-from snipmill.pipeline.generate import look_up
-from snipmill.pipeline.settings import generations
 from snipmill.prompts.responses import STAGE
 from snipmill.records import Instruction, Response
-from snipmill.store.journal import Asked, Journal
+from snipmill.stages.generate import Generate, SampleTask
+from snipmill.stages.runner import Runner
+from snipmill.stages.settings import for_model, resolve_generation
+from snipmill.store.journal import CompletionEntry, Journal
 from snipmill.store.jsonl import read_records
 
 HERE = Path(__file__).parent
@@ -43,27 +44,25 @@ def main() -> None:
         model=ModelTable(temperature=0.6, max_tokens=450),
         generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(args.bank)),
     )
-    generation = generations(config, args.model)[STAGE.name]
-    journal = Journal(args.journal, Asked)
-    journal.open_to_read()
+    settings = for_model(resolve_generation(config), args.model)[STAGE.name]
+    work: Generate[Instruction, Response] = Generate(STAGE, settings)
     tasks = samples = 0
     written = args.folder / "recorded.jsonl.gz"
     lines = gzip.decompress(written.read_bytes()).decode().splitlines() if written.exists() else []
     there = {json.loads(line)["task"] for line in lines}
-    for record in read_records(args.instructions, Instruction, "record"):
-        assert isinstance(record, Instruction)
-        answers = [look_up(STAGE, record, (sample,), generation, journal) for sample in range(args.samples)]
-        if None in answers or record.id in there:
-            continue
-        tasks += 1
-        for sample, answer in enumerate(answers):
-            response = answer[0].response if answer and isinstance(answer[0], Response) else None
-            samples += response is not None
-            lines.append(
-                json.dumps(
-                    {"task": record.id, "instruction": record.instruction, "sample": sample, "response": response}
-                )
-            )
+    with Journal(args.journal, CompletionEntry, read_only=True) as journal:
+        runner = Runner(work, journal)
+        for record in read_records(args.instructions, Instruction, "record"):
+            assert isinstance(record, Instruction)
+            answers = [runner.look_up(SampleTask(record, range(sample, sample + 1))) for sample in range(args.samples)]
+            if None in answers or record.id in there:
+                continue
+            tasks += 1
+            for sample, answer in enumerate(answers):
+                response = answer[0].response if answer and isinstance(answer[0], Response) else None
+                samples += response is not None
+                row = {"task": record.id, "instruction": record.instruction, "sample": sample, "response": response}
+                lines.append(json.dumps(row))
     args.folder.mkdir(exist_ok=True)
     written.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
     print(f"{len(there)} tasks were there; {tasks} new ones, {samples} well-formed of {tasks * args.samples} samples")

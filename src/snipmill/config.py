@@ -1,21 +1,21 @@
-"""The one configuration of a run: typed, frozen, read from TOML, checked when it is read.
+"""The one configuration of a run: typed and frozen.
 
-Each table of the file is a struct here; docs/configuration.md explains every key. Secrets are not part of it: the key of
-a server comes from OPENAI_API_KEY.
+Each table of the file is a struct here, and each key says what it means. The command line's options, their help and
+docs/configuration.md are generated from these tables. Secrets are not part of it: a server's key comes from OPENAI_API_KEY.
+Does not cover reading and writing (`config_file`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-
-from snipmill.errors import UsageError
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Price = Annotated[float, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Category = Literal["function", "class", "program"]
 Difficulty = Literal["easy", "medium", "hard"]
 Kind = Literal["function", "method", "class"]
@@ -26,6 +26,18 @@ CATEGORIES: tuple[Category, ...] = ("function", "class", "program")
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
 
+def key(meaning: str, *, default: str | None = None, option: str | None = None) -> msgspec.Meta:
+    """What a key of the configuration means.
+
+    Args:
+        meaning: one sentence or two, for people.
+        default: what happens without a value, where the value itself does not say it.
+        option: the name of its command-line option, where it is not the key's.
+    """
+    extra = {name: text for name, text in (("default", default), ("option", option)) if text is not None}
+    return msgspec.Meta(description=meaning, extra=extra)
+
+
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the configuration file."""
 
@@ -33,41 +45,51 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class RunTable(Table, frozen=True, kw_only=True):
     """What the whole run shares."""
 
-    dir: str = "snipmill-run"
-    seed: Natural = 0
+    dir: Annotated[str, key("The run directory. The same directory again continues the run.")] = "snipmill-run"
+    seed: Annotated[Natural, key("Seed of every random draw.")] = 0
 
 
 class ColumnsTable(Table, frozen=True, kw_only=True):
-    """Which columns of a table hold what. Without `code`, JSONL files are ready-made seeds."""
+    """Columns of tables and data sets that hold code."""
 
-    code: str | None = None
-    license: str | None = None
-    path: str | None = None
-    source: str | None = None
-    revision: str | None = None
-    language: str | None = None
+    code: Annotated[
+        str | None,
+        key("Column that holds the code.", default="none: JSONL files are ready-made seeds", option="--column"),
+    ] = None
+    license: Annotated[
+        str | None,
+        key(
+            "Column that holds the licence: a name in any usual spelling, or a list of names.",
+            option="--license-column",
+        ),
+    ] = None
+    path: Annotated[str | None, key("Column that holds the path.", option="--path-column")] = None
+    source: Annotated[str | None, key("Column that holds the repository.", option="--source-column")] = None
+    revision: Annotated[str | None, key("Column that holds the commit or version.", option="--revision-column")] = None
+    language: Annotated[str | None, key("Column that holds the language.", option="--language-column")] = None
 
 
 class SeedsTable(Table, frozen=True, kw_only=True):
-    """Where seeds come from, and what they must be like.
+    """Where seeds come from, and what they must be like. docs/seeds.md has the rules."""
 
-    `allow` names rules that do not hold; `license` is that of sources that state none; `licenses` are SPDX ids,
-    `permissive` or `any`; `near` is a Jaccard similarity, 0 is off.
-    """
-
-    sources: tuple[str, ...] = ("stdlib",)
+    sources: Annotated[
+        tuple[str, ...],
+        key("Folders, git repositories, archives, tables, data sets on the hub, ready-made seeds, or `stdlib`."),
+    ] = ("stdlib",)
     columns: ColumnsTable = ColumnsTable()
-    start: Natural = 0
-    limit: Positive | None = None
-    shuffle: bool = False
-    kinds: tuple[Kind, ...] = ("function",)
-    languages: tuple[Language, ...] = ("Python",)
-    allow: tuple[str, ...] = ()
-    max_lines: Positive = 150
-    max_context_lines: Natural = 60
-    max_line_length: Positive = 200
-    min_ascii: Share = 0.9
-    denied_modules: tuple[str, ...] = (
+    start: Annotated[Natural, key("Number of input records to skip.")] = 0
+    limit: Annotated[Positive | None, key("Maximum number of input records.", default="all")] = None
+    shuffle: Annotated[bool, key("Take seeds in a seeded random order.")] = False
+    kinds: Annotated[tuple[Kind, ...], key("Kinds of definitions to take.")] = ("function",)
+    languages: Annotated[
+        tuple[Language, ...], key("Languages to take. Only Python can be executed; rows in others stay unverified.")
+    ] = ("Python",)
+    allow: Annotated[tuple[str, ...], key("Rules to disable, by their reason codes.")] = ()
+    max_lines: Annotated[Positive, key("Maximum number of lines of a function.")] = 150
+    max_context_lines: Annotated[Natural, key("Maximum number of lines of its file that a function may need.")] = 60
+    max_line_length: Annotated[Positive, key("Maximum number of characters in a line.")] = 200
+    min_ascii: Annotated[Share, key("Minimum share of ASCII characters.")] = 0.9
+    denied_modules: Annotated[tuple[str, ...], key("Modules that a function may not import.")] = (
         "os",
         "sys",
         "subprocess",
@@ -77,136 +99,209 @@ class SeedsTable(Table, frozen=True, kw_only=True):
         "matplotlib",
         "seaborn",
     )
-    license: str | None = None
-    licenses: tuple[str, ...] = ("permissive",)
-    types: bool = True
-    secrets: bool = True
-    decontaminate: bool = True
-    near: Share = 0.5
-    min_judge: Share = 0.0
+    license: Annotated[
+        str | None,
+        key(
+            "Licence of sources that state none, as SPDX; `LicenseRef-NAME` for your own. It is allowed.",
+            default="unknown, and code without a licence is dropped",
+        ),
+    ] = None
+    licenses: Annotated[
+        tuple[str, ...], key("Licences to allow: SPDX ids, `permissive` for a list of permissive ones, or `any`.")
+    ] = ("permissive",)
+    types: Annotated[bool, key("Check names and types.")] = True
+    secrets: Annotated[bool, key("Drop code with secrets or personal data.")] = True
+    decontaminate: Annotated[
+        bool, key("Drop seeds that contain text of HumanEval, MBPP or a set in `select.benchmarks`.")
+    ] = True
+    near: Annotated[Share, key("Jaccard similarity from which a seed duplicates an earlier one; 0 is off.")] = 0.5
+    min_judge: Annotated[Share, key("Minimum score of seeds that a model has judged.")] = 0.0
 
 
 class JudgeTable(Table, frozen=True, kw_only=True):
-    """Whether a model judges seeds before they are used, and the probability of "yes" from which they are."""
+    """A model's opinion of each seed before it is used."""
 
-    enabled: bool = False
-    threshold: Share = 0.5
-    shots: Natural = 6
+    enabled: Annotated[bool, key("Ask for it.")] = False
+    threshold: Annotated[Share, key('Minimum probability of "yes" for a seed to stay.')] = 0.5
+    shots: Annotated[Natural, key("Examples in the prompt.")] = 6
 
 
 class PriceTable(Table, frozen=True, kw_only=True):
-    """What a million tokens cost; `cached` None is as `prompt`."""
+    """What a million tokens cost, in any currency; for the account in the manifest."""
 
-    prompt: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    cached: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    completion: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    prompt: Annotated[Price, key("Price of prompt tokens.")] = 0.0
+    cached: Annotated[Price | None, key("Price of prompt tokens from the server's cache.", default="as `prompt`")] = (
+        None
+    )
+    completion: Annotated[Price, key("Price of generated tokens.")] = 0.0
 
 
 class ModelTable(Table, frozen=True, kw_only=True):
-    """Who writes. Without `base_url` an embedded server is started and serves `name`, or vLLM with `serve = "vllm"`.
+    """The model, and the server that runs it. docs/servers.md explains the choices."""
 
-    `concurrency` None finds it out; `timeout` and `give_up` in seconds; `price` in any currency per million tokens.
-    """
-
-    base_url: str | tuple[str, ...] | None = None
-    serve: Literal["vllm"] | None = None
-    serve_args: tuple[str, ...] = ()
-    serve_python: str | None = None
-    name: str | None = None
-    prompting: Literal["completion", "chat"] = "completion"
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=5)] = 0.7
-    max_tokens: Positive = 1536
-    concurrency: Positive | None = None
-    timeout: Annotated[float, msgspec.Meta(gt=0)] = 600.0
-    give_up: Annotated[float, msgspec.Meta(gt=0)] = 600.0
-    stream: bool = True
+    base_url: Annotated[
+        str | tuple[str, ...] | None,
+        key(
+            "Address of an OpenAI-compatible server, with /v1, or several.",
+            default="`OPENAI_BASE_URL`, else the embedded model",
+        ),
+    ] = None
+    serve: Annotated[
+        Literal["vllm"] | None, key("Start a vLLM that serves `name`.", default="no server is started")
+    ] = None
+    serve_args: Annotated[tuple[str, ...], key("More arguments for the started server.")] = ()
+    serve_python: Annotated[str | None, key("The Python that has vLLM.", default="this one")] = None
+    name: Annotated[
+        str | None,
+        key(
+            "The model to use; for the embedded server a GGUF file, a hub file owner/name/file.gguf, or a known name.",
+            default="the one that is served",
+            option="--model",
+        ),
+    ] = None
+    prompting: Annotated[
+        Literal["completion", "chat"], key("`completion` for base models, `chat` for instruct models.")
+    ] = "completion"
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=5), key("Sampling temperature.")] = 0.7
+    max_tokens: Annotated[Positive, key("Maximum number of new tokens. A completion that needs more is dropped.")] = (
+        1536
+    )
+    concurrency: Annotated[
+        Positive | None,
+        key("Requests in flight at each server. The embedded server takes at most 4.", default="tuned automatically"),
+    ] = None
+    timeout: Annotated[Seconds, key("Seconds without a byte after which a request is tried again.")] = 600.0
+    give_up: Annotated[Seconds, key("Seconds without an answer from any server after which the run stops.")] = 600.0
+    stream: Annotated[bool, key("Stream completions, and leave a response when its tests are complete.")] = True
     price: PriceTable = PriceTable()
-    context: Positive = 6144
+    context: Annotated[Positive, key("Tokens in each slot of the embedded server.")] = 6144
 
 
 class ShotsTable(Table, frozen=True, kw_only=True):
-    """How many examples each prompt shows."""
+    """Examples in each prompt, by stage."""
 
-    concepts: Natural = 8
-    instructions: Natural = 8
-    responses: Natural = 1
+    concepts: Annotated[Natural, key("Examples in a prompt for concepts.")] = 8
+    instructions: Annotated[Natural, key("Examples in a prompt for instructions.")] = 8
+    responses: Annotated[Natural, key("Examples in a prompt for responses.")] = 1
 
 
 class GenerateTable(Table, frozen=True, kw_only=True):
-    """How much is written, and what about.
+    """How much is generated, and what about."""
 
-    `samples` is the budget of an instruction, drawn in waves of `wave` until `accept` of them have passed (0: all of
-    them are drawn); `per_request` is how many are asked for at a time.
-    """
-
-    samples: Positive = 10
-    wave: Positive = 5
-    accept: Natural = 3
-    per_request: Positive = 1
-    enough: Positive | None = None
-    fewshot: str | None = None
+    samples: Annotated[Positive, key("Maximum number of samples for each record.")] = 10
+    wave: Annotated[Positive, key("Responses drawn at a time, before it is decided whether more are needed.")] = 5
+    accept: Annotated[
+        Natural, key("Draw no further wave once this many samples have passed and compute the same; 0 draws all.")
+    ] = 3
+    per_request: Annotated[Positive, key("Completions that one request asks for.")] = 1
+    enough: Annotated[
+        Positive | None,
+        key(
+            "Stop once this many instructions, in the order of the seeds, have a row that clears the bars of `select`.",
+            default="never",
+        ),
+    ] = None
+    fewshot: Annotated[
+        str | None,
+        key("Your own few-shot bank: a folder, or the original project's text file.", default="the built-in bank"),
+    ] = None
     shots: ShotsTable = ShotsTable()
-    draws: Natural = 16
-    match_examples: bool = False
-    response_examples: tuple[str, ...] = ()
-    categories: tuple[Category, ...] = CATEGORIES
-    difficulties: tuple[Difficulty, ...] = DIFFICULTIES
+    draws: Annotated[
+        Natural,
+        key(
+            "Different sets of examples in the whole run; 0 draws one for each record. A server that caches prefixes "
+            "computes each set once: few are fast, many are diverse."
+        ),
+    ] = 16
+    match_examples: Annotated[bool, key("Prefer examples of the task's own category and difficulty.")] = False
+    response_examples: Annotated[
+        tuple[str, ...],
+        key("Names of the examples that prompts for responses may show.", default="all that have a response"),
+    ] = ()
+    categories: Annotated[tuple[Category, ...], key("Task categories to draw from.")] = CATEGORIES
+    difficulties: Annotated[tuple[Difficulty, ...], key("Difficulties to draw from.")] = DIFFICULTIES
 
 
 class ExecuteTable(Table, frozen=True, kw_only=True):
-    """How programs run. `timeout` in seconds, `memory` in MiB; `workers` 0 means one per CPU."""
+    """How programs run. docs/sandbox.md describes the tiers."""
 
-    sandbox: str = "auto"
-    timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    memory: Positive = 1024
-    workers: Natural = 0
-    interpreter: str | None = None
-    allow_fork: bool = False
+    sandbox: Annotated[
+        str, key("`auto` for the strongest tier that works here, a tier's name, or `none` for no isolation at all.")
+    ] = "auto"
+    timeout: Annotated[Seconds, key("Seconds that one program may take.")] = 10.0
+    memory: Annotated[Positive, key("MiB that one program may use.")] = 1024
+    workers: Annotated[Natural, key("Programs that run at a time; 0 is one for each CPU.")] = 0
+    interpreter: Annotated[str | None, key("The Python whose packages programs see.", default="this one")] = None
+    allow_fork: Annotated[bool, key("Let programs start processes in tiers that deny it by default, too.")] = False
 
 
 class VerifyTable(Table, frozen=True, kw_only=True):
-    """What a passing program has to stand beyond its own tests.
+    """What a passing program must withstand beyond its own tests. docs/verification.md explains the evidence."""
 
-    `repair` says what becomes of assertions that fail for code that others agree with, or that the majority contradicts.
-    """
-
-    agreement: bool = True
-    repair: Literal["drop", "recompute", "off"] = "drop"
-    mutation: bool = True
-    rerun: bool = True
+    agreement: Annotated[bool, key("Hold the samples of an instruction against each other's assertions.")] = True
+    repair: Annotated[
+        Literal["drop", "recompute", "off"],
+        key("What to do with assertions that the evidence contradicts: drop them, correct the value, or neither."),
+    ] = "drop"
+    mutation: Annotated[bool, key("Try the tests on mutants of the code.")] = True
+    rerun: Annotated[bool, key("Run what passed a second time, with another hash seed and in another folder.")] = True
 
 
 class LookTable(Table, frozen=True, kw_only=True):
-    """Parts of the rows' look that differ from the style; None is as the style has it."""
+    """Parts of the rows' look that differ from the style; a key that is not set is as the style has it."""
 
-    tags: bool | None = None
-    comments: bool | None = None
-    tests: Literal["keep", "drop", "asked"] | None = None
-    reasoning: Share | None = None
-    explanation: Share | None = None
-    shown_asserts: Share | None = None
-    refuse_incomplete: bool | None = None
+    tags: Annotated[bool | None, key("Show the section tags.")] = None
+    comments: Annotated[bool | None, key("Keep comments in the code.")] = None
+    tests: Annotated[
+        Literal["keep", "drop", "asked"] | None,
+        key("Keep the tests, drop them, or keep them where the instruction mentions tests (`asked`)."),
+    ] = None
+    reasoning: Annotated[Share | None, key("Share of rows that keep the reasoning.")] = None
+    explanation: Annotated[Share | None, key("Share of rows that keep the explanation.")] = None
+    shown_asserts: Annotated[Share | None, key("Share of instructions that get some of the assertions.")] = None
+    refuse_incomplete: Annotated[bool | None, key("Drop code with placeholders.")] = None
 
 
 class SelectTable(Table, frozen=True, kw_only=True):
-    """Which rows stay, and how they look. `near_...` are Jaccard similarities from which rows are too alike; 0 is off."""
+    """Which rows stay, and how they look. docs/selection.md has the rules."""
 
-    style: Style = "smart"
+    style: Annotated[
+        Style,
+        key(
+            "`raw` keeps the section tags, `plain` removes them, `smart` varies what a row shows, `codeonly` is code alone."
+        ),
+    ] = "smart"
     look: LookTable = LookTable()
-    keep: Literal["one", "all"] = "one"
-    name_diversity: bool = False
-    near_instructions: Share = 0.7
-    near_code: Share = 0.7
-    semantic: Share = 0.0
-    embedding_model: str = "minishlab/potion-base-8M"
-    min_mutation: Share = 0.0
-    min_agreement: Positive = 1
-    min_confidence: Share = 0.0
-    min_rare_confidence: Share = 0.0
-    max_easy: Share = 1.0
-    unverified: bool = False
-    decontaminate: bool = True
-    benchmarks: tuple[str, ...] = ()
+    keep: Annotated[Literal["one", "all"], key("Rows to keep for each instruction.")] = "one"
+    name_diversity: Annotated[bool, key("Drop rows whose function names an earlier row has.")] = False
+    near_instructions: Annotated[
+        Share, key("Jaccard similarity from which two instructions are near duplicates; 0 is off.")
+    ] = 0.7
+    near_code: Annotated[
+        Share, key("Jaccard similarity from which the code of two rows is a near duplicate; 0 is off.")
+    ] = 0.7
+    semantic: Annotated[Share, key("Cosine similarity from which two instructions mean the same; 0 is off.")] = 0.0
+    embedding_model: Annotated[str, key("For `semantic`: a model2vec model, as a folder or a name on the hub.")] = (
+        "minishlab/potion-base-8M"
+    )
+    min_mutation: Annotated[Share, key("Minimum mutation score of a row's tests.")] = 0.0
+    min_agreement: Annotated[Positive, key("Minimum number of implementations that compute the same.")] = 1
+    min_confidence: Annotated[Share, key("Minimum probability that a row's code is right.")] = 0.0
+    min_rare_confidence: Annotated[
+        Share, key("The same for tasks of which less than a third of the samples passed.")
+    ] = 0.0
+    max_easy: Annotated[Share, key("Maximum share of rows whose task more than two thirds of the samples solve.")] = 1.0
+    unverified: Annotated[bool, key("Keep rows in languages that cannot be executed.")] = False
+    decontaminate: Annotated[bool, key("Drop rows that contain text of HumanEval or MBPP, by the built-in index.")] = (
+        True
+    )
+    benchmarks: Annotated[
+        tuple[str, ...],
+        key(
+            "More sets to decontaminate against: JSONL, JSON or Parquet files, `.fingerprints` indexes, or `hub:owner/name/path`.",
+            option="--benchmark",
+        ),
+    ] = ()
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -220,63 +315,3 @@ class Config(Table, frozen=True, kw_only=True):
     execute: ExecuteTable = ExecuteTable()
     verify: VerifyTable = VerifyTable()
     select: SelectTable = SelectTable()
-
-
-def load_config(path: str) -> Config:
-    """Read a configuration file.
-
-    Raises:
-        UsageError: it is not there, no TOML, or says something that cannot be; the message names file and key.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"There is no configuration file {path}.") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a folder; give the configuration file itself.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} cannot be read: {error}.") from error
-    return parse_config(text, path)
-
-
-def parse_config(text: str, name: str) -> Config:
-    """A configuration from TOML.
-
-    Raises:
-        UsageError: as `load_config`.
-    """
-    try:
-        config = msgspec.toml.decode(text, type=Config)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        key = where.strip("`$.") or "the top level"
-        raise UsageError(f"{name}: {key}: {message}. docs/configuration.md lists all keys.") from None
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{name} is no TOML: {error}.") from None
-    if not config.generate.categories or not config.generate.difficulties:
-        raise UsageError(f"{name}: generate.categories and generate.difficulties need at least one value each.")
-    return config
-
-
-def render_config(config: Config) -> str:
-    """The configuration as TOML, every key resolved; `parse_config` reads it back unchanged."""
-    tables: dict[str, Any] = msgspec.to_builtins(config)
-    lines: list[str] = []
-    for name, table in tables.items():
-        _render_table(name, table, lines)
-    return "\n".join(lines).strip() + "\n"
-
-
-def _render_table(name: str, table: dict[str, Any], lines: list[str]) -> None:
-    lines.append(f"\n[{name}]")
-    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    for key, value in table.items():
-        if key not in inner and value is not None:
-            lines.append(f"{key} = {_render_value(value)}")
-    for key, value in inner.items():
-        _render_table(f"{name}.{key}", value, lines)
-
-
-def _render_value(value: Any) -> str:
-    # JSON strings, numbers, booleans and lists of them are TOML as well.
-    return msgspec.json.encode(value).decode()

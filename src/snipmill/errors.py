@@ -1,8 +1,8 @@
-"""The exception tree. An exception stops a run; what is merely wrong with one record is a `Reject` (see `records`).
+"""The exception tree. An exception stops a run; a fault in a single record is a `Reject` (see `records`).
 
     SnipmillError             exit code 1, never raised itself
     ├── UsageError            2   a configuration, an option or an input file that cannot be used
-    ├── ServerError           3   the model server cannot go on
+    ├── ServerError           3   the model server cannot serve the run
     │   ├── ServerUnreachable
     │   ├── AuthenticationFailed
     │   └── ModelNotFound
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 
 class SnipmillError(Exception):
-    """Base of all errors that the command line reports as one sentence."""
+    """Base of all errors. The command line reports each as one sentence."""
 
     exit_code = 1
 
@@ -43,7 +43,7 @@ class AuthenticationFailed(ServerError):
 
 
 class ModelNotFound(ServerError):
-    """The server does not serve the model that was asked for."""
+    """The server does not offer the requested model."""
 
 
 class ModelUnavailable(SnipmillError):
@@ -59,6 +59,6 @@ class SandboxError(SnipmillError):
 
 
 class StoreError(SnipmillError):
-    """A file of the run cannot be written or is held by another process."""
+    """A file of the run cannot be written or is locked by another process."""
 
     exit_code = 5

@@ -1,6 +1,6 @@
-"""The languages of seeds and tasks: their names in any spelling, the files that hold them, and what fenced blocks call them.
+"""The languages of seeds and tasks: spellings of their names, file suffixes, and their names in fenced blocks.
 
-Python is executed and type-checked; the others are mined and carried along.
+Python is executed and type-checked. Code in the other languages is mined and passed on without either.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _NAMES = {called: language for language, names in _CALLED.items() for called in 
 
 
 def language_of(path: str) -> str | None:
-    """The language of a file by the end of its name, None where it is none of ours."""
+    """The language of a file by its suffix, or None if the suffix is unknown."""
     dot = path.rfind(".")
     return _SUFFIXES.get(path[dot:].lower()) if dot > path.rfind("/") else None
 
 
 def language_named(name: str) -> str | None:
-    """A language by its name in any spelling, None where it is none of ours."""
+    """The language with this name, in any spelling, or None if it is not supported."""
     return name if name in _CALLED else _NAMES.get(name.strip().casefold())
 
 
 def names_in_fences(language: str) -> tuple[str, ...]:
-    """What the info strings of fenced blocks call a language."""
+    """The names that the info strings of fenced blocks use for a language."""
     return _CALLED.get(language, (language.casefold(),))

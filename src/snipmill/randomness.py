@@ -1,4 +1,4 @@
-"""Seeded draws that belong to a record, so that order, concurrency and resumption change nothing.
+"""Random draws that are seeded per record, so that order, concurrency and resumption do not affect them.
 
 Covers: one generator per (run seed, purpose, keys) and one integer seed per request. Does not cover: any global state.
 """
@@ -20,13 +20,13 @@ def generator(seed: int, purpose: str, *keys: str | int) -> random.Random:
     Args:
         seed: the run's seed.
         purpose: what is drawn, for example ``"difficulty"``; different purposes are independent.
-        keys: what the draw belongs to: record id, sample index.
+        keys: identify the draw, for example record id and sample index.
     """
     return random.Random(_digest(seed, purpose, keys))
 
 
 def rank(seed: int, purpose: str, *keys: str | int) -> int:
-    """A draw of 64 bits, for putting records into a random order."""
+    """A random number of 64 bits, for putting records into a random order."""
     return _digest(seed, purpose, keys)
 
 

@@ -1,13 +1,24 @@
 """Frozen records of the pipeline, their content-hash ids, and rejects.
 
-A record repeats the published columns of what it was made from (`seed`, `concepts`, `instruction`), so that each
-stage's file can be read, filtered and continued by hand. It does not cover how records are read or written (`store`).
+A record grows: each kind has all columns of the kind before it and adds its own, so that every stage's file can be read,
+filtered and continued by hand. Columns stand in files in the order in which a record grew. An `Execution` and a `Row` are
+both `Response`s, so `isinstance(x, Response)` is true of them too; code that tells outcomes apart asks for `Reject`.
+Does not cover how records are read or written (`store`).
+
+    Record                  id, foreign columns
+    ├── Snippet             seed, language, provenance
+    │   ├── Seed            judge
+    │   └── Concepts        concepts, parents, usage
+    │       └── Instruction instruction, category, difficulty
+    │           └── Response          response, sample
+    │               ├── Execution     verdict, verification
+    │               └── Row           verdict (shortened), verification, style
+    └── Reject              stage, reason, detail, verdict
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -20,7 +31,8 @@ def content_hash(*parts: str | int | float | bool | None) -> str:
     """20 hex digits (80 bits) of BLAKE2b over the parts, in which neighbours cannot run into each other."""
     digest = hashlib.blake2b(digest_size=10)
     for part in parts:
-        raw = f"{type(part).__name__}:{part}".encode("utf-8", "surrogatepass")
+        kind = "str" if isinstance(part, str) else type(part).__name__  # an enum's text is a text
+        raw = f"{kind}:{part}".encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
     return digest.hexdigest()
@@ -84,58 +96,44 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
 
 
-class Seed(Record, frozen=True, kw_only=True):
-    """One source function with a docstring. `judge` is a model's probability that it is fit to be a seed."""
+class Snippet(Record, frozen=True, kw_only=True):
+    """Source code, and where it came from."""
 
     seed: str
     language: str = "Python"
     provenance: Provenance | None = None
+
+
+class Seed(Snippet, frozen=True, kw_only=True):
+    """One source function with a docstring. `judge` is a model's probability that it is fit to be a seed."""
+
     judge: float | None = None
 
 
-class Concepts(Record, frozen=True, kw_only=True):
-    """S->C: the programming concepts that a model named in a seed."""
+class Concepts(Snippet, frozen=True, kw_only=True):
+    """S->C: the programming concepts that a model named in a seed.
 
-    seed: str
+    `parents` are the ids of the ancestors by kind; `usage` counts tokens by stage.
+    """
+
     concepts: list[str]
-    language: str = "Python"
-    provenance: Provenance | None = None
     parents: dict[str, str] = {}
     usage: dict[str, Usage] = {}
 
 
-Category = Literal["function", "class", "program"]
-Difficulty = Literal["easy", "medium", "hard"]
-
-
-class Instruction(Record, frozen=True, kw_only=True):
+class Instruction(Concepts, frozen=True, kw_only=True):
     """C->I: a task that a model wrote from concepts and drawn properties."""
 
-    seed: str
-    concepts: list[str]
     instruction: str
     category: str = "function"
     difficulty: str = "medium"
-    language: str = "Python"
-    provenance: Provenance | None = None
-    parents: dict[str, str] = {}
-    usage: dict[str, Usage] = {}
 
 
-class Response(Record, frozen=True, kw_only=True):
+class Response(Instruction, frozen=True, kw_only=True):
     """I->R: sample number `sample` (from 0) of a model's answers to an instruction."""
 
-    seed: str
-    concepts: list[str]
-    instruction: str
     response: str
     sample: int = 0
-    category: str = "function"
-    difficulty: str = "medium"
-    language: str = "Python"
-    provenance: Provenance | None = None
-    parents: dict[str, str] = {}
-    usage: dict[str, Usage] = {}
 
 
 VerdictStatus = Literal[
@@ -153,16 +151,24 @@ VerdictStatus = Literal[
 ]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one execution, with its evidence.
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row keeps of its verdict: the part that is the same for every execution of the same program.
 
-    Times are milliseconds, memory is bytes at its peak, `line` counts from 1 within the program; `output_head` and
-    `output_tail` hold the first and last of what it wrote to stdout and stderr.
+    Times, memory and output stay in the run's journal, so that a row has the same bytes however often it is made.
     """
 
     status: VerdictStatus
     tier: str = ""
     checks_executed: int = 0
+
+
+class Verdict(Evidence, frozen=True, kw_only=True):
+    """The result of one execution, with its evidence.
+
+    Times are in milliseconds, memory is the peak in bytes, `line` counts from 1 within the program; `output_head` and
+    `output_tail` hold the beginning and the end of what it wrote to stdout and stderr.
+    """
+
     checks_failed: int = 0
     detail: str = ""
     exception: str | None = None
@@ -173,17 +179,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory: int = 0
     output_head: str = ""
     output_tail: str = ""
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a row keeps of its verdict: what does not differ from one execution of the same program to the next.
-
-    Times, memory and output stay in the run's journal, so that a row has the same bytes however often it is made.
-    """
-
-    status: VerdictStatus
-    tier: str = ""
-    checks_executed: int = 0
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,47 +226,35 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return self.killed / self.mutants if self.mutants else None
 
 
-class Execution(Record, frozen=True, kw_only=True):
+class Execution(Response, frozen=True, kw_only=True):
     """A response with the verdict on its program."""
 
-    seed: str
-    concepts: list[str]
-    instruction: str
-    response: str
     verdict: Verdict
     verification: Verification | None = None
-    sample: int = 0
-    category: str = "function"
-    difficulty: str = "medium"
-    language: str = "Python"
-    provenance: Provenance | None = None
-    parents: dict[str, str] = {}
-    usage: dict[str, Usage] = {}
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether nothing was executed, because its language cannot be."""
+        return self.verdict.status == "unverified"
 
 
-class Row(Record, frozen=True, kw_only=True):
+class Row(Response, frozen=True, kw_only=True):
     """A finished line of the data set."""
 
-    seed: str
-    concepts: list[str]
-    instruction: str
-    response: str
     verdict: Evidence | None = None
     verification: Verification | None = None
     style: str = ""
-    sample: int = 0
-    category: str = "function"
-    difficulty: str = "medium"
-    language: str = "Python"
-    provenance: Provenance | None = None
-    parents: dict[str, str] = {}
-    usage: dict[str, Usage] = {}
+
+    @property
+    def is_unverified(self) -> bool:
+        """Whether nothing was executed, because its language cannot be."""
+        return self.verdict is not None and self.verdict.status == "unverified"
 
 
 class Reject(Record, frozen=True, kw_only=True):
-    """A dropped record: which (`id`), where (`stage`), a stable `reason` code, and a sentence for a person.
+    """A dropped record: which (`id`), where (`stage`), why (`reason`), and a sentence for a person.
 
-    A program that did not pass keeps its verdict here.
+    `reason` is a code of `reasons.Reason`. A program that did not pass keeps its verdict here.
     """
 
     stage: str
@@ -283,21 +266,9 @@ class Reject(Record, frozen=True, kw_only=True):
 R = TypeVar("R", bound=Record)
 
 
-def derive(kind: type[R], record: Record, **changes: Any) -> R:
-    """A record of another kind with the fields that both kinds have, and some that are its own.
-
-    Args:
-        kind: what is made.
-        record: what it is made from: published columns, foreign ones and the trace go along.
-        changes: fields that differ, or that the first record does not have.
-    """
-    shared = set(kind.__struct_fields__).intersection(record.__struct_fields__).difference(changes)
-    return kind(**{name: getattr(record, name) for name in shared}, **changes)
-
-
-def derive_parents(parents: Mapping[str, str], stage: str, record_id: str) -> dict[str, str]:
-    """The ancestors of a child of record `record_id`, which `stage` made."""
-    return {**parents, stage: record_id}
+def extend(kind: type[R], record: Record, **columns: Any) -> R:
+    """A record of a later kind: all columns of an earlier one, and those that the later kind adds or changes."""
+    return kind(**{**msgspec.structs.asdict(record), **columns})
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

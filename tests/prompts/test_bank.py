@@ -7,15 +7,14 @@ import asyncio
 import pytest
 
 from snipmill.errors import UsageError
-from snipmill.pipeline.bank_files import load_bank
 from snipmill.prompts.fewshot import Bank, draw_examples, parse_bank, parse_original_bank
 from snipmill.records import Verdict
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import Program
-from snipmill.select.wellformed import check_response
+from snipmill.select.wellformed import check_sections
+from snipmill.stages.fewshot_files import load_bank
 from snipmill.text.code import syntax_error
 from snipmill.text.sections import Sections, parse_sections, render_sections
-from snipmill.verify.programs import build_program
+from snipmill.verify.programs import ParsedResponse, parse_response
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +35,9 @@ def test_every_example_is_what_we_ask_of_a_model(bank: Bank) -> None:
     for example in bank.examples:
         assert syntax_error(example.snippet) is None, example.name
         assert example.response is not None
-        sections = check_response(example.response, incomplete=True)
+        sections = parse_sections(example.response)
         assert isinstance(sections, Sections), (example.name, sections)
+        assert check_sections(sections, incomplete=True) is None, example.name
         assert parse_sections(render_sections(sections)) == sections
         assert 2 <= len(example.concepts) <= 6
 
@@ -48,9 +48,9 @@ def test_every_example_passes_its_tests_in_the_sandbox(bank: Bank) -> None:
             verdicts = {}
             for example in bank.examples:
                 assert example.response is not None
-                program = build_program(example.response)
-                assert isinstance(program, Program)
-                verdicts[example.name] = await sandbox.run(program)
+                parsed = parse_response(example.response)
+                assert isinstance(parsed, ParsedResponse)
+                verdicts[example.name] = await sandbox.run(parsed.program)
             return verdicts
 
     for name, verdict in asyncio.run(run_all()).items():

@@ -4,12 +4,11 @@ import math
 
 import pytest
 
-from snipmill.pipeline.bank_files import load_judging
-from snipmill.pipeline.judging import weigh
 from snipmill.prompts import judge
 from snipmill.prompts.prompt import render_completion
 from snipmill.prompts.stage import Draws
 from snipmill.records import Completion, Reject, Seed
+from snipmill.stages.fewshot_files import load_judging
 from snipmill.text.code import split_docstring
 from snipmill.text.sections import Malformed
 
@@ -74,8 +73,8 @@ def test_neither_yes_nor_no_is_a_reason() -> None:
 def test_the_bar_decides() -> None:
     found = judged("", yes=math.log(0.5), no=math.log(0.5))
     assert isinstance(found, Seed)
-    assert weigh(found, 0.5) is found
-    refused = weigh(found, 0.51)
+    assert judge.apply_threshold(found, 0.5) is found
+    refused = judge.apply_threshold(found, 0.51)
     assert isinstance(refused, Reject) and refused.reason == "judged-unfit" and "0.50" in refused.detail
 
 

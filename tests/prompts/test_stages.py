@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from snipmill.pipeline.bank_files import load_bank
 from snipmill.prompts import concepts, instructions, responses
 from snipmill.prompts.prompt import render_chat, render_completion
 from snipmill.prompts.stage import Draws
 from snipmill.records import Completion, Concepts, Instruction, Response, Seed
+from snipmill.stages.fewshot_files import load_bank
 from snipmill.text.sections import Malformed
 from tests.conftest import RESPONSE, SEED
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.conformance import conform
-from tests.sandbox.honest import HONEST
-from tests.sandbox.hostile import HOSTILE
+from snipmill.sandbox.conformance.conform import conform
+from snipmill.sandbox.conformance.honest import HONEST
+from snipmill.sandbox.conformance.hostile import HOSTILE
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, struct.pack("Hx
 CONFORM = """
 import asyncio, json
 from snipmill.sandbox.driver import choose_tier
-from tests.sandbox.conformance import conform
+from snipmill.sandbox.conformance.conform import conform
 tier = asyncio.run(choose_tier("auto"))
 assert tier == {tier!r}, tier
 print(json.dumps(asyncio.run(conform(tier, skip_honest={skipped!r}))))

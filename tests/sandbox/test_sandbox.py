@@ -19,10 +19,10 @@ from snipmill.sandbox.cgroup import make_cgroup
 from snipmill.sandbox.child import seccomp
 from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.macos import seatbelt_profile
+from snipmill.sandbox.conformance.conform import program
 from snipmill.sandbox.driver import Sandbox, choose_tier, time_bound, try_tier
 from snipmill.sandbox.program import Limits, Program
 from snipmill.sandbox.slot import SlotLost, open_slot
-from tests.sandbox.conformance import program
 
 
 def run(*programs: Program, **options: object) -> list[Verdict]:

@@ -10,12 +10,12 @@ import pytest
 
 from snipmill.config import Config, RunTable, SeedsTable
 from snipmill.errors import UsageError
-from snipmill.pipeline.seeds import iterate_seeds
 from snipmill.records import Reject, Seed
 from snipmill.seeds.extract.python import extract_functions
-from snipmill.seeds.mine import MineSettings, mine_document
+from snipmill.seeds.from_document import MineSettings, mine_document
 from snipmill.seeds.sources.opening import open_source
 from snipmill.seeds.sources.tree import Origin
+from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.text.code import syntax_tree
 
 CODE = '''
@@ -150,13 +150,13 @@ def test_repeated_seeds_are_dropped_and_shuffling_is_seeded(tmp_path: Path) -> N
     (tmp_path / "a.py").write_text(CODE)
     (tmp_path / "b.py").write_text(CODE)
     dropped: list[Reject] = []
-    assert len(list(iterate_seeds(configured(str(tmp_path), near=0), dropped.append))) == 3
+    assert len(list(iterate_seeds(resolve_seeds(configured(str(tmp_path), near=0)), dropped.append))) == 3
     assert [reject.reason for reject in dropped].count("duplicate-seed") == 3
 
     def drawn(run_seed: int, **order: int) -> list[str]:
         table = configured("stdlib:heapq,json,statistics,textwrap,calendar", shuffle=True, **order)
         config = msgspec.structs.replace(table, run=RunTable(seed=run_seed))
-        return [seed.id for seed in iterate_seeds(config, dropped.append)]
+        return [seed.id for seed in iterate_seeds(resolve_seeds(config), dropped.append)]
 
     one = drawn(1, limit=20)
     assert len(one) == 20

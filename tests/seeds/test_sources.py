@@ -26,7 +26,7 @@ from identify.vendor.licenses import LICENSES
 from snipmill.errors import UsageError
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import Document
-from snipmill.seeds.mine import MineSettings, mine_document
+from snipmill.seeds.from_document import MineSettings, mine_document
 from snipmill.seeds.sources.opening import expand, open_source
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from snipmill.config import SelectTable
-from snipmill.pipeline.selecting import select_rows
 from snipmill.records import Reject, Row, Verification
+from snipmill.stages.select_rows import select_rows
 
 
 def row(number: int, passed: int, confidence: float = 0.5) -> Row:

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snipmill.config import SelectTable, Style
-from snipmill.pipeline.bank_files import load_bank
-from snipmill.pipeline.selecting import select_rows
+from snipmill.config import LookTable, SelectTable, Style
 from snipmill.records import Reject, Row
 from snipmill.select.choose import Keep
 from snipmill.select.sanitize import sanitize
-from snipmill.select.styles import rendering
+from snipmill.select.styles import resolve_look
+from snipmill.stages.fewshot_files import load_bank
+from snipmill.stages.select_rows import select_rows
 from snipmill.text.code import strip_comments, syntax_error
 from snipmill.text.fences import python_fences
 from snipmill.text.sections import Sections, parse_sections
@@ -83,16 +84,16 @@ def test_one_row_for_each_instruction_unless_all_are_wanted() -> None:
 @pytest.mark.parametrize("style", ["raw", "plain", "smart", "codeonly"])
 def test_sanitising_its_own_output_changes_nothing(style: Style) -> None:
     for n in range(30):
-        once = sanitize(row(f"r-{n}", response=RESPONSE), style, 1)
+        once = sanitize(row(f"r-{n}", response=RESPONSE), resolve_look(style), 1)
         assert isinstance(once, Row)
-        assert sanitize(once, style, 1) == once
+        assert sanitize(once, resolve_look(style), 1) == once
         assert once.style == style
         assert all(syntax_error(fence.code) is None for fence in python_fences(once.response))
 
 
 def test_smart_varies_by_row_and_by_nothing_else() -> None:
     commented = RESPONSE.replace("    return", "    # twice\n    return")
-    outs = [sanitize(row(f"r-{n}", response=commented), "smart", 1) for n in range(200)]
+    outs = [sanitize(row(f"r-{n}", response=commented), resolve_look("smart"), 1) for n in range(200)]
     rows = [out for out in outs if isinstance(out, Row)]
     assert len(rows) == 200
     shares = [
@@ -102,12 +103,12 @@ def test_smart_varies_by_row_and_by_nothing_else() -> None:
     ]
     assert all(70 < share < 130 for share in shares), shares
     assert not any("assert" in out.response or "# twice" in out.response for out in rows)
-    alone = sanitize(row("r-7", response=commented), "smart", 1)
+    alone = sanitize(row("r-7", response=commented), resolve_look("smart"), 1)
     assert alone == rows[7]
 
 
 def test_tests_stay_where_the_instruction_speaks_of_them() -> None:
-    out = sanitize(row("a", instruction="Write it, with unit tests.", response=RESPONSE), "smart", 1)
+    out = sanitize(row("a", instruction="Write it, with unit tests.", response=RESPONSE), resolve_look("smart"), 1)
     assert isinstance(out, Row) and "assert double" in out.response
 
 
@@ -121,12 +122,12 @@ def test_tests_stay_where_the_instruction_speaks_of_them() -> None:
     ],
 )
 def test_each_rule_has_a_reason(change: tuple[str, str], reason: str) -> None:
-    out = sanitize(row("a", response=RESPONSE.replace(*change)), "smart", 1)
+    out = sanitize(row("a", response=RESPONSE.replace(*change)), resolve_look("smart"), 1)
     assert isinstance(out, Reject) and out.reason == reason
 
 
 def test_words_are_matched_as_words() -> None:
-    out = sanitize(row("a", response=RESPONSE.replace("double", "mastodon_todos")), "smart", 1)
+    out = sanitize(row("a", response=RESPONSE.replace("double", "mastodon_todos")), resolve_look("smart"), 1)
     assert isinstance(out, Row)
 
 
@@ -148,17 +149,15 @@ CODES = st.sampled_from(
 
 
 @given(st.sampled_from(["raw", "plain", "smart", "codeonly"]), SWITCHES, CODES, st.integers(0, 50))
-def test_any_combination_of_switches_works(
-    style: Style, switches: dict[str, object], response: str, number: int
-) -> None:
-    out = sanitize(row(f"r-{number}", response=response), style, 1, switches)
+def test_any_combination_of_switches_works(style: Style, switches: dict[str, Any], response: str, number: int) -> None:
+    look = resolve_look(style, LookTable(**switches))
+    out = sanitize(row(f"r-{number}", response=response), look, 1)
     assert isinstance(out, Row)
-    assert sanitize(out, style, 1, switches) == out
+    assert sanitize(out, look, 1) == out
     code = out.response if style == "codeonly" else "\n".join(f.code for f in python_fences(out.response))
     assert syntax_error(code) is None and code.strip()
     if switches["comments"] is False and style != "codeonly":
         assert strip_comments(code).split() == code.split()
-    look, _ = rendering(style, switches)
     whole = look.tags and look.tests == "keep" and look.reasoning == look.explanation == 1 and not look.code_only
     if whole:
         sections = parse_sections(out.response)

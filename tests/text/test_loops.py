@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from snipmill.pipeline.bank_files import load_bank
+from snipmill.stages.fewshot_files import load_bank
 from snipmill.text import code
 from snipmill.text.loops import ends_in_loop
 

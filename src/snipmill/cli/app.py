@@ -6,12 +6,12 @@ import typer
 
 from snipmill import __version__
 from snipmill.cli import (
+    audit_command,
     inspect_commands,
     run_commands,
     seed_commands,
     selection_commands,
     stage_commands,
-    verify_commands,
 )
 
 app = typer.Typer(
@@ -22,8 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=(
         "Turn source code into a verified instruction-tuning data set for code models, with an open model and nothing "
-        "else.\n\nBegin with [bold]snipmill quickstart[/]. Every step can also be run by hand, file to file:\n\n"
-        "seeds -> concepts -> instructions -> responses -> agree -> sanitize -> select"
+        "else.\n\nBegin with [bold]snipmill quickstart[/]. Every stage can also be run by hand, file to file:\n\n"
+        "seeds -> concepts -> instructions -> responses -> verify -> sanitize -> select"
     ),
 )
 
@@ -45,6 +45,6 @@ def root(
 run_commands.register(app)
 seed_commands.register(app)
 stage_commands.register(app)
-verify_commands.register(app)
 selection_commands.register(app)
+audit_command.register(app)
 inspect_commands.register(app)

@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from snipmill.pipeline.accounting import GENERATING
-from snipmill.pipeline.funnel import StageCount
-from snipmill.pipeline.run import Progress
+from snipmill.engine.progress import Progress
+from snipmill.stages.funnel import StageCount
+from snipmill.stages.spec import GENERATING
 
 console = Console(stderr=True, highlight=False)
 _LOG_INTERVAL = 30.0
@@ -33,12 +33,15 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
         ("seconds", "right"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("rejected", overflow="fold")
+    table.add_column("dropped, and why", overflow="fold")
     for name, count in stages.items():
-        reasons = ", ".join(f"{reason} {number}" for reason, number in count["rejected"].items())
+        parts = [f"{count['rescued']:,} rescued by repairing their tests"] if count.get("rescued") else []
+        parts += [f"{reason} {number:,}" for reason, number in count["rejected"].items()]
         tokens = f"{count['completion_tokens']:,}" if count["completion_tokens"] else ""
         seconds = f"{count['seconds']:,.1f}" if count["seconds"] else ""
-        table.add_row(name, f"{count['in']:,}", f"{count['kept']:,}", tokens, seconds, Text(reasons, style="dim"))
+        table.add_row(
+            name, f"{count['in']:,}", f"{count['kept']:,}", tokens, seconds, Text(", ".join(parts), style="dim")
+        )
     return table
 
 
@@ -61,7 +64,7 @@ def _progress_line(progress: Progress) -> str:
         if progress.fleet.trouble:
             parts.append(progress.fleet.trouble)
     if progress.enough is not None:
-        parts.append(f"{progress.fruitful} of {progress.enough} wanted tasks verified")
+        parts.append(f"{progress.with_rows} of {progress.enough} wanted tasks verified")
     elif progress.seeds_done and progress.seeds is not None:
         left = elapsed / progress.seeds_done * (progress.seeds - progress.seeds_done)
         parts.append(f"about {_duration(left)} to go")

@@ -17,21 +17,25 @@ from rich.table import Table
 
 from snipmill import __version__
 from snipmill.cli import options
+from snipmill.cli.configured import SetOption
 from snipmill.cli.display import console, funnel_table
 from snipmill.cli.errors import guarded
-from snipmill.config import load_config
+from snipmill.config import ModelTable
+from snipmill.config_file import change_config, load_config, parse_assignments
+from snipmill.engine.lineage import Ancestor, trace
+from snipmill.engine.plan import plan_run
+from snipmill.engine.status import read_funnel
 from snipmill.errors import SnipmillError, UsageError
 from snipmill.llm.client import Client, Server
+from snipmill.llm.connect import server_addresses
 from snipmill.llm.embedded import engine_installed
 from snipmill.llm.weights import find_weights
-from snipmill.pipeline.export import export
-from snipmill.pipeline.lineage import Ancestor, trace
-from snipmill.pipeline.plan import Plan
-from snipmill.pipeline.status import read_funnel
 from snipmill.publish.attribution import attribute, render_attribution
+from snipmill.publish.export import export
 from snipmill.records import Reject, Row
 from snipmill.sandbox.driver import try_tier
 from snipmill.sandbox.program import TIERS
+from snipmill.stages.settings import resolve
 from snipmill.store.journal import is_in_use
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -46,7 +50,16 @@ def register(app: typer.Typer) -> None:
     app.command("attribution", rich_help_panel=options.LOOK)(guarded(attribution))
 
 
-def doctor(base_url: options.BaseUrl = None) -> None:
+def doctor(
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url",
+            help="Address of an OpenAI-compatible server, with /v1; several, separated by commas.",
+            show_default="OPENAI_BASE_URL",
+        ),
+    ] = None,
+) -> None:
     """Say what is installed, which server answers with which model, and how well programs are isolated here."""
     lines = [
         ("snipmill", __version__),
@@ -69,7 +82,7 @@ def doctor(base_url: options.BaseUrl = None) -> None:
     healthy = True
     if address:
         try:
-            for each in options.addresses(address) or ():
+            for each in server_addresses(ModelTable(base_url=address)):
                 served = asyncio.run(_served(each))
                 lines.append(("server", f"{each} serves {', '.join(served) or 'no model'}"))
         except SnipmillError as error:
@@ -104,6 +117,7 @@ def status(
         str | None,
         typer.Option("--config", help="Plan with another configuration than the run's own: what would be done again?"),
     ] = None,
+    assignments: SetOption = None,
 ) -> None:
     """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
     directory = RunDirectory(run)
@@ -117,20 +131,20 @@ def status(
         console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
     else:
         console.print("The data set is not written yet.")
-    if plan or config is not None:
-        _print_plan(directory, manifest, config or str(directory.path / CONFIG))
+    if plan or config is not None or assignments:
+        _print_plan(directory, manifest, config or str(directory.path / CONFIG), assignments or [])
 
 
-def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str) -> None:
-    config = load_config(path)
+def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, assignments: list[str]) -> None:
+    config = change_config(load_config(path), parse_assignments(assignments), "--set")
     model = config.model.name or str(manifest.get("model"))
     tier = str(manifest.get("sandbox_tier")) if config.execute.sandbox == "auto" else config.execute.sandbox
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "there already", "to be done", "may follow, at most"):
         table.add_column(name, justify="left" if name == "stage" else "right")
-    for name, stage in Plan(config, directory, model, tier).look().items():
+    for name, stage in plan_run(resolve(config), directory, model, tier).items():
         table.add_row(name, *(f"{number:,}" for number in (stage.there, stage.missing, stage.may_follow)))
-    console.print(escape(f"\nWith {path}:"))
+    console.print(escape(f"\nWith {', '.join([path, *assignments])}:"))
     console.print(table)
 
 

@@ -3,51 +3,74 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated
 
-import msgspec
 import typer
 
 from snipmill.cli import options
+from snipmill.cli.configured import configured
 from snipmill.cli.display import console, funnel_table, live, say
 from snipmill.cli.errors import guarded
-from snipmill.config import (
-    Config,
-    ExecuteTable,
-    GenerateTable,
-    ModelTable,
-    RunTable,
-    SeedsTable,
-    ShotsTable,
-    load_config,
-)
-from snipmill.pipeline.funnel import Funnel
-from snipmill.pipeline.run import Progress, run
+from snipmill.config import Config
+from snipmill.config_file import change_config
+from snipmill.engine.local import run
+from snipmill.engine.progress import Progress
 from snipmill.records import Row
+from snipmill.stages.funnel import Funnel
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import RunDirectory
 
 _MAIN = "From code to data set"
 
-# What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
-QUICK_SEEDS, QUICK_ENOUGH, QUICK_SAMPLES, QUICK_TOKENS, QUICK_LINES, QUICK_CONTEXT = 16, 2, 4, 400, 30, 10
 # Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
 QUICK_SOURCE = (
     "stdlib:statistics,heapq,_pydecimal,calendar,difflib,textwrap,functools,ipaddress,base64,shlex,pprint,json,string,html,"
     "fnmatch,datetime,_strptime,genericpath,operator,quopri,colorsys,copy,bisect,random"
 )
-QUICK_TEMPERATURE = 0.4
-# What the small model imitates decides: with this example 9 of its 60 responses passed, with two other easy ones 1 of 78.
-QUICK_EXAMPLES = ("08-rotate",)
+# What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
+QUICK = {
+    "run.dir": "snipmill-quickstart",
+    "seeds.sources": [QUICK_SOURCE],
+    "seeds.shuffle": True,
+    "seeds.limit": 16,
+    "seeds.max_lines": 30,
+    "seeds.max_context_lines": 10,
+    "model.temperature": 0.4,
+    "model.max_tokens": 400,
+    "model.concurrency": 4,
+    "generate.samples": 4,
+    "generate.enough": 2,
+    "generate.accept": 0,
+    "generate.shots.instructions": 6,
+    "generate.draws": 1,
+    "generate.match_examples": True,
+    "generate.categories": ["function"],
+    "generate.difficulties": ["easy"],
+}
+# The small model imitates what it sees: with this example 9 of its 60 responses passed, with two other easy ones 1 of 78.
+QUICK_EXAMPLES = ["08-rotate"]
+_QUICKSTART = (
+    "run.dir",
+    "run.seed",
+    "seeds.license",
+    "seeds.limit",
+    *options.SERVER,
+    "model.temperature",
+    "generate.samples",
+    "generate.enough",
+    "execute.sandbox",
+)
+_RUN = ("run.dir", "run.seed", "seeds.limit", *options.SERVER)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("quickstart", rich_help_panel=_MAIN)(guarded(quickstart))
-    app.command("run", rich_help_panel=_MAIN)(guarded(run_config))
+    app.command("quickstart", rich_help_panel=_MAIN)(guarded(configured(quickstart, _QUICKSTART, QUICK)))
+    app.command("run", rich_help_panel=_MAIN)(guarded(configured(run_config, _RUN, from_file=True)))
 
 
 def quickstart(
+    config: Config,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -56,60 +79,20 @@ def quickstart(
             show_default="some of stdlib",
         ),
     ] = None,
-    directory: Annotated[str, typer.Option("--dir", help="The run directory.")] = "snipmill-quickstart",
-    license: options.License = None,
-    seed: options.SeedOption = 0,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many seeds.")] = QUICK_SEEDS,
-    enough: options.Enough = QUICK_ENOUGH,
-    samples: options.Samples = QUICK_SAMPLES,
-    base_url: options.BaseUrl = None,
-    model: options.Model = None,
-    prompting: options.Prompting = "completion",
-    temperature: options.Temperature = QUICK_TEMPERATURE,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Requests in flight at each server.", rich_help_panel="Server")
-    ] = 4,
-    sandbox: options.SandboxTier = "auto",
 ) -> None:
     """Make a small verified data set in a few minutes, with a real model on this machine's CPU.
 
-    Seeds come from Python's standard library (modules that compute something) unless you name sources of your
-    own. The same command again continues a run that was stopped.
+    Seeds come from Python's standard library (modules that compute something) unless you name sources of your own. The same
+    command again continues a run that was stopped.
     """
-    config = Config(
-        run=RunTable(dir=directory, seed=seed),
-        seeds=SeedsTable(
-            sources=tuple(sources or [QUICK_SOURCE]),
-            shuffle=True,
-            limit=limit,
-            max_lines=QUICK_LINES,
-            max_context_lines=QUICK_CONTEXT,
-            license=license,
-        ),
-        model=ModelTable(
-            base_url=options.addresses(base_url),
-            name=model,
-            prompting=prompting,
-            temperature=temperature,
-            max_tokens=QUICK_TOKENS,
-            concurrency=concurrency,
-        ),
-        generate=GenerateTable(
-            samples=samples,
-            enough=enough,
-            accept=0,
-            shots=ShotsTable(instructions=6),
-            draws=1,
-            match_examples=True,
-            response_examples=QUICK_EXAMPLES if base_url is None and model is None else (),
-            categories=("function",),
-            difficulties=("easy",),
-        ),
-        execute=ExecuteTable(sandbox=sandbox),
-    )
+    if sources:
+        config = change_config(config, {"seeds.sources": sources}, "SOURCE")
+    if config.model.base_url is None and config.model.name is None:
+        config = change_config(config, {"generate.response_examples": QUICK_EXAMPLES}, "quickstart")
+    directory, table = config.run.dir, config.generate
     say(
-        f"Growing seeds, with {samples} samples each, until {enough} tasks have a verified response (at most {limit} seeds). "
-        f"Everything goes to {directory}/."
+        f"Growing seeds, with {table.samples} samples each, until {table.enough} tasks have a verified response (at most "
+        f"{config.seeds.limit} seeds). Everything goes to {directory}/."
     )
     finished = _run(config)
     _show_one_row(finished)
@@ -123,46 +106,9 @@ def quickstart(
     say(f"  snipmill run {directory}/config.toml    the same, with everything under your control")
 
 
-def run_config(
-    config: Annotated[str, typer.Argument(metavar="CONFIG.toml", help="The configuration; see docs/configuration.md.")],
-    directory: Annotated[
-        str | None, typer.Option("--dir", help="The run directory, instead of the configured one.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed, instead of the configured one.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="The number of seeds, instead of the configured one.")
-    ] = None,
-    base_url: options.BaseUrl = None,
-    model: options.Model = None,
-    prompting: Annotated[
-        Literal["completion", "chat"] | None,
-        typer.Option("--prompting", help="How the model is asked, instead of the configured way."),
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--concurrency", min=1, help="Requests in flight at each server, instead of the configured number."
-        ),
-    ] = None,
-) -> None:
+def run_config(config: Config) -> None:
     """Make a data set as a configuration file says, or continue making it."""
-    loaded = load_config(config)
-    replace = msgspec.structs.replace
-    if directory is not None:
-        loaded = replace(loaded, run=replace(loaded.run, dir=directory))
-    if seed is not None:
-        loaded = replace(loaded, run=replace(loaded.run, seed=seed))
-    if limit is not None:
-        loaded = replace(loaded, seeds=replace(loaded.seeds, limit=limit))
-    if base_url is not None:
-        loaded = replace(loaded, model=replace(loaded.model, base_url=options.addresses(base_url)))
-    if model is not None:
-        loaded = replace(loaded, model=replace(loaded.model, name=model))
-    if prompting is not None:
-        loaded = replace(loaded, model=replace(loaded.model, prompting=prompting))
-    if concurrency is not None:
-        loaded = replace(loaded, model=replace(loaded.model, concurrency=concurrency))
-    _run(loaded)
+    _run(config)
 
 
 def _run(config: Config) -> RunDirectory:

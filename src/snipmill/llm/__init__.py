@@ -1,1 +1,1 @@
-"""The model's side: the OpenAI-compatible client, the embedded server, and where its weights come from."""
+"""Model access: the OpenAI-compatible client, the vLLM and embedded servers, and the embedded server's weights."""

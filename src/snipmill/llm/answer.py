@@ -1,4 +1,4 @@
-"""The typed shapes of OpenAI-compatible answers, whole and streamed, as far as they matter here."""
+"""Typed structures for OpenAI-compatible answers, whole and streamed; only the fields that are used here."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from snipmill.records import Usage
 
 
 class TokenDetails(msgspec.Struct):
-    """How much of the prompt came from the server's cache."""
+    """Number of prompt tokens that came from the server's cache."""
 
     cached_tokens: int | None = None
 
 
 class UsageAnswer(msgspec.Struct):
-    """Token counts; fields that a server leaves out count as zero."""
+    """Token counts; fields that a server omits count as zero."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: TokenDetails | None = None
 
     def to_usage(self) -> Usage:
-        """As our own record."""
+        """Convert to our own `Usage` record."""
         details = self.prompt_tokens_details
         return Usage(
             prompt_tokens=self.prompt_tokens or 0,
@@ -33,25 +33,25 @@ class UsageAnswer(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """A chat message, or a piece of one."""
+    """A chat message, or a chunk of one."""
 
     content: str | None = None
 
 
 class Choice(msgspec.Struct):
-    """One answer, or a piece of one: `text` for completions, `message` or `delta` for chat."""
+    """One choice, or a chunk of one: `text` for completions, `message` or `delta` for chat."""
 
     index: int = 0
     text: str | None = None
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
-    logprobs: msgspec.Raw = msgspec.Raw()  # read only where it was asked for
+    logprobs: msgspec.Raw = msgspec.Raw()  # decoded only if it was requested
 
     def first_tokens(self) -> dict[str, float]:
-        """The log probabilities of tokens that could have begun the text; empty where the server gave none that can be read.
+        """Log probabilities of the candidates for the first token; empty if the server sent none that can be decoded.
 
-        Completions have `top_logprobs`, chat has `content`, and some servers have that for completions as well.
+        Completions use `top_logprobs` and chat uses `content`; some servers use `content` for completions too.
         """
         try:
             given: Any = msgspec.json.decode(bytes(self.logprobs) or b"null")
@@ -63,7 +63,7 @@ class Choice(msgspec.Struct):
 
     @property
     def content(self) -> str:
-        """The text, whichever shape carries it."""
+        """The text, from whichever field holds it."""
         if self.text is not None:
             return self.text
         part = self.message or self.delta
@@ -71,7 +71,7 @@ class Choice(msgspec.Struct):
 
 
 class Timings(msgspec.Struct):
-    """llama.cpp's own counts, which come with every piece where `timings_per_token` was asked for."""
+    """llama.cpp's own token counts; sent with every chunk if `timings_per_token` was requested."""
 
     prompt_n: int = 0
     cache_n: int = 0
@@ -87,7 +87,7 @@ class Answer(msgspec.Struct):
 
 
 class Model(msgspec.Struct):
-    """A served model. `owned_by` names the software with some servers."""
+    """A served model. Some servers put the name of their software in `owned_by`."""
 
     id: str
     owned_by: str = ""

@@ -1,6 +1,6 @@
-"""The client of one OpenAI-compatible server: /v1/completions and /v1/chat/completions, whole or streamed, one try.
+"""Client for one OpenAI-compatible server: /v1/completions and /v1/chat/completions, whole or streamed, no retries.
 
-Does not cover how many requests are made at a time, of which server, or what follows a fault (`fleet`).
+Does not cover concurrency, the choice of a server, or the handling of faults (`fleet`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from snipmill.llm.stream import Stream
 from snipmill.records import Completion, Refusal, Usage, encode_json
 
 _CONNECT_TIMEOUT = 10.0
-# What vLLM can do beyond the common protocol: pieces of several tokens, which cost the client a fraction of its time, and
-# counts on every piece, which a stream that is left would not have otherwise.
+# vLLM's extensions of the protocol: chunks of several tokens, which take a fraction of the client's time, and counts in
+# every chunk, so that a stream that is closed early has counts too.
 _VLLM_STREAMS: Mapping[str, Any] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     "stream_interval": 8,
@@ -31,15 +31,16 @@ _VLLM_STREAMS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Server:
-    """Where and how a server is asked.
+    """Address and settings of a server.
 
     Attributes:
-        base_url: ends in /v1 as a rule, as for the `openai` package.
+        base_url: usually ends in /v1, as for the `openai` package.
         api_key: sent as a bearer token; never written anywhere.
-        timeout: at most as many seconds without a byte from the server.
-        patience: at least as many, however quick it has been so far: a new prefix takes longer than a cached one.
-        stream: whether completions that can be over early are streamed, so that they can be left.
-        extra: more fields for every request's body.
+        timeout: maximum number of seconds without a byte from the server.
+        patience: lower bound in seconds of the adaptive timeout, however fast the server has been so far: a new prefix
+            takes longer than a cached one.
+        stream: whether completions that may be cut are streamed, so that the stream can be closed early.
+        extra: additional fields for the body of every request.
     """
 
     base_url: str
@@ -80,7 +81,7 @@ class Client:
         """The names of the models that the server has.
 
         Raises:
-            ServerUnreachable, AuthenticationFailed, ServerError: it cannot be asked.
+            ServerUnreachable, AuthenticationFailed, ServerError: the list cannot be fetched.
         """
         try:
             async with self._session.get(f"{self.url}/models") as answer:
@@ -88,13 +89,13 @@ class Client:
                 if answer.status in (401, 403):
                     message = error_message(body)
                     raise AuthenticationFailed(
-                        f"The server at {self.url} refused the key (HTTP {answer.status}: {message}). "
-                        "Set OPENAI_API_KEY to a key that it takes."
+                        f"The server at {self.url} rejected the API key (HTTP {answer.status}: {message}). "
+                        "Set OPENAI_API_KEY to a valid key."
                     )
                 if answer.status != 200:
                     raise ServerError(
-                        f"The server at {self.url} answered HTTP {answer.status} for the list of its models. "
-                        "Is the address that of an OpenAI-compatible server, with /v1 at its end?"
+                        f"The server at {self.url} answered HTTP {answer.status} when asked for its models. "
+                        "Check that the address belongs to an OpenAI-compatible server and ends in /v1."
                     )
                 models = MODELS_DECODER.decode(body).data
                 if any(model.owned_by == "vllm" for model in models):
@@ -103,11 +104,11 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(
                 f"No server answers at {self.url} ({error or type(error).__name__}). "
-                "Start it, or give its address with --base-url or OPENAI_BASE_URL."
+                "Start the server, or give its address with --base-url or OPENAI_BASE_URL."
             ) from error
         except msgspec.DecodeError as error:
             raise ServerError(
-                f"The server at {self.url} does not answer as an OpenAI-compatible one: {error}."
+                f"The server at {self.url} sent an answer that is not OpenAI-compatible: {error}. Check the address."
             ) from error
 
     async def ask(
@@ -117,12 +118,12 @@ class Client:
         seed: int | None = None,
         on_tokens: Callable[[int], None] = lambda _tokens: None,
     ) -> list[Completion] | Refusal:
-        """Ask once.
+        """Send a request once.
 
         Args:
-            request: what is asked.
-            seed: a sampling seed instead of the request's own.
-            on_tokens: told how many tokens have arrived, as they do.
+            request: the request to send.
+            seed: sampling seed that replaces the request's own.
+            on_tokens: called with the number of new tokens as they arrive.
 
         Raises:
             Transient: the same request may succeed later.
@@ -139,7 +140,7 @@ class Client:
             async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
                 if answer.status in (400, 422) and request.first_tokens:
                     found = await self.ask(replace(request, first_tokens=0), seed=seed, on_tokens=on_tokens)
-                    # A server may refuse to tell them, or so many of them; or it refuses this request anyhow.
+                    # The server may not support log probabilities, or not that many; or it refuses this request anyway.
                     self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
                     return found
                 if answer.status != 200:
@@ -152,17 +153,17 @@ class Client:
                 async for data in answer.content.iter_any():
                     if stream.feed(data):
                         if not stream.complete:
-                            answer.close()  # the server stops working on it when the connection is gone
+                            answer.close()  # the server stops generating when the connection closes
                         break
                 return stream.completions()
         except aiohttp.ClientConnectorError as error:
             raise Unreached(f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
-            raise Hung(f"no byte came for {self.server.timeout:.0f} s") from error
+            raise Hung(f"the server sent no data for {self.server.timeout:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"{type(error).__name__}: {error}") from error
         except (msgspec.DecodeError, ValueError) as error:
-            raise Transient(f"an answer that is no JSON of the expected shape: {error}") from error
+            raise Transient(f"the answer is not JSON of the expected shape: {error}") from error
 
 
 def _body(request: Request, seed: int) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def _whole(body: bytes, request: Request) -> list[Completion]:
         cut = request.cut(text) if request.cut is not None else None
         if cut is not None:
             text, reason = cut, "cut"
-        # The server counts all completions together: the first one carries them.
+        # The server reports one total for all completions; it is recorded with the first one.
         usage_of = Usage() if number else usage
         first = choice.first_tokens() if request.first_tokens else {}
         completions.append(Completion(text=text, finish_reason=reason, usage=usage_of, first=first))

@@ -1,4 +1,4 @@
-"""From a configuration to servers that can be asked: given ones, a vLLM that we start, or the embedded one."""
+"""Connects to the configured servers: given addresses, a vLLM server that we start, or the embedded server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snipmill.llm.vllm import serve_vllm
 from snipmill.llm.weights import find_weights
 
 MAX_SLOTS = 4
-_EMBEDDED_GIVE_UP = 60.0  # a child of ours that does not answer will not come back
+_EMBEDDED_GIVE_UP = 60.0  # seconds; a child process that stops answering does not recover
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Connection:
     """A fleet, and how to use it.
 
     Attributes:
-        fleet: what to ask.
+        fleet: the servers that take the requests.
         model: the model's name.
-        most: how many requests are in flight at most, whatever the servers turn out to take.
-        description: in one phrase, which model this is and where.
-        shares_prefixes: whether the server's slots share the cache of a common prefix. Where they do not, the stages with
-            long prompts go one request at a time, so that each prefix is computed once and not in every slot.
+        most: maximum number of requests in flight, however many the servers turn out to sustain.
+        description: a short description of the model and where it runs.
+        shares_prefixes: whether the server's slots share one prefix cache. If not, the stages with long prompts send
+            one request at a time, so that each prefix is computed once and not in every slot.
     """
 
     fleet: Fleet
@@ -43,7 +43,7 @@ class Connection:
 
 @contextlib.asynccontextmanager
 async def connect(table: ModelTable) -> AsyncIterator[Connection]:
-    """A connection for as long as the block runs; servers that we start live no longer.
+    """Provide a connection while the block runs; servers that we start are stopped at its end.
 
     Raises:
         ModelUnavailable, ServerUnreachable, AuthenticationFailed, ModelNotFound: there is no such server or model.
@@ -76,36 +76,36 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
 
 
 def _key() -> str | None:
-    """The key for the servers, None where there is none.
+    """The API key for the servers, or None.
 
     Raises:
-        UsageError: no server could be told it.
+        UsageError: the key is not printable ASCII.
     """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()  # a mounted secret often ends with a new line
+    key = os.environ.get("OPENAI_API_KEY", "").strip()  # a mounted secret often ends with a newline
     if not key.isprintable() or not key.isascii():
-        raise UsageError("OPENAI_API_KEY holds characters that no key has. Set it to the key alone.")
+        raise UsageError("OPENAI_API_KEY contains characters that are not printable ASCII. Set it to the key alone.")
     return key or None
 
 
 def server_addresses(table: ModelTable) -> tuple[str, ...]:
-    """The addresses of given servers, none where one is to be started.
+    """The addresses of the given servers; empty if a server is to be started.
 
     Raises:
-        UsageError: one holds a password.
+        UsageError: an address contains a user name or a password.
     """
     given = table.base_url if table.base_url is not None else os.environ.get("OPENAI_BASE_URL", "")
     addresses = tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
     for address in addresses:
         if "@" in address.partition("://")[2].partition("/")[0]:
             raise UsageError(
-                f"The address of the server at {address.rpartition('@')[2]} holds a name or a password, which would be written "
-                "into the run. Give the address without, and a key in OPENAI_API_KEY."
+                f"The address of the server at {address.rpartition('@')[2]} contains a user name or a password, which "
+                "would be saved in the run. Remove it from the address, and set OPENAI_API_KEY instead."
             )
     return addresses
 
 
 async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]:
-    """The servers that can be had now. One that is not there yet may come later, as long as another one is."""
+    """Ask each server for its models. At least one must be reachable now; the others may become reachable later."""
     found: dict[str, list[str]] = {}
     missing: list[ServerUnreachable] = []
     for client in clients:
@@ -118,22 +118,22 @@ async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]
     chosen = {choose_model(served, table.name, address) for address, served in found.items()}
     if len(chosen) > 1:
         raise ModelNotFound(
-            f"The servers serve different models ({', '.join(sorted(chosen))}). Choose one that all have with --model."
+            f"The servers serve different models ({', '.join(sorted(chosen))}). Choose one common to all with --model."
         )
     return Fleet(clients, concurrency=table.concurrency, give_up=table.give_up), chosen.pop()
 
 
 def choose_model(served: list[str], wanted: str | None, base_url: str) -> str:
-    """The model to ask for.
+    """Choose the model to request.
 
     Raises:
-        ModelNotFound: the wanted one is not served, or none is wanted and there are several.
+        ModelNotFound: the wanted model is not served, or none is named and the server does not serve exactly one.
     """
     listed = ", ".join(served) or "none"
     if wanted is not None:
         if served and wanted not in served:
             raise ModelNotFound(
-                f"The server at {base_url} does not serve {wanted!r}; it serves {listed}. Choose with --model."
+                f"The server at {base_url} does not serve {wanted!r}; it serves {listed}. Choose one with --model."
             )
         return wanted
     if len(served) != 1:

@@ -1,7 +1,7 @@
-"""The embedded server: llama.cpp in a child process on loopback, spoken to through the same client as any other server.
+"""The embedded server: llama.cpp in a child process on loopback, used through the same client as any other server.
 
-The child dies with us, however we end: it is killed outright, since llama.cpp ignores SIGTERM while it works. Does not
-cover where the weights come from (`weights`).
+The child ends when we do, however we end. It is stopped with SIGKILL, since llama.cpp ignores SIGTERM while it works.
+Does not cover where the weights come from (`weights`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _START_TIMEOUT = 180.0
 
 
 def engine_installed() -> bool:
-    """Whether the extra `local` is there."""
+    """Whether the extra `local` is installed."""
     return importlib.util.find_spec("xllamacpp") is not None
 
 
@@ -33,9 +33,9 @@ async def serve(weights: Weights, *, slots: int, context: int) -> AsyncIterator[
     """Serve a model for as long as the block runs.
 
     Args:
-        weights: what to serve.
-        slots: how many requests it works on at a time.
-        context: tokens of prompt and answer together, for each slot.
+        weights: the model to serve.
+        slots: maximum number of requests that it processes at a time.
+        context: context length of each slot in tokens, prompt and answer together.
 
     Raises:
         ModelUnavailable: the engine is not installed, or it cannot load the model; the message shows the end of its log.
@@ -66,8 +66,8 @@ async def serve(weights: Weights, *, slots: int, context: int) -> AsyncIterator[
                 address = (await asyncio.to_thread(process.stdout.readline)).decode().strip()
             if not address.startswith("http"):
                 raise TimeoutError
-            # `timings_per_token` makes every piece of a stream carry its counts, so that a stopped stream has them too.
-            # It may take minutes for a prompt on a slow machine, and a child of ours does not hang on a network.
+            # `timings_per_token` adds token counts to every chunk, so that a stream that is closed early has them too.
+            # Long patience: a prompt may take minutes on a slow machine, and a local child cannot hang on a network.
             yield Server(f"{address}/v1", key, patience=600.0, extra={"timings_per_token": True})
         except TimeoutError:
             log.seek(0)

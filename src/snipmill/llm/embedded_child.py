@@ -1,6 +1,6 @@
-"""The child process of `embedded`: one line of settings comes in, the server's address goes out, then it serves.
+"""The child process of `embedded`: reads one line of settings, prints the server's address, then serves.
 
-It ends when its parent does: standard input closes then.
+It ends when its parent does, because its standard input closes then.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import sys
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input closes."""
     settings = json.loads(sys.stdin.readline())
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # the engine talks on standard output
+    os.dup2(2, 1)  # the engine writes messages to standard output
 
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["path"]
     params.model_alias = {settings["name"]}
-    # As many threads as CPUs that this process may use: the engine's threads spin, and starve each other if there are more.
+    # One thread per CPU that this process may use: the engine's threads spin, and more of them would starve each other.
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_parallel = settings["slots"]

@@ -1,4 +1,4 @@
-"""Who owns a fault: the moment (try again), the request (one reject), or the run (stop with a sentence)."""
+"""Classifies faults: transient (retry), specific to one request (one reject), or fatal (stop with a message)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError
+from snipmill.reasons import Reason
 from snipmill.records import Refusal
 
 _TRANSIENT = frozenset({408, 409, 425})
@@ -14,7 +15,7 @@ _TOO_LONG = ("context", "too long", "maximum", "exceed")
 
 
 class Transient(Exception):
-    """A fault of the moment; `wait` is what the server asked for, in seconds."""
+    """A transient fault; `wait` is the delay that the server asked for, in seconds."""
 
     def __init__(self, detail: str, wait: float | None = None) -> None:
         super().__init__(detail)
@@ -27,18 +28,18 @@ class Unreached(Transient):
 
 
 class Hung(Transient):
-    """No byte came for too long."""
+    """The server sent no data for too long."""
 
 
 class Overloaded(Transient):
-    """The server says that it has too much to do (HTTP 429 or 503)."""
+    """The server reports that it is overloaded (HTTP 429 or 503)."""
 
 
 def classify(status: int, body: bytes, headers: Any, address: str, model: str) -> Refusal:
-    """The owner of an HTTP error answer.
+    """Classify an HTTP error answer.
 
     Returns:
-        a refusal, where the fault is this request's own.
+        a refusal, if the fault is specific to this request.
 
     Raises:
         Transient: the same request may succeed later.
@@ -51,22 +52,23 @@ def classify(status: int, body: bytes, headers: Any, address: str, model: str) -
         raise Transient(f"HTTP {status}: {message}", _retry_after(headers))
     if status in (401, 403):
         raise AuthenticationFailed(
-            f"The server at {address} refused the key (HTTP {status}: {message}). Set OPENAI_API_KEY to a key that it takes."
+            f"The server at {address} rejected the API key (HTTP {status}: {message}). "
+            "Set OPENAI_API_KEY to a valid key."
         )
     if status == 404:
         raise ModelNotFound(
             f"The server at {address} has no model {model!r} or no such endpoint (HTTP 404: {message}). "
-            "`snipmill doctor --base-url URL` lists what it serves."
+            "Run `snipmill doctor --base-url URL` to list the models that it serves."
         )
     if status in (400, 413, 422):
         lowered = message.lower()
-        reason = "prompt-too-long" if any(word in lowered for word in _TOO_LONG) else "refused-by-server"
+        reason = Reason.PROMPT_TOO_LONG if any(word in lowered for word in _TOO_LONG) else Reason.REFUSED_BY_SERVER
         return Refusal(reason=reason, detail=f"HTTP {status}: {message}")
-    raise ServerError(f"The server at {address} answered HTTP {status}: {message}.")
+    raise ServerError(f"The server at {address} answered HTTP {status}: {message}. Check the server's log.")
 
 
 def error_message(body: bytes) -> str:
-    """The sentence in an error answer, whatever its shape."""
+    """Extract the message from an error answer of any shape."""
     try:
         value = msgspec.json.decode(body)
     except msgspec.DecodeError:

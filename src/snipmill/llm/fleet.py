@@ -1,9 +1,9 @@
-"""All servers of a run, asked as one: where each request goes, how many are in flight, and what follows a fault.
+"""Distributes requests over all servers of a run: chooses a server, limits concurrency, and handles faults.
 
-A request goes to the server with the least outstanding work, of near equals to the one that its prefix was sent to
-before. Faults of the moment are tried again, wherever there is room; a server that only fails is set aside and tried
-again with one request at a time. The run stops only when no server has answered for too long. Does not cover HTTP
-(`client`), nor what is asked.
+A request goes to the server with the least outstanding work; among near equals, to the one that got its prefix before.
+Requests with transient faults are retried on any server that has room. A server that keeps failing is set aside and
+probed with one request at a time. The run stops only when no server has answered for too long. Does not cover HTTP
+(`client`) or the content of requests.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from snipmill.llm.faults import Hung, Overloaded, Transient, Unreached
 from snipmill.llm.limit import Limit
 from snipmill.llm.patience import Patience, backoff
 from snipmill.llm.request import Request
+from snipmill.reasons import Reason
 from snipmill.records import Completion, Refusal
 
 _TRIES = 60
 _EMPTY_TRIES = 3
-_WATCH_EVERY = 0.5  # seconds between looks for requests that hang
-_FAILURES = 20  # in a row, after which a server is set aside
-_PAUSES = (0.2, 30.0)  # seconds: the first pause of a server that was set aside, and the longest
-_ALONE = 2.0  # the longest pause while a single request fails: most likely it is the request's own fault
-_SLACK = 0.1  # share of a server's limit that it may be busier for the sake of a shared prefix
+_WATCH_EVERY = 0.5  # seconds between checks for hung requests
+_FAILURES = 20  # consecutive failures after which a server is set aside
+_PAUSES = (0.2, 30.0)  # seconds: the first and the longest pause of a server that was set aside
+_ALONE = 2.0  # seconds: the longest pause while only one request fails, since the request is the likely cause
+_SLACK = 0.1  # extra load, as a share of a server's limit, that is accepted to hit a cached prefix
 
 
 @dataclass
 class Counts:
-    """What a fleet has done so far."""
+    """Counts of what a fleet has done so far."""
 
     requests: int = 0
     retries: int = 0
@@ -44,7 +45,7 @@ class Counts:
 
 @dataclass(eq=False)
 class _Flight:
-    """A request under way, and when its server was last heard of."""
+    """A request in flight, and when its server last sent data."""
 
     started: float
     last: float = 0.0
@@ -56,13 +57,13 @@ class _Flight:
         self.last = self.started
 
     def heard(self, now: float) -> None:
-        """Something arrived."""
+        """Record that data arrived."""
         self.longest, self.last = max(self.longest, now - self.last), now
 
 
 @dataclass
 class _Member:
-    """One server with what is known of it."""
+    """One server and its state."""
 
     client: Client
     limit: Limit
@@ -74,10 +75,10 @@ class _Member:
     closed_until: float = 0.0
 
     def room(self, now: float) -> int:
-        """How many more requests it may be given."""
+        """How many more requests may be sent to this server."""
         if now < self.closed_until:
             return 0
-        if self.pause:  # it was set aside: one request tries it out
+        if self.pause:  # the server was set aside: probe it with one request
             return 1 - self.in_flight
         return self.limit.value - self.in_flight
 
@@ -94,9 +95,9 @@ class Fleet:
     """Servers that serve the same model.
 
     Args:
-        clients: one for each server, entered.
-        concurrency: requests in flight at each server; None to find it out.
-        give_up: seconds without any answer, while requests fail, after which the run stops.
+        clients: one client per server, already entered as a context manager.
+        concurrency: maximum number of requests in flight at each server; None to tune it automatically.
+        give_up: the run stops when requests have failed for this many seconds without any answer.
     """
 
     def __init__(self, clients: Sequence[Client], *, concurrency: int | None = None, give_up: float = 600.0) -> None:
@@ -108,7 +109,7 @@ class Fleet:
         self._give_up = give_up
         self._waiting: list[_Waiting] = []
         self._arrivals = 0
-        self._failing_since: float | None = None  # the first fault since the last answer
+        self._failing_since: float | None = None  # time of the first fault since the last answer
         self._failing: set[int] = set()  # requests that have failed since then
         self._last_fault = "no answer"
         self._watch: asyncio.TimerHandle | None = None
@@ -118,7 +119,7 @@ class Fleet:
 
     @property
     def in_flight(self) -> int:
-        """Requests at the servers now."""
+        """Number of requests in flight."""
         return sum(member.in_flight for member in self._members)
 
     @property
@@ -128,7 +129,7 @@ class Fleet:
 
     @property
     def trouble(self) -> str:
-        """In one phrase what keeps servers from working; empty while all do."""
+        """A short description of what keeps servers from working; empty if all work."""
         now = time.monotonic()
         closed = [member for member in self._members if now < member.closed_until or member.pause]
         if not closed:
@@ -137,11 +138,11 @@ class Fleet:
         return f"waiting for {names}: {self._last_fault}"
 
     async def complete(self, request: Request, rank: int = 0) -> list[Completion] | Refusal:
-        """The completions of a request, `request.n` of them, or why it has none.
+        """Return the `request.n` completions of a request, or the reason why there are none.
 
         Args:
-            request: what is asked.
-            rank: of the requests that wait for a place the one with the lowest goes first.
+            request: the request to send.
+            rank: priority among the waiting requests; the lowest rank goes first.
 
         Raises:
             ServerUnreachable: no server has answered for `give_up` seconds.
@@ -153,10 +154,10 @@ class Fleet:
                 answer = await self._ask(request, rank, request.seed + 7919 * empty)
             except Transient as fault:
                 self.counts.retries += 1
-                tries += not isinstance(fault, Unreached)  # a server that is not there says nothing about the request
+                tries += not isinstance(fault, Unreached)  # an unreachable server says nothing about the request
                 if tries >= _TRIES:
-                    detail = f"It failed {tries} times, while others did not; the last time: {fault.detail}"
-                    return Refusal(reason="server-failed", detail=detail)
+                    detail = f"The request failed {tries} times while others succeeded; the last fault: {fault.detail}"
+                    return Refusal(reason=Reason.SERVER_FAILED, detail=detail)
                 await asyncio.sleep(backoff(max(tries, 1)))
                 continue
             if isinstance(answer, Refusal) or all(
@@ -166,7 +167,7 @@ class Fleet:
             empty += 1
             self.counts.empty += 1
             if empty == _EMPTY_TRIES:
-                return Refusal(reason="empty-completion", detail=f"The server answered {empty} times without a text.")
+                return Refusal(reason=Reason.EMPTY_COMPLETION, detail=f"The server sent an empty text {empty} times.")
 
     async def _ask(self, request: Request, rank: int, seed: int) -> list[Completion] | Refusal:
         member = await self._enter(rank, request.prefix)
@@ -183,7 +184,7 @@ class Fleet:
                 self._watch_for_hangs()
                 answer = await member.client.ask(request, seed=seed, on_tokens=arrived)
         except (Transient, TimeoutError) as error:
-            fault = error if isinstance(error, Transient) else Hung("no byte came for longer than ever before")
+            fault = error if isinstance(error, Transient) else Hung("no data for far longer than usual")
             self._failed(member, fault, flight.started, request)
             raise fault from error
         else:
@@ -201,7 +202,7 @@ class Fleet:
             self._dispatch()
 
     def _watch_for_hangs(self) -> None:
-        """Leave requests that have been silent for too long, by what is known now and not when they began."""
+        """Schedule a check that abandons requests that have been silent for longer than the current timeout."""
         if self._watch is not None:
             return
         self._watch = asyncio.get_running_loop().call_later(_WATCH_EVERY, self._leave_hung)
@@ -220,7 +221,7 @@ class Fleet:
 
     def _failed(self, member: _Member, fault: Transient, started: float, request: Request) -> None:
         now = time.monotonic()
-        under_way = started < member.closed_until  # since before the server was set aside: says nothing new
+        under_way = started < member.closed_until  # sent before the server was set aside: no new evidence
         if self._failing_since is None:
             self._failing_since = now
         self._failing.add(id(request))
@@ -261,18 +262,18 @@ class Fleet:
             raise
 
     def _choose(self, prefix: str) -> _Member | None:
-        """The server that a request goes to now, None where there is no room."""
+        """Choose the server for a request; None if no server has room."""
         now = time.monotonic()
         able = [member for member in self._members if member.room(now) > 0]
         if len(able) < 2:
             return able[0] if able else None
         least = min(member.in_flight for member in able)
         near = [member for member in able if member.in_flight <= least + _SLACK * member.limit.value]
-        # Rendezvous hashing: each prefix has a favourite, and another one where that is busy or gone.
+        # Rendezvous hashing: each prefix has a preferred server, and a next choice if that one is busy or gone.
         return max(near, key=lambda member: blake2b(f"{prefix}\0{member.client.url}".encode(), digest_size=8).digest())
 
     def _dispatch(self) -> None:
-        """Give free places to those who wait, and see to it that this is tried again when a server reopens."""
+        """Assign free places to waiting requests, and schedule another attempt for when a server reopens."""
         while self._waiting:
             if self._waiting[0].place.done():
                 heapq.heappop(self._waiting)
@@ -305,7 +306,7 @@ class Fleet:
         )
 
     def fail(self, error: SnipmillError) -> None:
-        """No server can be had any more: tell all who wait, and all who come."""
+        """Fail all waiting and all future requests with an error, because no server is left."""
         self._failure = error
         for waiting in self._waiting:
             if not waiting.place.done():

@@ -1,7 +1,7 @@
-"""Started as `python -I -m snipmill.llm.guarded_child COMMAND...`: runs a command that ends when our parent does.
+"""Runs a command that ends when our parent does; started as `python -I -m snipmill.llm.guarded_child COMMAND...`.
 
-A parent that is killed outright cannot end what it started. This process holds a pipe from it: when that closes, it ends its
-whole process group, the command and what that has started among it.
+A parent that is killed with SIGKILL cannot stop its children. This process holds a pipe from the parent. When the pipe
+closes, it kills its whole process group, which includes the command and everything the command has started.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 
 def main() -> None:
     """Run the command to its end."""
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # sent to the whole group: the command's end is ours
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)  # goes to the whole group; we exit with the command
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os._exit(process.wait() & 0xFF)

@@ -1,9 +1,10 @@
-"""How many requests a server is worth: found by itself, rising while throughput rises, falling when it is overloaded.
+"""Tunes the number of requests in flight at a server: up while throughput rises, down when the server is overloaded.
 
-A round is as many answers as requests may be in flight. The limit doubles from round to round while a round brings a
-tenth more tokens per second than the best before it; then it rests a quarter above that best, so that the server always
-has a next request at hand, and looks upwards again from time to time. Overload (429, 503, or a quarter of a round hung)
-takes a third away, once per round. No clock of its own and no IO: times are given.
+A round lasts for as many answers as requests may be in flight. The limit doubles each round while throughput, in tokens
+per second, exceeds that of the best round so far by a tenth. It then settles a quarter above the limit of that best
+round, so that the server always has a request queued, and is probed upwards again from time to time. Overload (429,
+503, or a quarter of a round hung) reduces the limit by a third, once per round. No clock and no IO: callers pass the
+times.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ START = 32
 MOST = 1024
 _RISE = 1.1
 _MARGIN = 1.25
-_LOOK_AGAIN = 24  # rounds of rest after which the limit looks upwards again
+_LOOK_AGAIN = 24  # steady rounds after which the limit is probed upwards again
 
 
 class Limit:
-    """The number of requests in flight at one server.
+    """The maximum number of requests in flight at one server.
 
     Args:
-        fixed: the number, where a person has chosen one.
+        fixed: the user's fixed limit; None to tune it automatically.
         now: monotonic seconds.
     """
 
@@ -42,15 +43,15 @@ class Limit:
         self._lowered_in_round = False
 
     def progress(self, tokens: int) -> None:
-        """Tokens have arrived."""
+        """Record that tokens have arrived."""
         self._tokens += tokens
 
     def full(self) -> None:
-        """A request had to wait for a place: only then does throughput say something about the limit."""
+        """Record that a request had to wait. Throughput says something about the limit only in such a round."""
         self._full = True
 
     def answered(self, now: float) -> None:
-        """A request has its answer."""
+        """Record that a request was answered."""
         self._answers += 1
         if self._fixed or self._answers < self.value:
             return
@@ -60,7 +61,7 @@ class Limit:
         self._begin(now)
 
     def _judge(self, rate: float) -> None:
-        if self._creeping:  # after overload: slowly, since the edge is near
+        if self._creeping:  # after overload, rise slowly: the server is near its capacity
             self.value = min(MOST, self.value + max(1, self.value // 10))
             self._rested += 1
             self._creeping = self._rested < _LOOK_AGAIN
@@ -78,13 +79,13 @@ class Limit:
                 self.value = min(MOST, 2 * self._best)
 
     def hung(self, in_flight: int) -> None:
-        """A request was given up. One may be an accident; many say that the server cannot keep up."""
+        """Record that a hung request was abandoned. A few may be accidents; many mean that the server is too slow."""
         self._hung += 1
         if self._hung > max(4, (self._answers + self._hung) // 4):
             self.overloaded(in_flight)
 
     def overloaded(self, in_flight: int) -> None:
-        """The server said that it has too much to do."""
+        """Record that the server is overloaded."""
         if self._fixed or self._lowered_in_round:
             return
         self.value = max(1, min(self.value, in_flight) * 2 // 3)

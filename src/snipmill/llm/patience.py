@@ -1,4 +1,4 @@
-"""How long to wait: for a byte from a server, by what it has needed so far, and before a request is made again."""
+"""Waiting times: the adaptive timeout for a silent server, and the delay before a retry."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _STRETCH = 4.0
 class Patience:
     """The time without a byte after which a request counts as hung.
 
-    Five times the longest wait among the last 256, up to four times that after hangs with no answer between them; never
-    less than `least` nor more than `most` seconds, and `most` until there are 16 answers to judge by.
+    It is five times the longest wait of the last 256 answers. Each hang doubles it, up to fourfold, until the
+    next answer. It is at least `least` and at most `most` seconds, and it is `most` until there have been 16 answers.
     """
 
     def __init__(self, least: float, most: float) -> None:
@@ -26,7 +26,7 @@ class Patience:
         self._stretch = 1.0
 
     def waited(self, seconds: float) -> None:
-        """An answer came, and this was its longest wait for a byte."""
+        """Record an answer and its longest wait for a byte, in seconds."""
         if len(self._waits) == _SEEN and self._waits[0] >= self._longest:
             self._waits.popleft()
             self._longest = max(self._waits)
@@ -35,20 +35,21 @@ class Patience:
         self._stretch = 1.0
 
     def hung(self) -> None:
-        """A request was given up."""
+        """Record that a hung request was abandoned."""
         self._stretch = min(2 * self._stretch, _STRETCH)
 
     @property
     def seconds(self) -> float:
-        """How long to wait now."""
+        """The current timeout in seconds."""
         if len(self._waits) < _ENOUGH:
             return self._most
         return min(self._most, max(self._least, _FACTOR * self._longest) * self._stretch)
 
 
 def backoff(attempt: int) -> float:
-    """Seconds before try number `attempt` (from 1): exponential up to 4, with full jitter. Not a draw of any record.
+    """Seconds to wait before try number `attempt` (from 1): exponential up to 4, with full jitter.
 
-    It need not be long: a server that only fails is set aside as a whole.
+    The jitter is not drawn from any record's random numbers. The wait can be short, because a server that keeps failing
+    is set aside as a whole.
     """
     return random.uniform(0.1, 1.0) * min(0.1 * 2.0 ** min(attempt - 1, 6), 4.0)

@@ -1,4 +1,4 @@
-"""What a server is asked for."""
+"""A completion request to a server."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One or more completions of one prompt.
+    """A request for one or more completions of one prompt.
 
     Attributes:
         prompt: a text to continue, or chat messages.
         model: the served model's name.
-        max_tokens: at most as many new tokens.
+        max_tokens: maximum number of new tokens.
         temperature: sampling temperature.
         seed: sampling seed.
-        n: how many completions.
-        prefix: names what the prompt begins with: requests that share it are best asked of the same server.
+        n: number of completions.
+        prefix: identifies the beginning of the prompt; requests with the same prefix should go to the same server.
         stop: strings that end the completion and are not part of it.
-        cut: (text so far) -> the finished text, or None while more is needed; makes the answer a stream.
-        first_tokens: ask for the log probabilities of as many tokens that could begin the text; such an answer is no stream.
-        hopeless: (text so far) -> whether the rest cannot matter any more.
+        cut: (text so far) -> the finished text, or None while more is needed; if set, the answer is streamed.
+        first_tokens: number of candidates for the first token whose log probabilities are requested; such an answer is
+            not streamed.
+        hopeless: (text so far) -> whether the text is unusable, whatever follows.
     """
 
     prompt: str | list[dict[str, str]]

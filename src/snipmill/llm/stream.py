@@ -1,4 +1,4 @@
-"""A streamed answer: server-sent events put together to texts, one for each completion that was asked for."""
+"""Parses a streamed answer: joins server-sent events into texts, one per requested completion."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from snipmill.llm.faults import Transient
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Usage
 
-_LOOK_EVERY = 16  # pieces without a line end or a bracket after which a text is looked at all the same
+_LOOK_EVERY = 16  # chunks after which a text is checked even if they contain no newline or bracket
 _DONE = b"[DONE]"
 
 
 class _Text:
-    """One of the completions, as far as it has come."""
+    """The part of one completion that has been received so far."""
 
     __slots__ = ("finish_reason", "pieces", "text", "tokens")
 
@@ -26,7 +26,7 @@ class _Text:
 
 
 class Stream:
-    """Takes bytes as they come, and says when no more are needed."""
+    """Parses bytes as they arrive, and reports when no more are needed."""
 
     def __init__(self, request: Request, on_tokens: Callable[[int], None]) -> None:
         self._request = request
@@ -38,7 +38,7 @@ class Stream:
         self.complete = False
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes in. Returns whether the rest of the answer cannot matter."""
+        """Parse received bytes. Returns True when the rest of the answer is not needed."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         tokens = 0
@@ -50,14 +50,14 @@ class Stream:
                 self._over = self.complete = True
             elif event:
                 tokens += self._take(DECODER.decode(event))
-            if self._over:  # what else has arrived depends on timing, so it must not be looked at
+            if self._over:  # how much more has arrived depends on timing, so the rest must be ignored
                 break
         if tokens:
             self._on_tokens(tokens)
         return self._over
 
     def _take(self, event: Answer) -> int:
-        """Take one event in, and return how many tokens it brought."""
+        """Process one event and return the number of its tokens."""
         if event.usage is not None:
             self._usage = event.usage.to_usage()
         elif event.timings is not None:
@@ -70,7 +70,7 @@ class Stream:
         arrived = 0
         for choice in event.choices or ():
             if not 0 <= choice.index < len(self._texts):
-                raise ValueError(f"choice {choice.index} was not asked for")
+                raise ValueError(f"choice {choice.index} was not requested")
             text = self._texts[choice.index]
             if text.finish_reason in ("cut", "hopeless"):
                 continue
@@ -80,12 +80,12 @@ class Stream:
                 text.text += choice.content
                 if "\n" in choice.content or "]" in choice.content or text.pieces % _LOOK_EVERY == 0:
                     self._look(text)
-            # Some servers send counts on the way, which are those of this choice. Else one piece is one token.
+            # Some servers send running counts, which belong to this choice. Otherwise each chunk counts as one token.
             text.tokens = self._usage.completion_tokens if self._usage is not None else text.pieces
             text.finish_reason = text.finish_reason or choice.finish_reason
             arrived += max(text.tokens - before, 0)
         reasons = [text.finish_reason for text in self._texts]
-        # A server that ends by itself still has its counts to tell.
+        # If the server finishes by itself, its token counts are still to come, so keep reading.
         self._over = None not in reasons and not {"cut", "hopeless"}.isdisjoint(reasons)
         return arrived
 
@@ -98,17 +98,17 @@ class Stream:
             text.finish_reason = "hopeless"
 
     def completions(self) -> list[Completion]:
-        """The completions, once the stream has ended or was left.
+        """The completions, once the stream has ended or has been closed early.
 
         Raises:
-            Transient: the server ended it before they were whole.
+            Transient: the server ended the stream before the completions were complete.
         """
         completions = []
         for number, text in enumerate(self._texts):
             if text.finish_reason is None:
                 raise Transient("the stream ended without a finish reason")
             usage = self._usage or Usage()
-            # The first completion carries the prompt, which was paid for once.
+            # The prompt was paid for once; its tokens are recorded with the first completion.
             usage = Usage(
                 prompt_tokens=0 if number else usage.prompt_tokens,
                 cached_tokens=0 if number else usage.cached_tokens,

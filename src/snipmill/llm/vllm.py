@@ -1,6 +1,6 @@
-"""A vLLM server of our own: started as a child on loopback, watched, started again once if it dies, and ended with us.
+"""Runs our own vLLM server: a child process on loopback, which is restarted once if it dies and which ends when we do.
 
-What goes wrong is told with the end of its log. Does not cover which requests are made (`fleet`).
+Errors include the end of its log. Does not cover which requests are made (`fleet`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from snipmill.config import ModelTable
 from snipmill.errors import ModelUnavailable, SnipmillError, UsageError
 from snipmill.llm.client import Server
 
-_HEALTHY_WITHIN = 3600.0  # large models are downloaded and compiled first
+_HEALTHY_WITHIN = 3600.0  # seconds; large models are downloaded and compiled first
 _LOOK_EVERY = 0.5
 _END_OF_LOG = 1500
 # The module, not the `vllm` command: the command is missing or broken in some builds.
@@ -37,8 +37,8 @@ class Managed:
     """A server that we started.
 
     Attributes:
-        server: how to ask it.
-        dead: done, with what to tell, when it cannot be had any more.
+        server: its address and settings.
+        dead: completes with the error to report once the server is lost for good.
     """
 
     server: Server
@@ -54,7 +54,7 @@ async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
         ModelUnavailable: vLLM is not installed or cannot serve; the message shows the end of its log.
     """
     if table.name is None:
-        raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or the folder of one.')
+        raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or a model folder.')
     port, key = _free_port(), secrets.token_hex(16)
     python = table.serve_python or sys.executable
     ours = ("--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching", "--enable-prompt-tokens-details")
@@ -77,7 +77,7 @@ async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
 
 
 async def _watch(child: _Child, dead: asyncio.Future[SnipmillError]) -> None:
-    """Start the server again the first time that it dies; say so the second time."""
+    """Restart the server the first time it dies; report an error the second time."""
     for restart in (True, False):
         await asyncio.to_thread(child.wait)
         if restart:
@@ -93,7 +93,7 @@ async def _watch(child: _Child, dead: asyncio.Future[SnipmillError]) -> None:
 
 
 class _Child:
-    """The process, in a session of its own, so that all that it starts ends with it, and it with us, however we end."""
+    """The server process, in its own session: it and everything it starts end when we do, however we end."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: BinaryIO, health: str) -> None:
         self._command = command
@@ -103,14 +103,14 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it.
+        """Start the process.
 
         Raises:
-            ModelUnavailable: there is no such Python.
+            ModelUnavailable: the Python does not exist or cannot be run.
         """
         if shutil.which(self._command[0]) is None:
             raise ModelUnavailable(
-                f"vLLM cannot be started: there is no Python {self._command[0]}. Name one in serve_python."
+                f"vLLM cannot be started: there is no Python {self._command[0]}. Correct serve_python in [model]."
             )
         try:
             self._process = subprocess.Popen(
@@ -122,23 +122,25 @@ class _Child:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ModelUnavailable(f"vLLM cannot be started with {self._command[0]}: {error.strerror}.") from error
+            raise ModelUnavailable(
+                f"vLLM cannot be started with {self._command[0]}: {error.strerror}. Check serve_python in [model]."
+            ) from error
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Whether the process is still running."""
         return self._process is not None and self._process.poll() is None
 
     def wait(self) -> None:
-        """Wait until it ends."""
+        """Wait until the process ends."""
         if self._process is not None:
             self._process.wait()
 
     async def until_healthy(self) -> None:
-        """Wait until it answers.
+        """Wait until the server is healthy.
 
         Raises:
-            ModelUnavailable: it ended first, or took an hour.
+            ModelUnavailable: the process ended first, or was not healthy within an hour.
         """
         wait = aiohttp.ClientTimeout(total=5.0)
         try:
@@ -154,7 +156,7 @@ class _Child:
         raise self.failure("ended before it could serve")
 
     def failure(self, what: str) -> ModelUnavailable:
-        """The error that says what happened, with the end of the log."""
+        """Build the error, which says what happened and shows the end of the log."""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - _END_OF_LOG))
         tail = self._log.read().decode("utf-8", "replace").strip()
@@ -166,7 +168,7 @@ class _Child:
         return ModelUnavailable(f"vLLM {what}. The end of its log:\n{tail}")
 
     def stop(self) -> None:
-        """End it and all that it started."""
+        """Stop the server and everything it has started."""
         if self._process is None:
             return
         for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):

@@ -1,7 +1,7 @@
-"""Where the embedded server's weights come from: a given path, an installed package of data files, the hub.
+"""Finds the embedded server's weights: at a given path, in installed packages of data files, or on the hub.
 
-Weights in packages are third parties' and oddly named. They are found through package metadata, read as data, never
-imported, and refused unless their SHA-256 is the one that the model's publisher shows.
+Third parties publish the packages, under unrelated names. The weights are found through package metadata, read as data,
+never imported, and refused unless their SHA-256 is the one that the model's publisher gives.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snipmill.errors import ModelUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """A model that is complete in packages of the Python package index."""
+    """A model that can be installed completely as packages from the Python Package Index."""
 
     name: str
     packages: tuple[str, ...]
@@ -32,7 +32,7 @@ class Packaged:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A GGUF file to serve, the model's name, and in one phrase where it came from."""
+    """A GGUF file to serve, the model's name, and a short description of its origin."""
 
     path: Path
     name: str
@@ -59,14 +59,14 @@ KNOWN = {model.name: model for model in (QWEN_05B, QWEN_15B)}
 
 
 def find_weights(model: str | None = None) -> Weights:
-    """The weights of a model.
+    """Find the weights of a model.
 
     Args:
-        model: a path to a GGUF file, the name of a model in packages (None: the first that is installed, the small
-            one first), or `REPOSITORY/FILE.gguf` on the hub as `owner/name/file.gguf`.
+        model: the path of a GGUF file, the name of a packaged model (None: the first that is installed, smallest
+            first), or a file on the hub as `owner/name/file.gguf`.
 
     Raises:
-        ModelUnavailable: it is not there, or its bytes are not the publisher's; the message says what to install.
+        ModelUnavailable: it is not found, or its bytes are not the publisher's; the message says what to install.
     """
     if model is not None and (Path(model).is_file() or (model.endswith(".gguf") and model.count("/") != 2)):
         path = Path(model)
@@ -85,7 +85,7 @@ def find_weights(model: str | None = None) -> Weights:
             f"There is no model {model!r}: give a path, a hub file as owner/name/file.gguf, or one of {', '.join(KNOWN)}."
         )
     raise ModelUnavailable(
-        "No model is installed to serve. Install one with `pip install 'snipmill[local,model]'`, give a GGUF file with "
+        "No model is installed. Install one with `pip install 'snipmill[local,model]'`, give a GGUF file with "
         "--model, or give a server's address with --base-url."
     )
 
@@ -104,15 +104,15 @@ def _installed_parts(packaged: Packaged) -> list[Path] | None:
 
 
 def _assemble(packaged: Packaged, parts: list[Path]) -> Path:
-    """One file out of the parts, kept in the user's cache; the bytes are checked when it is made and when it is used."""
+    """Join the parts into one file in the user's cache. Its SHA-256 is checked on creation and on each use."""
     cache = Path("~").expanduser() / ".cache" / "snipmill"
     target = cache / f"{packaged.name}.gguf"
     if target.is_file() and target.stat().st_size == packaged.size and _sha256([target]) == packaged.sha256:
         return target
     if _sha256(parts) != packaged.sha256:
         raise ModelUnavailable(
-            f"The installed packages of {packaged.name} do not hold the publisher's bytes (SHA-256 differs). "
-            "They are not used; reinstall them, or give a GGUF file with --model."
+            f"The installed packages of {packaged.name} do not match the publisher's file (SHA-256 differs) and are "
+            "not used. Reinstall them, or give a GGUF file with --model."
         )
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -147,18 +147,19 @@ def _from_hub(model: str) -> Weights:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError:
-        raise ModelUnavailable(f"{model} is on the hub; install `pip install 'snipmill[hub]'` to fetch it.") from None
+        raise ModelUnavailable(f"{model} is on the hub; run `pip install 'snipmill[hub]'` to download it.") from None
     try:
         path = hf_hub_download(f"{owner}/{name}", file)
-    except Exception as error:  # the hub's client raises many kinds; all mean that the file cannot be had
+    except Exception as error:  # the client raises many types; all mean that the download failed
         raise ModelUnavailable(f"The hub did not give {model}: {error}") from error
     return Weights(Path(path), _name_of(Path(path)), f"the hub, {owner}/{name}")
 
 
 def _name_of(path: Path) -> str:
-    """A name that another file of the same name does not have: a completion is known by its model, and paid for once.
+    """The file's stem and a digest, so that different files with the same name get different model names.
 
-    Of many gigabytes the head, the end and the size tell two models apart.
+    This matters because completions are stored by model name and requested only once. Files may be gigabytes long, so
+    the digest covers only the size, the beginning and the end.
     """
     digest = hashlib.sha256(str(path.stat().st_size).encode())
     with path.open("rb") as source:

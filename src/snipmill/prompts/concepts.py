@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
-from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Completion, Concepts, Seed, derive, derive_parents
+from snipmill.prompts.stage import Draws, GenerationStage
+from snipmill.reasons import Reason
+from snipmill.records import Completion, Concepts, Seed
 from snipmill.text.sections import Malformed
 
 MAX_CONCEPTS = 12
@@ -30,13 +31,21 @@ def parse(seed: Seed, record_id: str, _sample: int, completion: Completion, _dra
     concepts = list(dict.fromkeys(part.strip(" .\t") for part in line.split(",")))
     concepts = [concept for concept in concepts if concept][:MAX_CONCEPTS]
     if not concepts:
-        return Malformed("no-concepts", "The completion names no concepts.")
+        return Malformed(Reason.NO_CONCEPTS, "The completion names no concepts.")
     longest = max(concepts, key=len)
     if len(longest) > MAX_CONCEPT_LENGTH:
-        return Malformed("not-a-concept-list", f"{longest[:40]!r}... is too long for a concept.")
-    return derive(Concepts, seed, id=record_id, concepts=concepts, parents=derive_parents({}, "seed", seed.id))
+        return Malformed(Reason.NOT_A_CONCEPT_LIST, f"{longest[:40]!r}... is too long for a concept.")
+    return Concepts(
+        id=record_id,
+        columns=seed.columns,
+        seed=seed.seed,
+        language=seed.language,
+        provenance=seed.provenance,
+        concepts=concepts,
+        parents={"seed": seed.id},
+    )
 
 
-STAGE: Stage[Seed, Concepts] = Stage(
+STAGE: GenerationStage[Seed, Concepts] = GenerationStage(
     name="concepts", mode="S->C", build=build, parse=parse, stop=(EXAMPLE_HEADING, "\n###", "\n\n")
 )

@@ -1,8 +1,8 @@
 """The few-shot bank: its two text formats, and which examples a record's prompt shows.
 
 Our own format is a folder of Markdown files (see docs/fewshot.md); the original project's single text file with
-`### System: I->R`, `### Example n` and `[Code]` ... `[Response]` blocks is read as well. Reading files is not covered:
-texts come in, a `Bank` comes out.
+`### System: I->R`, `### Example n` and `[Code]` ... `[Response]` blocks is read as well. Does not cover
+reading files: the functions take texts and return a `Bank`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SYSTEM_FILE = "system"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One solved example. `response` is None where the example must not be shown for I->R."""
+    """One solved example. `response` is None if the example must not be shown for I->R."""
 
     name: str
     snippet: str
@@ -50,7 +50,7 @@ class Bank:
         return self.examples
 
     def answering_with(self, names: Sequence[str]) -> Bank:
-        """The same bank, of which only the named examples can be shown for I->R; all of them where none is named.
+        """The same bank with only the named examples usable for I->R, or all of them if no name is given.
 
         Raises:
             UsageError: there is no such example, or it has no response.
@@ -84,11 +84,11 @@ def draw_examples(
     """The examples that the prompt of one record shows, in order.
 
     Args:
-        bank: where they come from.
+        bank: the examples to draw from.
         mode: the generation stage.
-        shots: how many; at most as many as are usable in this mode.
-        draws: how many different sets there are in the whole run. A record always gets the same one of them, so that
-            servers can reuse the cache of a prefix. 0 draws a set for each record, as the original does.
+        shots: number of examples; at most the number usable in this mode.
+        draws: number of different sets in the whole run. A record always gets the same one of them, so that servers can
+            reuse a cached prefix. 0 draws a set for each record, as the original does.
         seed: the run's seed.
         record_id: the record that the prompt is for.
         like: a (category, difficulty); examples that share both are taken first, then those that share one.
@@ -98,7 +98,9 @@ def draw_examples(
     """
     usable = bank.usable(mode)
     if not 0 <= shots <= len(usable):
-        raise UsageError(f"{mode} wants {shots} examples, but the few-shot bank has {len(usable)} usable ones.")
+        raise UsageError(
+            f"{mode} needs {shots} examples, but the few-shot bank has {len(usable)} usable ones. Set fewer shots."
+        )
     key: str | int = record_id
     if draws > 0:
         key = generator(seed, "fewshot-draw", mode, record_id).randrange(draws)
@@ -127,7 +129,7 @@ def parse_bank(texts: Mapping[str, str]) -> Bank:
     system_parts = _split(SYSTEM_FILE, texts[SYSTEM_FILE], MODES)
     examples = tuple(_parse_example(name, texts[name]) for name in sorted(texts) if name != SYSTEM_FILE)
     if not examples:
-        raise UsageError("The few-shot bank has no examples.")
+        raise UsageError("The few-shot bank has no examples. Add a Markdown file for each.")
     return Bank({mode: system_parts[mode] for mode in MODES}, examples)
 
 
@@ -160,7 +162,7 @@ def _split(
             raise UsageError(f"Few-shot example {name!r} has no text under the heading '## {part}'.")
     for part in parts:
         if part not in wanted and part not in optional:
-            raise UsageError(f"Few-shot example {name!r} has a heading '## {part}' that does not belong there.")
+            raise UsageError(f"Few-shot example {name!r} has the unexpected heading '## {part}'. Remove it.")
     return parts
 
 
@@ -177,7 +179,7 @@ def _parse_example(name: str, text: str) -> Example:
 def _example(name: str, snippet: str, properties: Mapping[str, str], instruction: str, response: str | None) -> Example:
     for key in ("category", "language", "concepts", "difficulty"):
         if not properties.get(key):
-            raise UsageError(f"Few-shot example {name!r} has no '{key}: ...' line among its properties.")
+            raise UsageError(f"Few-shot example {name!r} has no '{key}: ...' line among its properties. Add one.")
     fences = find_fences(snippet)
     return Example(
         name=name,
@@ -192,7 +194,7 @@ def _example(name: str, snippet: str, properties: Mapping[str, str], instruction
 
 
 def _short_category(category: str) -> str:
-    """The original writes `code generation (class implementation)` for what is `class` here."""
+    """Our name of a category; the original's `code generation (class implementation)` is `class` here."""
     match = re.fullmatch(r"code generation \((\w+) implementation\)", category)
     return match.group(1) if match else category
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
-from snipmill.prompts.stage import Draws, Stage
+from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import generator
-from snipmill.records import Completion, Concepts, Instruction, derive, derive_parents
+from snipmill.reasons import Reason
+from snipmill.records import Completion, Concepts, Instruction, extend
 from snipmill.text.sections import TAGS, Malformed
 
 MIN_LENGTH = 20
@@ -16,7 +17,7 @@ MAX_LENGTH = 8000
 
 
 def draw_property(record: Concepts, draws: Draws) -> tuple[str, str]:
-    """The (category, difficulty) of the task that grows from a concepts record."""
+    """The (category, difficulty) drawn for the task of a concepts record."""
     random = generator(draws.seed, "property", record.id)
     return random.choice(draws.categories), random.choice(draws.difficulties)
 
@@ -41,27 +42,27 @@ def build(record: Concepts, examples: Sequence[Example], system: str, draws: Dra
 def parse(
     record: Concepts, record_id: str, _sample: int, completion: Completion, draws: Draws
 ) -> Instruction | Malformed:
-    """The instruction in a completion: all of it, unless it is too short, too long, or already answers itself."""
+    """The instruction in a completion: all of it, unless it is too short, too long, or already contains an answer."""
     instruction = completion.text.strip()
     if len(instruction) < MIN_LENGTH:
-        return Malformed("instruction-too-short", f"The instruction has {len(instruction)} characters.")
+        return Malformed(Reason.INSTRUCTION_TOO_SHORT, f"The instruction has {len(instruction)} characters.")
     if len(instruction) > MAX_LENGTH:
-        return Malformed("instruction-too-long", f"The instruction has {len(instruction)} characters.")
+        return Malformed(Reason.INSTRUCTION_TOO_LONG, f"The instruction has {len(instruction)} characters.")
     if any(f"[{tag}]" in instruction for tag in TAGS):
-        return Malformed("instruction-with-response", "The instruction goes on into a response.")
+        return Malformed(Reason.INSTRUCTION_WITH_RESPONSE, "The instruction contains a section tag of a response.")
     category, difficulty = draw_property(record, draws)
-    return derive(
+    return extend(
         Instruction,
         record,
         id=record_id,
         instruction=instruction,
         category=category,
         difficulty=difficulty,
-        parents=derive_parents(record.parents, "concepts", record.id),
+        parents={**record.parents, "concepts": record.id},
     )
 
 
-STAGE: Stage[Concepts, Instruction] = Stage(
+STAGE: GenerationStage[Concepts, Instruction] = GenerationStage(
     name="instructions",
     mode="C->I",
     build=build,

@@ -1,7 +1,7 @@
-"""Is a seed fit to grow a task from? Does its docstring alone suffice to write it, and is it true of it: yes or no.
+"""Judges whether a seed is fit for a task: is its docstring correct, and sufficient to write the code? Yes or no.
 
-The answer is a probability: of "yes" against "no" as the first token, where the server tells, else the word that came.
-Source of the question: the seed-gathering step of StarCoder2-Instruct, which took the word.
+The answer is a probability: that of "yes" against "no" as the first token if the server reports it, else 1 or 0 by the
+word that was generated. Source of the question: the seed-gathering step of StarCoder2-Instruct, which used the word.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import msgspec
 from snipmill.languages import PYTHON
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
-from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Completion, Seed
+from snipmill.prompts.stage import Draws, GenerationStage
+from snipmill.reasons import Reason
+from snipmill.records import Completion, Reject, Seed
 from snipmill.text.code import split_doc_comment, split_docstring
 from snipmill.text.sections import Malformed
 
@@ -42,19 +43,30 @@ def parse(seed: Seed, _record_id: str, _sample: int, completion: Completion, _dr
     if score is None:
         score = {"yes": 1.0, "no": 0.0}.get(_first_word(completion.text) or "")
     if score is None:
-        return Malformed("no-verdict", f"The completion begins with neither yes nor no: {completion.text[:40]!r}.")
+        return Malformed(Reason.NO_VERDICT, f"The completion begins with neither yes nor no: {completion.text[:40]!r}.")
     return msgspec.structs.replace(seed, judge=round(score, 4))
 
 
+def apply_threshold(judged: Seed, threshold: float) -> Seed | Reject:
+    """The seed where the judge's probability reaches the threshold or was never asked for, else a reject that tells it.
+
+    Kept apart from the asking, so that the threshold can move without a model.
+    """
+    if judged.judge is None or judged.judge >= threshold:
+        return judged
+    detail = f"The judge gives it {judged.judge:.2f}, below {threshold}."
+    return Reject(id=judged.id, stage=STAGE.name, reason=Reason.JUDGED_UNFIT, detail=detail)
+
+
 def _of_tokens(first: Mapping[str, float]) -> float | None:
-    """The share of "yes" in the probability of both words; None where neither could well have come."""
+    """The share of "yes" in the probability of both words; None if both words were unlikely."""
     shares = {"yes": 0.0, "no": 0.0}
     for token, logprob in first.items():
         word = token.strip(" \n\t▁Ġ\"'*").casefold()
         if word in shares:
             shares[word] += math.exp(min(logprob, 0.0))
     total = sum(shares.values())
-    # Where another token comes first (a line break, say), what is left for both words is noise: the word that came counts.
+    # If another token comes first (say, a line break), the rest for both words is noise; the generated word counts.
     return shares["yes"] / total if total >= _REAL else None
 
 
@@ -64,12 +76,12 @@ def _first_word(text: str) -> str | None:
 
 
 def cut(text: str) -> str | None:
-    """The first word: what comes after it says nothing."""
+    """The first word; what follows it is ignored."""
     match = _WORD.match(text)
     return match.group() if match else None
 
 
-STAGE: Stage[Seed, Seed] = Stage(
+STAGE: GenerationStage[Seed, Seed] = GenerationStage(
     name="judge",
     mode="judge",
     build=build,

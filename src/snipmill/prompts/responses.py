@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt
-from snipmill.prompts.stage import Draws, Stage
-from snipmill.records import Completion, Instruction, Response, derive, derive_parents
+from snipmill.prompts.stage import Draws, GenerationStage
+from snipmill.reasons import Reason
+from snipmill.records import Completion, Instruction, Response, extend
 from snipmill.text.loops import ends_in_loop
 from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
 
@@ -17,7 +18,7 @@ def _question(instruction: str) -> str:
 
 
 def build(record: Instruction, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:
-    """The prompt that asks for a response. Examples without one cannot be shown here."""
+    """The prompt that asks for a response. Examples without a response are not shown."""
     shown = tuple(
         (_question(example.instruction), example.response) for example in examples if example.response is not None
     )
@@ -33,19 +34,19 @@ def parse(
     sections = parse_sections(response, record.language)
     if isinstance(sections, Malformed):
         if ends_in_loop(completion.text):
-            return Malformed("repetitive", "The response repeats itself without end.")
+            return Malformed(Reason.REPETITIVE, "The response repeats itself without end.")
         return sections
-    return derive(
+    return extend(
         Response,
         record,
         id=record_id,
         response=response,
         sample=sample,
-        parents=derive_parents(record.parents, "instruction", record.id),
+        parents={**record.parents, "instruction": record.id},
     )
 
 
-STAGE: Stage[Instruction, Response] = Stage(
+STAGE: GenerationStage[Instruction, Response] = GenerationStage(
     name="responses",
     mode="I->R",
     build=build,

@@ -1,6 +1,6 @@
 """What a generation stage is: a name, two pure functions, and what ends its completions.
 
-The runner (`pipeline`) is written once over this. Does not cover which server answers, or how often it is asked.
+`stages/generate.py` carries any of them out. Does not cover which server answers, or how often it is asked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """What the random properties of a task are drawn from."""
+    """The seed and the values from which a task's random properties are drawn."""
 
     seed: int = 0
     categories: tuple[str, ...] = CATEGORIES
@@ -29,19 +29,19 @@ class Draws:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Generic[In, Out]):
+class GenerationStage(Generic[In, Out]):
     """A generation stage.
 
     Attributes:
         name: its name in files, rejects and reports.
         mode: which examples and which system sentence it shows.
         build: (record, examples, system sentence, draws) -> prompt.
-        parse: (record, id of the new record, sample index, completion, draws) -> new record or what is wrong with it.
+        parse: (record, id of the new record, sample index, completion, draws) -> new record, or why it is malformed.
         cut: (text so far) -> the finished text, or None while more is needed.
         hopeless: (text so far) -> whether no continuation can still be parsed.
         stop: strings that end a completion.
-        first_tokens: the probabilities of as many tokens that could begin the completion are asked for.
-        kind_of_task: (record, draws) -> the task's category and difficulty, where there is a task.
+        first_tokens: for how many candidates of the first token probabilities are requested.
+        kind_of_task: (record, draws) -> the task's category and difficulty, if there is a task.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What goes out with a data set."""
+"""Files that are published with a data set."""

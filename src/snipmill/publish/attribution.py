@@ -1,6 +1,6 @@
-"""The attribution of a data set: which sources its rows grew from, at which revision, under which licence, file by file.
+"""The attribution of a data set: the sources its rows come from, with revision and licence, file by file.
 
-Made from the rows' provenance alone, so it is as complete as that is: texts of licences and names of authors are not in it.
+It is made only from the rows' provenance and is as complete as that. It has no licence texts or authors' names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Lines = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Origin:
-    """A source at a revision under one licence; what is not known is empty."""
+    """A source at a revision under one licence; unknown fields are empty."""
 
     source: str
     revision: str
@@ -25,7 +25,7 @@ class Origin:
 
 @dataclass
 class Attribution:
-    """How many rows each origin has, the lines of each of its files that they grew from, and rows without any origin."""
+    """The number of rows per origin, the source lines they come from per file, and rows without an origin."""
 
     rows: dict[Origin, int] = field(default_factory=lambda: defaultdict(int))
     files: dict[Origin, dict[str, set[Lines]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
@@ -33,7 +33,7 @@ class Attribution:
     total: int = 0
 
     def add(self, row: Row) -> None:
-        """One row more."""
+        """Count one more row."""
         self.total += 1
         provenance = row.provenance
         if provenance is None:
@@ -57,12 +57,12 @@ def attribute(rows: Iterable[Row]) -> Attribution:
 
 
 def render_attribution(attribution: Attribution) -> Iterator[str]:
-    """The lines of a Markdown file: a table of origins, then each with its files."""
+    """The lines of a Markdown file: a table of origins, then the files of each origin."""
     yield "# Attribution"
     yield ""
     yield (
-        f"The {attribution.total:,} rows of this data set were written by a language model. Each task grew from a piece of "
-        "source code, which stands in the row as its seed, and comes from here:"
+        f"The {attribution.total:,} rows of this data set were written by a language model. Each task was derived from "
+        "a piece of source code, which the row contains as its seed. These are the sources of that code:"
     )
     yield ""
     yield "| source | revision | licence | rows | files |"

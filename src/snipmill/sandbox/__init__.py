@@ -1,1 +1,1 @@
-"""Isolated execution of untrusted Python programs: the tiers, the slots and their zygotes, the verdict protocol."""
+"""Isolated execution of untrusted Python programs: tiers, slots with their zygotes, and the verdict protocol."""

@@ -1,7 +1,7 @@
-"""A control group for each slot, where this machine lets us make one: it bounds memory and tasks in sum.
+"""A control group for each slot, if this machine lets us create one: it limits total memory and the number of tasks.
 
-Resource limits bound each process of a program; a group bounds all of them together, and the files in their tmpfs. Version 2
-and version 1 of the interface are used, whichever is writable; none is needed.
+Resource limits apply to each process of a program. A group limits all of them together, including the files in their
+tmpfs. Versions 1 and 2 of the interface are supported, whichever is writable; the sandbox also works without a group.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from snipmill.sandbox.program import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
-_OVERHEAD = 64 << 20  # the slot's own processes, and what the kernel counts to it
+_OVERHEAD = 64 << 20  # bytes for the slot's own processes and for kernel memory that counts towards the group
 _NUMBERS = itertools.count()
 
 
 class Cgroup:
-    """The folders of one slot's group, one for each controller that could be had."""
+    """The folders of one slot's group, one for each available controller."""
 
     def __init__(self, folders: list[Path]) -> None:
         self._folders = folders
         self._kills = self._oom_kills()
 
     def add(self, pid: int) -> None:
-        """Put a process, and all that it will make, into the group."""
+        """Put a process and all its future children into the group."""
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 (folder / "cgroup.procs").write_text(str(pid))
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel has killed something in the group for memory since this was last asked."""
+        """Whether the kernel has killed a process of the group for lack of memory since the last call."""
         kills = self._oom_kills()
         more, self._kills = kills > self._kills, kills
         return more
@@ -49,7 +49,7 @@ class Cgroup:
         return 0
 
     def remove(self) -> None:
-        """Remove the group; its processes have been killed, and the kernel may take a moment to see that."""
+        """Remove the group. Its processes have been killed, but the kernel may need a moment to release them."""
         for folder in self._folders:
             for _ in range(50):
                 try:
@@ -63,7 +63,7 @@ class Cgroup:
 
 
 def make_cgroup(limits: Limits) -> Cgroup | None:
-    """A group with a slot's limits, or None where none can be made."""
+    """Create a group with a slot's limits; None if that is not possible."""
     name = f"snipmill-{os.getpid()}-{next(_NUMBERS)}"
     memory = limits.memory + _OVERHEAD
     folders: list[Path] = []
@@ -82,14 +82,14 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
         except OSError:
             continue
         for key, value in settings.items():
-            with contextlib.suppress(OSError):  # a kernel without swap accounting lacks some of them
+            with contextlib.suppress(OSError):  # a kernel without swap accounting lacks some of these files
                 (folder / key).write_text(str(value))
         folders.append(folder)
     return Cgroup(folders) if folders else None
 
 
 def _remove_orphans(own: Path) -> None:
-    """Remove the empty groups of processes of ours that were killed."""
+    """Remove empty groups left behind by snipmill processes that were killed."""
     for folder in own.glob("snipmill-*-*"):
         pid = folder.name.split("-")[1]
         if not Path(f"/proc/{pid}").exists():
@@ -98,7 +98,7 @@ def _remove_orphans(own: Path) -> None:
 
 
 def _own_groups() -> dict[str, Path]:
-    """This process's own group by controller; the empty name is that of version 2."""
+    """This process's own group for each controller; the empty name stands for version 2."""
     groups: dict[str, Path] = {}
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()

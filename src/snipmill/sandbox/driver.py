@@ -1,8 +1,8 @@
-"""The driver: many programs over a few slots, on one event loop, with no threads, pools or shared queues of its own.
+"""The driver: runs many programs on a few slots, on one event loop, with no threads, pools or shared queues of its own.
 
-A slot that is lost is replaced and its job tried once more; a second loss is a `sandbox-error`, never a verdict on the
-code, and stops the run when it repeats. The total time is bounded: each program takes at most twice its timeout plus
-the driver's grace.
+A lost slot is replaced, and its job is tried once more. A second loss is a `sandbox-error`, never a verdict on the
+code; repeated sandbox errors stop the run. The total time is bounded: each program takes at most twice the sum of its
+timeout and the driver's grace period.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, o
 
 T = TypeVar("T")
 
-# Imports what no slot has loaded: Python's own files must be readable behind the walls.
+# Imports a module that no slot has loaded: Python's own files must be readable inside the sandbox.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
 _MOST_ERRORS = 3
-_HOPELESS = 3  # processes that a trial may use up, before it is given up if no unit has ended in time
+_HOPELESS = 3  # processes after which a trial is given up if no unit has finished in time
 COMMON_MODULES = (
     "collections",
     "dataclasses",
@@ -48,7 +48,7 @@ COMMON_MODULES = (
 
 
 def _cpus() -> list[int | None]:
-    """The CPUs that we may use, beginning with another one in each process; a None where they cannot be chosen."""
+    """The CPUs that we may use, starting with a different one in each process; [None] if CPUs cannot be chosen."""
     if not hasattr(os, "sched_getaffinity"):
         return [None]
     cpus = sorted(os.sched_getaffinity(0))
@@ -60,13 +60,13 @@ class Sandbox:
     """Runs programs; use as `async with Sandbox(...) as sandbox: verdict = await sandbox.run(program)`.
 
     Args:
-        tier: `auto` for the strongest tier that this machine allows, or a tier's name. `none` is no isolation at all.
-        limits: what one program may use.
-        workers: how many programs run at the same time; None for one per CPU.
+        tier: `auto` for the strongest tier that this machine supports, or a tier's name. `none` is no isolation at all.
+        limits: resource limits of one program.
+        workers: maximum number of programs that run at the same time; None for one per CPU.
         interpreter: the Python whose packages the programs see.
-        preload: modules that a slot has imported before it forks.
-        hash_seed: of the programs' string hashes.
-        allow_fork: let programs make processes also where no namespace ends them; they are found and ended one by one.
+        preload: modules that a slot imports before it forks.
+        hash_seed: seed of the programs' string hashes.
+        allow_fork: let programs create processes even if no namespace ends them; they are found and killed one by one.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Sandbox:
         self._preload = tuple(preload)
         self._allow_fork = allow_fork
         self._hash_seed = hash_seed
-        # Free places: a slot, or the CPU on which one is started when it is first needed.
+        # Free places: a running slot, or the CPU for a slot that is started when it is first needed.
         self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
@@ -126,7 +126,7 @@ class Sandbox:
         self._slots.clear()
 
     async def run(self, program: Program) -> Verdict:
-        """The verdict on one program; waits for a free slot.
+        """Run one program and return its verdict; waits for a free slot.
 
         Raises:
             SandboxError: the sandbox itself failed several times in a row.
@@ -137,10 +137,10 @@ class Sandbox:
             return self._sandbox_error(str(lost))
 
     async def run_once(self, program: Program) -> Verdict:
-        """As `run`, but a program that is asked for again while it runs is not run a second time.
+        """Like `run`, but calls for a program that is already running share its result.
 
         Raises:
-            SandboxError: as `run`.
+            SandboxError: as for `run`.
         """
         task = self._running.get(program)
         if task is None:
@@ -150,13 +150,13 @@ class Sandbox:
         return await asyncio.shield(task)
 
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
-        """What came of each unit of a trial, in their order; one that took the process along is an error or a timeout.
+        """Return the outcome of each unit of a trial, in order. A unit that ended the process is an error or a timeout.
 
-        Units behind it are tried again in a new process, unless none was done so far.
+        The units after it are tried in a new process, unless all units so far were late or ended their process.
 
         Raises:
-            SlotLost: the sandbox failed twice; nothing is known of the units.
-            SandboxError: it failed several times in a row.
+            SlotLost: the sandbox failed twice; nothing is known about the units.
+            SandboxError: the sandbox failed several times in a row.
         """
         outcomes: list[UnitOutcome] = []
         processes = 0
@@ -172,18 +172,18 @@ class Sandbox:
                 raise
             for expected, outcome in enumerate(found[: len(rest.units)]):
                 if outcome.place != expected:
-                    break  # one was lost on the way: what follows is not what it seems
+                    break  # an outcome is missing, so the ones after it cannot be trusted
                 outcomes.append(msgspec.structs.replace(outcome, place=begun + expected))
             if len(outcomes) < len(trial.units):
-                outcomes.append(UnitOutcome(place=len(outcomes), status="error", value="ended"))
+                outcomes.append(UnitOutcome(place=len(outcomes), status="ended"))
                 if len(outcomes) > len(trial.units) - trial.extra:
-                    outcomes += _given_up(trial, len(outcomes), "timeout", "")
+                    outcomes += _given_up(trial, len(outcomes), "timeout")
                 elif all(map(_was_late, outcomes)) and (processes == _HOPELESS or len(outcomes) > _HOPELESS):
-                    outcomes += _given_up(trial, len(outcomes), "error", "ended")
+                    outcomes += _given_up(trial, len(outcomes), "ended")
         return outcomes
 
     async def _with_slot(self, work: Callable[[Slot, bool], Awaitable[T]]) -> T:
-        """Work with a free slot, and once more with a new one where it is lost."""
+        """Do `work` with a free slot; if the slot is lost, try once more with a new one."""
         place = await self._free.get()
         try:
             for attempt in (1, 2):
@@ -193,7 +193,7 @@ class Sandbox:
                 try:
                     result = await work(slot, attempt == 2)
                 except BaseException as error:
-                    # Lost, or cancelled with a program still running: the slot would answer out of turn.
+                    # Lost, or cancelled while a program is running: the slot's next answer would belong to the old job.
                     self._slots.discard(slot)
                     slot.close()
                     place = slot.cpu
@@ -207,7 +207,7 @@ class Sandbox:
             self._free.put_nowait(place)
 
     async def stream(self, programs: Iterable[Program]) -> AsyncGenerator[Verdict, None]:
-        """The verdicts on programs, in their order; a few more than there are workers are held at a time."""
+        """Yield the verdicts on programs, in order; at most four programs per worker are held at a time."""
         pending: deque[asyncio.Task[Verdict]] = deque()
         try:
             for program in programs:
@@ -226,18 +226,18 @@ class Sandbox:
         if self._errors_in_a_row >= _MOST_ERRORS:
             raise SandboxError(
                 f"The sandbox (tier {self.tier}) failed {_MOST_ERRORS} times in a row: {detail}. "
-                "See `snipmill doctor`; what was done so far is kept."
+                "Run `snipmill doctor` to find the cause; everything done so far is kept."
             )
         return Verdict(status="sandbox-error", tier=self.tier, detail=detail)
 
 
 def _was_late(outcome: UnitOutcome) -> bool:
-    return outcome.status == "timeout" or outcome.value == "ended"
+    return outcome.status in ("timeout", "ended")
 
 
-def _given_up(trial: Trial, done: int, status: UnitStatus, value: str) -> list[UnitOutcome]:
-    """Outcomes for the units that are not tried any more."""
-    return [UnitOutcome(place=place, status=status, value=value) for place in range(done, len(trial.units))]
+def _given_up(trial: Trial, done: int, status: UnitStatus) -> list[UnitOutcome]:
+    """Outcomes for the units that are no longer tried."""
+    return [UnitOutcome(place=place, status=status) for place in range(done, len(trial.units))]
 
 
 async def _try_units(trial: Trial, slot: Slot, _again: bool) -> list[UnitOutcome]:
@@ -245,15 +245,16 @@ async def _try_units(trial: Trial, slot: Slot, _again: bool) -> list[UnitOutcome
 
 
 def time_bound(programs: int, limits: Limits, workers: int) -> float:
-    """Seconds after which so many programs have a verdict, whatever they do, once the slots are up.
+    """Upper bound in seconds on the time for this many programs, whatever they do, once the slots are running.
 
-    Each takes at most its timeout and the driver's grace, twice if its slot is lost, plus the time that a new slot may take.
+    A program takes at most its timeout, the driver's grace period and the start of a new slot, and twice that if its
+    slot is lost.
     """
     return -(-programs // workers) * 2 * (limits.timeout + DRIVER_GRACE + START_TIMEOUT)
 
 
 async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:
-    """Set a tier up completely and run one program in it; None if that works, else what was refused."""
+    """Set a tier up completely and run one program in it. Returns None if that works, else which step was refused."""
     try:
         slot = await _open_proven(tier, lambda tier: open_slot(tier, limits or Limits(), interpreter))
     except SandboxError as error:
@@ -263,7 +264,7 @@ async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = s
 
 
 async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str:
-    """The strongest tier that works here, or the wanted one if it does.
+    """Choose the wanted tier if it works here, or with `auto` the strongest tier that works.
 
     Raises:
         SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
@@ -274,16 +275,16 @@ async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: st
 
 
 async def _open_proven(tier: str, opening: Callable[[str], Awaitable[Slot]]) -> Slot:
-    """A slot of a tier that has run a program already.
+    """Open a slot of a tier and run a probe program in it.
 
     Raises:
-        SandboxError: what was refused.
+        SandboxError: the slot cannot be set up, or the probe program did not pass.
     """
     slot = await opening(tier)
     try:
         verdict = await slot.run(_PROBE)
         if verdict.status != "passed":
-            raise SandboxError(f"the probe program came out as {verdict.status}: {verdict.detail}")
+            raise SandboxError(f"the probe program got the verdict {verdict.status}: {verdict.detail}")
     except BaseException as error:
         slot.close()
         if isinstance(error, SlotLost):
@@ -293,7 +294,7 @@ async def _open_proven(tier: str, opening: Callable[[str], Awaitable[Slot]]) -> 
 
 
 async def _open_strongest(wanted: str, opening: Callable[[str], Awaitable[Slot]]) -> tuple[str, Slot]:
-    """The strongest tier that works here, or the wanted one if it does, and its first slot.
+    """Choose the wanted tier if it works here, or with `auto` the strongest that works; also return its first slot.
 
     Raises:
         SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
@@ -309,5 +310,5 @@ async def _open_strongest(wanted: str, opening: Callable[[str], Awaitable[Slot]]
             refusals.append(f"{tier}: {error}")
     raise SandboxError(
         f"Model-written code cannot be isolated here ({'; '.join(refusals)}). Allow unprivileged user namespaces on this "
-        "machine, or accept the risk in so many words with --sandbox none."
+        "machine, or accept the risk explicitly with --sandbox none."
     )

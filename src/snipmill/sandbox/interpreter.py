@@ -1,4 +1,4 @@
-"""The Python that programs run in: where it is, and which one it is."""
+"""Finds the Python that programs run in: its path and its version."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _QUERY = "import platform, sys; print(platform.python_version(), *sys.version_in
 
 @cache
 def find_interpreter(interpreter: str) -> tuple[str, str]:
-    """The path of a Python that is named by a path or as on the command line, and its version, as `3.11.7`.
+    """Return the path and the version (such as `3.11.7`) of a Python that is given as a path or as a command name.
 
     Raises:
-        UsageError: it cannot be run, or is older than Python 3.11.
+        UsageError: the interpreter cannot be run, or is older than Python 3.11.
     """
-    if interpreter == sys.executable:  # nothing to be asked, and as old as snipmill needs it
+    if interpreter == sys.executable:  # no need to run it; snipmill itself requires 3.11
         return interpreter, platform.python_version()
     path = os.path.abspath(shutil.which(interpreter) or interpreter)
     try:
@@ -35,8 +35,11 @@ def find_interpreter(interpreter: str) -> tuple[str, str]:
             said = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
             why = said[-1 if said[0].startswith("Traceback") else 0].rstrip(".")
         elif isinstance(error, ValueError):
-            why = "it does not answer as a Python does"
+            why = "it does not behave like a Python interpreter"
         raise UsageError(f"The interpreter {interpreter!r} cannot be run: {why}. Give the path of a Python.") from error
     if is_old:
-        raise UsageError(f"The interpreter {interpreter!r} is Python {version}; the sandbox needs 3.11 or newer.")
+        raise UsageError(
+            f"The interpreter {interpreter!r} is Python {version}; the sandbox needs 3.11 or newer. "
+            "Give the path of a newer Python."
+        )
     return path, version

@@ -1,4 +1,4 @@
-"""What the sandbox is asked to run, and under which limits."""
+"""The inputs of the sandbox: what to run, and under which limits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Literal
 
 import msgspec
 
-TIERS = ("namespaces", "uid", "landlock", "seatbelt", "none")  # from the strongest to none at all
+TIERS = ("namespaces", "uid", "landlock", "seatbelt", "none")  # strongest first
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """A Python program.
 
-    `tests_line` is the line (from 1) where its tests part begins; None where the program is one text, of which the
-    checks at module level and in test functions count.
+    `tests_line` is the line (from 1) where its tests part begins. None means that there is no separate tests part; then
+    the checks at module level and in test functions count.
     """
 
     source: str
@@ -21,10 +21,10 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to an implementation that stands already.
+    """One test of an implementation that is already loaded.
 
-    `setup` is run first; then `value`, an expression, is compared with `expected` by `==`, or, where there is no value,
-    `check` must be true. With `program` the unit is a whole program, judged as strictly as a program alone.
+    `setup` runs first. Then the expression `value` is compared with `expected` by `==`; if there is no value, `check`
+    must be true. With `program`, the unit is a whole program, judged as strictly as a program that runs alone.
     """
 
     setup: str = ""
@@ -35,14 +35,17 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     trace: bool = False
 
 
-UnitStatus = Literal["passed", "failed", "error", "timeout"]
+UnitStatus = Literal["passed", "failed", "error", "timeout", "ended"]
 
 
 class UnitOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What came of a unit. `value` shows what was computed in a form that equal values share, or the exception's type.
+    """The outcome of a unit; `ended` means that it took its process along.
 
-    The last digits of floats are left out there; `exact` has them, where there are any and the unit expects a value.
-    `lines` and `jumps` are those of a traced program: lines that ran, and pairs of lines that ran after each other.
+    `value` is the computed value in a form that equal values share, or the exception's type.
+
+    `value` omits the last digits of floats. `exact` includes them, if there are any and the unit expects a value.
+    `lines` and `jumps` belong to a traced program: the lines that ran, and the pairs of lines that ran one after the
+    other.
     """
 
     place: int
@@ -56,11 +59,12 @@ class UnitOutcome(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """An implementation, and units that are tried on it one after the other in one process, each for `unit_timeout` s.
 
-    Each unit has a copy of the implementation's names, so that none sees what another one defines. What the implementation
-    itself keeps between calls is shared: a trial is evidence beside a program's own verdict, never in place of it.
-    The last `extra` units are not worth much time: once several units have run out of theirs, or one of these has ended the
-    process, the rest count as if they had run out of it. Nor is code on which the first units have all run out of time or ended
-    their processes: then the rest count as if they had done so.
+    Each unit gets a copy of the implementation's names, so that units do not see each other's definitions. State that
+    the implementation keeps between calls is shared, so a trial adds to a program's own verdict but never replaces it.
+
+    The last `extra` units are optional: once several units have timed out, or an extra unit has ended the process, the
+    remaining extra units count as timeouts. If the first units have all timed out or ended their processes, the
+    remaining units count as if they had done so too.
     """
 
     source: str
@@ -70,10 +74,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one program may use.
+    """Resource limits of one program.
 
-    `timeout` is wall time in seconds; `memory` is address space, `output` what it may write to stdout and stderr, and
-    `disk` what it may write to files, all in bytes; `tasks` counts its processes and threads.
+    `timeout` is wall time in seconds. `memory` (address space), `output` (written to stdout and stderr) and `disk`
+    (written to files) are in bytes. `tasks` is the number of its processes and threads.
     """
 
     timeout: float = 10.0

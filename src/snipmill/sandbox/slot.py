@@ -1,4 +1,4 @@
-"""One slot, its server and zygotes, as the driver sees it. Jobs go in, verdicts come out, or the slot is lost."""
+"""The driver's side of one slot (a server and its zygotes): sends jobs, receives verdicts, and detects a lost slot."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ class _Outcomes(msgspec.Struct):
 
 _OUTCOMES = msgspec.json.Decoder(_Outcomes)
 DRIVER_GRACE = 5.0
-# Nothing of the user's environment reaches a program: no keys, no home.
+# Programs see none of the user's environment variables: no keys, no home directory.
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
-# Functions of the C library are looked up once, at the start, and not again in each program's process.
+# Resolve the C library's functions once, at the start, and not again in each program's process.
 _FOR_THE_SERVER = {"LD_BIND_NOW": "1"}
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """An answer, in which a program's text may hold lone surrogates: they become question marks."""
+    """Decode an answer. Lone surrogates in a program's text become question marks."""
     try:
         return decoder.decode(body)
     except msgspec.DecodeError:
         try:
             return decoder.decode(json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
-            raise SlotLost(f"an answer that cannot be read: {error}") from error
+            raise SlotLost(f"the slot's answer cannot be decoded: {error}") from error
 
 
 def _encode(job: dict[str, Any]) -> bytes:
-    """A job as JSON. A lone surrogate in a program's text must not break the channel: it is escaped."""
+    """Encode a job as JSON. Lone surrogates in a program's text are escaped, since UTF-8 cannot encode them."""
     try:
         return msgspec.json.encode(job)
     except UnicodeEncodeError:
@@ -61,17 +61,17 @@ def _encode(job: dict[str, Any]) -> bytes:
 
 
 def _framed(body: bytes) -> bytes:
-    """A message as it goes over the channel, behind its length."""
+    """Prefix a message with its length, as the channel requires."""
     return len(body).to_bytes(4, "big") + body
 
 
 def _home() -> str:
     """The user's home folder, whether it exists or not."""
-    return os.path.expanduser("~")  # Path.home() fails for a user without one
+    return os.path.expanduser("~")  # Path.home() fails for a user without a home folder
 
 
 class SlotLost(Exception):
-    """The slot died or did not answer in time; its job may be tried on another one."""
+    """The slot died or did not answer in time; its job may be tried on another slot."""
 
 
 class Slot:
@@ -104,10 +104,10 @@ class Slot:
 
         Args:
             program: what to run.
-            careful: keep even its compilation out of the slot's server, which it may have cost before.
+            careful: compile it outside the slot's server too, because it may have crashed one before.
 
         Raises:
-            SlotLost: no verdict came within the program's own deadline and a grace.
+            SlotLost: no verdict came within the program's timeout plus the grace period.
         """
         job = {
             "source": program.source,
@@ -123,7 +123,7 @@ class Slot:
         return verdict
 
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
-        """The outcomes of a trial's units, as far as they came before the process ended.
+        """Run a trial's units; return the outcomes that arrived before the process ended.
 
         Raises:
             SlotLost: no answer came within the limits.
@@ -141,10 +141,10 @@ class Slot:
             raise SlotLost(str(error) or type(error).__name__) from error
         finally:
             if not answer.cancel() and not answer.cancelled():
-                answer.exception()  # seen: where sending failed, nobody has awaited it
+                answer.exception()  # mark as retrieved: if sending failed, nobody awaited it
 
     def _answer_within(self, seconds: float) -> asyncio.Future[bytes]:
-        """The body of the next message, or a TimeoutError."""
+        """A future for the body of the next message, or for a TimeoutError."""
         answer: asyncio.Future[bytes] = self._loop.create_future()
         timer = self._loop.call_later(seconds, self._fail, TimeoutError(f"no answer within {seconds:g} s"))
         answer.add_done_callback(lambda _: timer.cancel())
@@ -178,7 +178,7 @@ class Slot:
                     self._awaited.set_result(body)
 
     async def wait_ready(self) -> None:
-        """Wait until the walls stand.
+        """Wait until the isolation is set up.
 
         Raises:
             SandboxError: a step of the set-up was refused, or the server did not start.
@@ -192,7 +192,7 @@ class Slot:
         self.tier, self.landlock = answer["ready"], answer["landlock"]
 
     def close(self) -> None:
-        """End the slot and everything in it, at once; nothing happens the second time."""
+        """Kill the slot and everything in it immediately; further calls do nothing."""
         if self._channel.fileno() == -1:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -216,10 +216,10 @@ async def open_slot(
     hash_seed: int = 0,
     cpu: int | None = None,
 ) -> Slot:
-    """Start a slot behind the walls of a tier; its own processes, but not the programs, stay on one CPU if it is named.
+    """Start a slot with the isolation of a tier. Its own processes, but not its programs, are pinned to `cpu` if given.
 
     Raises:
-        SandboxError: the tier cannot be had on this machine; the message names the refused step.
+        SandboxError: the tier is not available on this machine; the message names the refused step.
         UsageError: the interpreter cannot be run, or is older than Python 3.11.
     """
     python, _ = find_interpreter(interpreter)
@@ -234,9 +234,9 @@ async def open_slot(
         "allow_fork": allow_fork,
         "cpu": cpu,
     }
-    # Not -I: it would leave the hash seed to chance. The environment is ours, so nothing of the user's comes in.
+    # Not -I, which would ignore PYTHONHASHSEED. The environment is our own, without any of the user's variables.
     command = [python, "-s", "-X", "utf8", str(_CHILD), str(theirs.fileno())]
-    # Started by this very thread: the child asks the kernel to die with the thread that made it.
+    # Start it from this thread: the child asks the kernel to kill it when the thread that created it ends.
     process = subprocess.Popen(  # noqa: ASYNC220
         command,
         stdin=subprocess.DEVNULL,
@@ -248,8 +248,8 @@ async def open_slot(
         start_new_session=True,
     )
     theirs.close()
-    # Not as an argument, which programs could read; small enough to fit into the channel.
-    with contextlib.suppress(OSError):  # it has ended already: found out below
+    # Not sent as an argument, which programs could read; the message is small enough for the channel's buffer.
+    with contextlib.suppress(OSError):  # it has already ended; detected below
         ours.sendall(_framed(repr(settings).encode()))
     ours.setblocking(False)
     cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None

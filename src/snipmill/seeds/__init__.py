@@ -1,1 +1,1 @@
-"""Where seeds come from: sources of code, the functions in them, and the rules that a seed must meet."""
+"""Seed mining: sources of code, extraction of functions, and the rules that a seed must meet."""

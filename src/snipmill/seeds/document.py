@@ -1,4 +1,4 @@
-"""One file of code, or one row of a table that holds code: what sources give and extraction takes."""
+"""Documents: files of code, or table rows that hold code. Sources yield them and extraction reads them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
+from snipmill.reasons import Reason
 from snipmill.records import Reject, content_hash
 
 STAGE = "seeds"
@@ -17,18 +18,18 @@ MAX_BYTES = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Code with its origin, not read yet where `content` is a path.
+    """Code with its origin. If `content` is a path, the file is not read yet.
 
     Attributes:
-        shown: what to call it to a person: a path, or file:row.
-        content: bytes, text, or the file that holds them.
+        shown: its name in messages: a path, or file:row.
+        content: bytes, text, or the path of a file.
         language: one of `LANGUAGES`.
         source: the repository, package, data set or folder.
-        revision: its commit or version.
-        path: within the source.
-        license: SPDX expression, as far as the source says; None where it says nothing.
-        license_holds: whatever the file's own header says.
-        package: the top-level Python package that it belongs to, where it does.
+        revision: commit or version of the source.
+        path: path within the source.
+        license: SPDX expression that the source states; None if it states none.
+        license_holds: whether `license` overrides the licence in the file's own header.
+        package: the top-level Python package that it belongs to; empty if none.
     """
 
     shown: str
@@ -50,33 +51,35 @@ class Code:
     sha256: str
 
 
-def reject_document(shown: str, reason: str, detail: str) -> Reject:
+def reject_document(shown: str, reason: Reason, detail: str) -> Reject:
     """A reject of a whole document."""
     return Reject(id=f"file-{content_hash(shown)}", stage=STAGE, reason=reason, detail=f"{shown} {detail}")
 
 
 def read_document(document: Document) -> Code | Reject:
-    """The text of a document: UTF-8, or as its coding line says, for Python; UTF-8 for other languages."""
+    """The text of a document. Python is decoded by its coding line, or else as UTF-8; other languages as UTF-8."""
     content = document.content
     try:
         if isinstance(content, Path):
             status = content.stat()
-            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
-                return reject_document(document.shown, "unreadable", "is no regular file.")
+            if not stat.S_ISREG(status.st_mode):  # reading a pipe could block forever
+                return reject_document(document.shown, Reason.UNREADABLE, "is not a regular file.")
             if status.st_size > MAX_BYTES:
-                return reject_document(document.shown, "file-too-large", f"is larger than {MAX_BYTES:,} bytes.")
+                return reject_document(document.shown, Reason.FILE_TOO_LARGE, f"is larger than {MAX_BYTES:,} bytes.")
             content = content.read_bytes()
     except OSError as error:
-        return reject_document(document.shown, "unreadable", f"cannot be read: {error.strerror}.")
+        return reject_document(document.shown, Reason.UNREADABLE, f"cannot be read: {error.strerror}.")
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     if len(raw) > MAX_BYTES:
-        return reject_document(document.shown, "file-too-large", f"is larger than {MAX_BYTES:,} bytes.")
+        return reject_document(document.shown, Reason.FILE_TOO_LARGE, f"is larger than {MAX_BYTES:,} bytes.")
     try:
         text = content if isinstance(content, str) else _decode(raw, document.language)
-    except (SyntaxError, ValueError, LookupError) as error:  # a coding line may name anything
-        return reject_document(document.shown, "not-text", f"cannot be read as {document.language} source: {error}.")
+    except (SyntaxError, ValueError, LookupError) as error:  # a coding line may hold any name
+        return reject_document(
+            document.shown, Reason.NOT_TEXT, f"cannot be read as {document.language} source: {error}."
+        )
     if "\0" in text:
-        return reject_document(document.shown, "not-text", "holds NUL characters.")
+        return reject_document(document.shown, Reason.NOT_TEXT, "contains NUL characters.")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return Code(text, hashlib.sha256(raw).hexdigest())
 

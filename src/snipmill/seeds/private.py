@@ -1,8 +1,8 @@
-"""Secrets and personal data in seeds. What is found is named by its kind and line, and never repeated.
+"""Detects secrets and personal data in seeds. A finding gives only its kind and line, never the value.
 
-Secrets are found by detect-secrets' detectors (bc-detect-secrets, its maintained fork), offline. Personal data are e-mail
-addresses, telephone numbers in international form, public network addresses, payment cards and bank accounts that are
-valid; names of persons are not looked for. The libraries are an extra.
+The detectors of detect-secrets (bc-detect-secrets, its maintained fork) find secrets, offline. Personal data are e-mail
+addresses, telephone numbers in international format, public network addresses, and valid payment card and bank account
+numbers. Does not cover names of persons. The libraries are an optional extra.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from snipmill.errors import UsageError
+from snipmill.reasons import Reason
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}@([\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24})\b")
 _RESERVED = re.compile(
@@ -31,19 +32,19 @@ _ENTROPY = "High Entropy"
 _SHORTEST_RANDOM = 20
 _TOKEN = re.compile(r"[\w+/=.-]{16,}|://")
 _OF_LITERALS = frozenset({"Secret Keyword", "Base64 High Entropy String", "Hex High Entropy String"})
-_LONGEST_LINE = 2000  # some detectors take the square of a line's length
+_LONGEST_LINE = 2000  # characters; some detectors take quadratic time in the line length
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What kind of thing was found, and the line of the seed, from 1."""
+    """The kind of a finding, and its line in the seed, counted from 1."""
 
     kind: str
     line: int
 
 
 def find_private(code: str) -> tuple[str, Finding] | None:
-    """The first secret or personal datum of a seed, with its reason code: `secret` or `personal-data`.
+    """The reason code, `secret` or `personal-data`, and the first finding in a seed; None if there is none.
 
     Raises:
         UsageError: the extra is not installed.
@@ -52,10 +53,10 @@ def find_private(code: str) -> tuple[str, Finding] | None:
     for number, line in enumerate(lines, start=1):
         kind = next(_secrets(line, number), None)
         if kind is not None:
-            return "secret", Finding(kind, number)
+            return Reason.SECRET, Finding(kind, number)
         kind = next(_personal(line), None)
         if kind is not None:
-            return "personal-data", Finding(kind, number)
+            return Reason.PERSONAL_DATA, Finding(kind, number)
     return None
 
 
@@ -66,7 +67,7 @@ def _detectors() -> tuple[list[Any], list[Callable[[str], bool]]]:
         from detect_secrets.filters import heuristic
     except ImportError:
         raise UsageError(
-            "Seeds are searched for secrets: install `pip install 'snipmill[seeds]'`, or switch it off with --no-secrets."
+            "Secret detection needs an extra: run `pip install 'snipmill[seeds]'`, or disable it with --no-secrets."
         ) from None
     plugins: list[Any] = [plugin() for _, plugin in sorted(get_mapping_from_secret_type_to_class().items())]
     harmless: list[Callable[[str], bool]] = [
@@ -81,11 +82,11 @@ def _detectors() -> tuple[list[Any], list[Callable[[str], bool]]]:
 
 def _secrets(line: str, number: int) -> Iterator[str]:
     plugins, harmless = _detectors()
-    if _KEY.search(line):  # the detector for keys reads files, and would miss one without its end
+    if _KEY.search(line):  # the detector for private keys reads whole files, and misses a truncated key
         yield "Private Key"
     quoted = '"' in line or "'" in line
     if not quoted and not _TOKEN.search(line):
-        return  # nothing in it is long enough for a key
+        return  # no token is long enough to be a key
     for plugin in plugins if len(line) <= _LONGEST_LINE else ():
         if not quoted and plugin.secret_type in _OF_LITERALS:
             continue

@@ -1,8 +1,8 @@
-"""Names and types: seeds that a type checker finds errors in are dropped. It reads code and runs none. An extra.
+"""Type checking: seeds with undefined names or type errors are dropped. No code is run.
 
-Pyrefly checks them in one process for a batch, each as a file of its own, against nothing but the standard library's
-types: what is installed here changes no verdict, and what an unknown package gives may be anything. It was chosen among
-four by speed and by agreement with Pyright (docs/seeds.md).
+The checker is Pyrefly, an optional extra. One process checks a batch, each seed as a separate file, against the
+standard library's types only. Installed packages do not affect the verdict, and values from unknown packages may have
+any type. Pyrefly was chosen among four checkers for its speed and its agreement with Pyright (docs/seeds.md).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from snipmill.errors import StoreError, UsageError
+from snipmill.reasons import Reason
 
 PYTHON_VERSION = "3.13"
 TIMEOUT = 60.0
@@ -47,13 +48,13 @@ class _Report(msgspec.Struct):
     errors: list[_Error]
 
 
-NOT_CHECKED = "types-not-checked"
+NOT_CHECKED = Reason.TYPES_NOT_CHECKED
 
 
 class TypeFault(msgspec.Struct, frozen=True):
-    """Why a seed is dropped: `undefined-name`, `type-error` or `types-not-checked`, and a sentence."""
+    """Why a seed is dropped: the reason `undefined-name`, `type-error` or `types-not-checked`, and a message."""
 
-    reason: str
+    reason: Reason
     detail: str
 
 
@@ -65,23 +66,23 @@ def _program() -> str:
 
 
 def require_checker() -> None:
-    """See that the type checker is there.
+    """Check that the type checker is installed.
 
     Raises:
         UsageError: the extra is not installed.
     """
     if importlib.util.find_spec("pyrefly") is None:
         raise UsageError(
-            "Seeds are type-checked: install `pip install 'snipmill[seeds]'`, or switch it off with --no-types."
+            "Type checking needs an extra: run `pip install 'snipmill[seeds]'`, or disable it with --no-types."
         )
 
 
 def check_types(codes: Sequence[str], timeout: float = TIMEOUT) -> list[TypeFault | None]:
-    """The first fault of each seed, or None. A file that the checker fails on is found by halving, and is alone dropped.
+    """The first error of each seed, or None. If the checker fails, bisection finds the file at fault and drops only it.
 
     Args:
-        codes: Python code, each a module of its own.
-        timeout: seconds for one run of the checker; a run that takes longer has failed.
+        codes: Python sources, each checked as a separate module.
+        timeout: seconds for one run of the checker; a longer run counts as failed.
     """
     if not codes:
         return []
@@ -89,12 +90,12 @@ def check_types(codes: Sequence[str], timeout: float = TIMEOUT) -> list[TypeFaul
         errors = _run(codes, timeout)
     except OSError as error:
         raise StoreError(
-            f"Files for the type checker cannot be written: {error.strerror}. TMPDIR names another place."
+            f"Files for the type checker cannot be written: {error.strerror}. Set TMPDIR to another folder."
         ) from error
     if errors is not None:
         return [_fault(errors.get(number)) for number in range(len(codes))]
     if len(codes) == 1:
-        return [TypeFault(NOT_CHECKED, "the type checker fails on it, or takes too long.")]
+        return [TypeFault(NOT_CHECKED, "the type checker fails or times out.")]
     middle = len(codes) // 2
     return check_types(codes[:middle], timeout) + check_types(codes[middle:], timeout)
 
@@ -102,18 +103,18 @@ def check_types(codes: Sequence[str], timeout: float = TIMEOUT) -> list[TypeFaul
 def _fault(error: _Error | None) -> TypeFault | None:
     if error is None:
         return None
-    reason = "undefined-name" if error.name in _UNDEFINED else "type-error"
+    reason = Reason.UNDEFINED_NAME if error.name in _UNDEFINED else Reason.TYPE_ERROR
     return TypeFault(reason, f"line {error.line}: {error.concise_description} [{error.name}]")
 
 
 def _run(codes: Sequence[str], timeout: float) -> dict[int, _Error] | None:
-    """The first error of each file by its number; None where the checker fails."""
+    """The first error of each file, by file number; None if the checker fails."""
     with tempfile.TemporaryDirectory(prefix="snipmill-types-") as name:
         folder = Path(name)
         (folder / "pyrefly.toml").write_text(_CONFIG, encoding="utf-8")
         for number, code in enumerate(codes):
             (folder / f"seed{number}.py").write_text(code, encoding="utf-8", errors="replace")
-        # The program itself: the module would start it as a child, which a time limit does not reach.
+        # Run the binary itself: `python -m pyrefly` starts it as a child process, which the timeout would not stop.
         command = [_program(), "check", "--output-format", "json", "--threads", "1"]
         try:
             done = subprocess.run(
@@ -121,7 +122,7 @@ def _run(codes: Sequence[str], timeout: float) -> dict[int, _Error] | None:
                 cwd=folder,
                 env={"HOME": name},
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for us: a checker that it ended would look like one that failed
+                start_new_session=True,  # keep Ctrl-C from the checker: an interrupted run looks like a failed one
                 capture_output=True,
                 timeout=timeout,
                 check=False,

@@ -1,1 +1,1 @@
-"""From responses that passed to rows that teach: sanitise, choose, deduplicate, render. No IO."""
+"""Turns responses that passed into training rows: sanitise, choose, deduplicate, render. No IO."""

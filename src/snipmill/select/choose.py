@@ -1,8 +1,8 @@
-"""Which rows of a data set stay: one for each instruction, no two the same, none nearly the same.
+"""Selects the rows of a data set: one for each instruction, without duplicates or near duplicates.
 
-Two steps, so that a million rows need not be in memory: a row is reduced to a key (`key_of`), and all keys together
-decide (`choose`). Everything follows from content and seeded draws, so the order in which rows come in changes nothing.
-Source of the rules: the selection step of StarCoder2-Instruct.
+There are two steps, so that a million rows need not be in memory: each row is reduced to a key (`key_of`), and then all
+keys are compared (`choose`). The result depends only on content and seeded draws, not on the order of the input. Source
+of the rules: the selection step of StarCoder2-Instruct.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.randomness import rank
+from snipmill.reasons import Reason
 from snipmill.records import Reject, Row, hash64
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
 STAGE = "select"
-NEAR = 0.03  # confidences that differ by no more say the same: then the tests decide
-EASY, RARE = 2 / 3, 1 / 3  # shares of a task's samples that passed: above the first, and below the second
+NEAR = 0.03  # confidences that differ by no more count as equal; then the tests decide
+EASY, RARE = 2 / 3, 1 / 3  # by share of samples that passed, a task is easy above the first and rare below the second
 Keep = Literal["one", "all"]
-# The rows that are still there, from the lowest to the highest rank -> row: the row of these that it is too much like.
+# Rows not yet dropped, from the lowest to the highest rank -> {row to drop: the row that it is too similar to}.
 Finder = Callable[[NDArray[np.int64]], dict[int, int]]
-# Whether a finder looks at the task alone; then all rows of one instruction are one to it, and stay or go together.
+# Whether a finder compares only tasks. If so, rows of one instruction count as one and are kept or dropped together.
 OfTasks = bool
 
 
 class Key(NamedTuple):
-    """What decides about one row: 64-bit hashes, and its id for telling which row was the earlier.
+    """What selection needs to know of one row: 64-bit hashes, scores, and the id by which rejects name an earlier row.
 
     `instruction` and `response` hash the text without white space, `question` the instruction's record, `names` the
-    function names; 0 means that there is none. `tests` is the mutation score, less 1 where tests were repaired. `easy` says
-    whether most samples of the task passed.
+    function names; 0 means that there is none. `tests` is the mutation score, minus 1 if the tests were repaired.
+    `easy` says whether most samples of the task passed.
     """
 
     id: str
@@ -52,7 +53,7 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Keys:
-    """The keys of all rows, in their order of arrival, column by column."""
+    """The keys of all rows, in order of arrival, column by column."""
 
     ids: list[str] = field(default_factory=list)
     ranks: array[int] = field(default_factory=lambda: array("Q"))
@@ -65,7 +66,7 @@ class Keys:
     easy: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, key: Key) -> None:
-        """Take in one more row's key."""
+        """Append the key of one more row."""
         self.ids.append(key.id)
         self.ranks.append(key.rank)
         self.questions.append(key.question)
@@ -81,7 +82,7 @@ class Keys:
 
 
 def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
-    """What decides about a row: a pure function of the row, the run's seed, and whether function names count."""
+    """The key of a row: a pure function of the row, the run's seed, and whether function names count."""
     parent = row.parents.get("instruction")
     found = row.verification
     return Key(
@@ -99,13 +100,13 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
 
 def _name_key(row: Row) -> int:
     blocks = python_fences(row.response)
-    names = function_names(blocks[0].code if blocks else row.response)  # all is code in the style `codeonly`
+    names = function_names(blocks[0].code if blocks else row.response)  # in style `codeonly` the whole response is code
     return hash64(" ".join(names)) if names else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The rows that stay, in the order of the data set, and for each other row why it goes and because of which row."""
+    """The kept rows in the order of the data set, and for each dropped row the reason and the row that caused it."""
 
     kept: list[int]
     dropped: dict[int, tuple[str, int]]
@@ -119,15 +120,15 @@ def choose(
     alike: Iterable[tuple[str, OfTasks, Finder]] = (),
     max_easy: float = 1.0,
 ) -> Choice:
-    """Decide about all rows.
+    """Decide which rows to keep.
 
     Args:
         keys: one for each row.
         keep: `one` row for each instruction, or `all` of them.
-        without: rows that are dropped already and count for nothing.
-        alike: one after the other, a reason code, whether tasks are looked at, and what finds rows that are too alike among
-            those still there.
-        max_easy: at most this share of the rows that stay may be easy; of more, those last in the order go.
+        without: rows that were already dropped and are ignored.
+        alike: steps in order, each a reason code, whether it compares only tasks, and a finder of rows that are too
+            similar among those not yet dropped.
+        max_easy: maximum share of easy rows among those kept; surplus ones are dropped from the end of the order.
     """
     order = _order(keys, without)
     dropped = _drop_equal(keys, order, keep, without)
@@ -144,28 +145,30 @@ def choose(
 
 
 def _heads(keys: Keys, rows: list[int]) -> list[int]:
-    """For each row the first one of its instruction."""
+    """For each row, the first row of its instruction."""
     first = {keys.questions[row]: row for row in reversed(rows)}
     return [first[keys.questions[row]] for row in rows]
 
 
 def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, tuple[str, int]]:
-    """The easy rows beyond their share. Agreement favours easy tasks: without a bound a data set is mostly these."""
+    """The easy rows beyond their maximum share. Agreement favours easy tasks: without a limit they dominate."""
     easy = [row for row in kept if keys.easy[row]]
     if max_easy >= 1 or not easy:
         return {}
     room = int(max_easy / (1 - max_easy) * (len(kept) - len(easy)) + 1e-9)
+    if room >= len(easy):
+        return {}
     last = easy[room - 1] if room else easy[0]
-    return dict.fromkeys(easy[room:], ("too-many-easy", last))
+    return dict.fromkeys(easy[room:], (Reason.TOO_MANY_EASY, last))
 
 
 def _order(keys: Keys, without: frozenset[int]) -> list[int]:
-    """The rows by rank, but within an instruction the most confident first, or of several such the one with the best tests."""
+    """The rows by rank; within an instruction by confidence, and by their tests where confidences are about equal."""
     ranks: NDArray[np.uint64] = (
         np.frombuffer(keys.ranks, dtype=np.uint64) if len(keys) else np.zeros(0, dtype=np.uint64)
     )
     order: list[int] = np.argsort(ranks, kind="stable").tolist()
-    # Equal ranks are as good as impossible, but the order of the input must not decide even then.
+    # Equal ranks are practically impossible, but even then the order of the input must not decide.
     if any(keys.ranks[one] == keys.ranks[other] for one, other in pairwise(order)):
         order.sort(key=lambda row: (keys.ranks[row], keys.ids[row]))
     if any(keys.confidences):
@@ -174,7 +177,7 @@ def _order(keys: Keys, without: frozenset[int]) -> list[int]:
 
 
 def _confident_first(keys: Keys, order: list[int], without: frozenset[int]) -> None:
-    """Let the rows of an instruction change places among themselves: the places stay, and with them the order of tasks."""
+    """Sort the rows of each instruction within the positions they occupy; the order of tasks stays the same."""
     places: dict[int, list[int]] = {}
     for place, row in enumerate(order):
         places.setdefault(keys.questions[row], []).append(place)
@@ -185,7 +188,7 @@ def _confident_first(keys: Keys, order: list[int], without: frozenset[int]) -> N
 
 
 def _best_first(keys: Keys, rows: list[int], without: frozenset[int]) -> list[int]:
-    """Rows of one instruction by confidence, but those that are nearly as good as the best of them by their tests."""
+    """Rows of one instruction by confidence; those within `NEAR` of the best come first, sorted by their tests."""
     least = max((keys.confidences[row] for row in rows if row not in without), default=0.0) - NEAR
     best = [row for row in rows if keys.confidences[row] >= least]
     rest = [row for row in rows if keys.confidences[row] < least]
@@ -194,13 +197,13 @@ def _best_first(keys: Keys, rows: list[int], without: frozenset[int]) -> list[in
 
 
 def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int]) -> dict[int, tuple[str, int]]:
-    """Go through the rows in order and drop what an earlier kept row has already."""
+    """Go through the rows in order and drop each that has a hash in common with an earlier kept row."""
     checks: list[tuple[str, array[int], dict[int, int]]] = []
     if keep == "one":
-        checks.append(("not-chosen", keys.questions, {}))
-        checks.append(("duplicate-instruction", keys.instructions, {}))
-    checks.append(("duplicate-response", keys.responses, {}))
-    checks.append(("duplicate-names", keys.names, {}))
+        checks.append((Reason.NOT_CHOSEN, keys.questions, {}))
+        checks.append((Reason.DUPLICATE_INSTRUCTION, keys.instructions, {}))
+    checks.append((Reason.DUPLICATE_RESPONSE, keys.responses, {}))
+    checks.append((Reason.DUPLICATE_NAMES, keys.names, {}))
     dropped: dict[int, tuple[str, int]] = {}
     for row in order:
         if row in without:
@@ -217,14 +220,14 @@ def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int
     return dropped
 
 
-_DETAILS = {
-    "not-chosen": "another response to its instruction was chosen",
-    "duplicate-instruction": "the instruction is that of",
-    "duplicate-response": "the response is that of",
-    "too-many-easy": "most samples of its task passed, and there are enough such rows; the last one is",
-    "duplicate-names": "its functions are named as in",
-    "near-duplicate": "it is nearly the same as",
-    "semantic-duplicate": "its instruction means the same as that of",
+_DETAILS: dict[str, str] = {
+    Reason.NOT_CHOSEN: "another response to the same instruction was chosen:",
+    Reason.DUPLICATE_INSTRUCTION: "it has the same instruction as",
+    Reason.DUPLICATE_RESPONSE: "it has the same response as",
+    Reason.TOO_MANY_EASY: "most samples of its task passed, and such rows already fill --max-easy; the last one is",
+    Reason.DUPLICATE_NAMES: "its functions have the same names as those of",
+    Reason.NEAR_DUPLICATE: "it is a near duplicate of",
+    Reason.SEMANTIC_DUPLICATE: "its instruction means the same as that of",
 }
 
 

@@ -1,4 +1,4 @@
-"""A row's instruction and response in a look, from its sections. Draws belong to rows: removing one row changes no other's.
+"""Renders a row's instruction and response from its sections. Draws are seeded per row: removing one changes no other.
 
 Source of the rules of `smart`: StarCoder2-Instruct.
 """
@@ -10,7 +10,7 @@ from random import Random
 
 from snipmill.languages import PYTHON
 from snipmill.randomness import generator, rank
-from snipmill.select.styles import Rendering
+from snipmill.select.styles import Look
 from snipmill.text.code import assert_statements, has_assert, strip_comments
 from snipmill.text.fences import find_fences, render_fence
 from snipmill.text.sections import Sections
@@ -20,10 +20,10 @@ _HAS_EXAMPLE = re.compile(r"\bassert|\bfor example\b", re.IGNORECASE)
 _MOST_ASSERTS = 5
 
 
-def render_row(row_id: str, instruction: str, sections: Sections, look: Rendering, seed: int) -> tuple[str, str]:
-    """The (instruction, response) of a row in a look."""
+def render_row(row_id: str, instruction: str, sections: Sections, look: Look, seed: int) -> tuple[str, str]:
+    """The (instruction, response) of a row, rendered with the given switches."""
     if {look.reasoning, look.explanation, look.shown_asserts} <= {0.0, 1.0}:
-        draws: tuple[float, ...] = (0.5, 0.5, 0.5)  # nothing is left to chance
+        draws: tuple[float, ...] = (0.5, 0.5, 0.5)  # no random draw is needed
     else:
         number = rank(seed, "smart", row_id)
         draws = tuple((number >> shift & 0xFFFFF) / 0x100000 for shift in (0, 20, 40))
@@ -48,7 +48,7 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Renderin
         }
         response = _join(parts, look.tags)
     if sections.language != PYTHON:
-        append_tests = False  # what one assertion is, is known for Python alone
+        append_tests = False  # single assertions can be told apart only in Python
     if append_tests and not asked_for_tests and not _HAS_EXAMPLE.search(instruction):
         shown = _shown_tests(sections.tests, generator(seed, "asserts", row_id))
         if shown:
@@ -57,17 +57,17 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Renderin
 
 
 def _join(parts: dict[str, str | None], tags: bool) -> str:
-    """The kept parts; with tags also those that are empty, so that the sections can be read back."""
+    """The kept parts. With tags, empty parts are included, so that the sections can be read back."""
     if tags:
         return "\n\n".join(f"[{tag}]\n{text.strip()}" for tag, text in parts.items() if text is not None)
     return "\n\n".join(text.strip() for text in parts.values() if text is not None and text.strip())
 
 
 def _shown_tests(tests: str, random: Random) -> str:
-    """What is added to an instruction: some of the asserts, or the whole block where it is more than asserts."""
+    """The text to add to an instruction: some of the asserts, or the whole block if it contains more than asserts."""
     code = strip_comments(tests).strip()
     lines = [line for line in code.splitlines() if line.strip()]
-    # A line at the margin that begins otherwise (and is no closing bracket) says at once that there is more than asserts.
+    # Shortcut: an unindented line that begins otherwise (and is not a closing bracket) means more than asserts.
     mixed = any(line[0] not in " \t)]}" and not line.startswith("assert") for line in lines)
     asserts = [] if mixed else assert_statements(code)
     if asserts and "\n".join(asserts).split() == code.split():
@@ -84,9 +84,9 @@ def _shown_tests(tests: str, random: Random) -> str:
 
 
 def _without_comments(markdown: str) -> str:
-    """A Markdown text whose Python blocks have lost their comments, unless a block is nothing else.
+    """A Markdown text without the comments in its Python blocks; a block of only comments stays.
 
-    Python that compiles still compiles then: a comment is never a statement.
+    Code that compiles still compiles, because a comment is never a statement.
     """
     if "#" not in markdown:
         return markdown

@@ -1,43 +1,39 @@
-"""One response that passed becomes one row in a style, or a reject."""
+"""One response that passed becomes one row in a look, or a reject."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from snipmill.config import Style
-from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict, derive
+from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict, extend
 from snipmill.select.render import render_row
-from snipmill.select.styles import rendering
-from snipmill.select.wellformed import check_response
-from snipmill.text.sections import Malformed
+from snipmill.select.styles import Look
+from snipmill.select.wellformed import check_sections
+from snipmill.text.sections import Malformed, Sections, parse_sections
 
 STAGE = "sanitize"
 
 
-def sanitize(
-    record: Execution | Response | Row, style: Style, seed: int, switches: dict[str, Any] | None = None
-) -> Row | Reject:
-    """The row of a record in a look. A row that has this look already stays as it is.
+def sanitize(response: Response, look: Look, seed: int, sections: Sections | None = None) -> Row | Reject:
+    """The row of a response in a look. A row that has this look already stays as it is.
 
     Args:
-        record: an executed response, a response, or a row in style `raw`.
-        style: how the row shall look.
+        response: a response, executed or not, or a row in style `raw`.
+        look: how the row shall look.
         seed: the run's seed, for the draws of `smart`.
-        switches: parts of the look that differ from the style, by their names in `styles.Rendering`.
+        sections: the response's, where it is parsed already.
     """
-    look, name = rendering(style, switches)
-    if isinstance(record, Row) and record.style == name:
-        return record
-    sections = check_response(record.response, incomplete=look.refuse_incomplete, language=record.language)
-    if isinstance(sections, Malformed):
-        return Reject(id=record.id, stage=STAGE, reason=sections.reason, detail=sections.detail)
-    instruction, response = render_row(record.id, record.instruction, sections, look, seed)
-    if isinstance(record, Row):
-        return msgspec.structs.replace(record, instruction=instruction, response=response, style=name)
-    verdict = _evidence(record.verdict) if isinstance(record, Execution) else None
-    return derive(Row, record, instruction=instruction, response=response, verdict=verdict, style=name)
+    if isinstance(response, Row) and response.style == look.name:
+        return response
+    parsed = sections or parse_sections(response.response, response.language)
+    broken = parsed if isinstance(parsed, Malformed) else check_sections(parsed, incomplete=look.refuse_incomplete)
+    if broken is not None:
+        return Reject(id=response.id, stage=STAGE, reason=broken.reason, detail=broken.detail)
+    assert isinstance(parsed, Sections)
+    instruction, text = render_row(response.id, response.instruction, parsed, look, seed)
+    if isinstance(response, Row):
+        return msgspec.structs.replace(response, instruction=instruction, response=text, style=look.name)
+    verdict = _evidence(response.verdict) if isinstance(response, Execution) else None
+    return extend(Row, response, instruction=instruction, response=text, verdict=verdict, style=look.name)
 
 
 def _evidence(verdict: Verdict) -> Evidence:

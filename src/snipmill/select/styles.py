@@ -1,33 +1,35 @@
-"""How a row looks: each part is a switch of its own, and a style is a setting of all of them. Any combination works."""
+"""How a row looks: each part is a switch of its own, and a style is a preset of all of them. Any combination works."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
-from snipmill.config import Style
+from snipmill.config import LookTable, Style
 
 Tests = Literal["keep", "drop", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rendering:
-    """The switches.
+class Look:
+    """The switches, resolved.
 
     Attributes:
+        name: the style, and every switch that differs from it; stands in the rows that have this look.
         tags: whether the four section tags stay.
         comments: whether the code's comments stay.
-        tests: keep them, drop them, or keep them where the instruction speaks of tests (`asked`).
+        tests: keep them, drop them, or keep them where the instruction mentions tests (`asked`).
         reasoning: probability that the reasoning stays.
         explanation: probability that the explanation stays.
-        shown_asserts: probability that the instruction gets some of the assertions.
+        shown_asserts: probability that some of the assertions are added to the instruction.
         code_only: whether the response is the implementation's code and nothing else; overrides the other parts.
         refuse_incomplete: whether code with placeholders is refused.
     """
 
+    name: str
     tags: bool = True
     comments: bool = True
     tests: Tests = "keep"
@@ -38,10 +40,12 @@ class Rendering:
     refuse_incomplete: bool = False
 
 
-_PRESETS: dict[Style, Rendering] = {
-    "raw": Rendering(),
-    "plain": Rendering(tags=False),
-    "smart": Rendering(
+RAW = Look("raw")
+_PRESETS: dict[Style, Look] = {
+    "raw": RAW,
+    "plain": Look("plain", tags=False),
+    "smart": Look(
+        "smart",
         tags=False,
         comments=False,
         tests="asked",
@@ -50,26 +54,17 @@ _PRESETS: dict[Style, Rendering] = {
         shown_asserts=0.5,
         refuse_incomplete=True,
     ),
-    "codeonly": Rendering(tags=False, code_only=True),
+    "codeonly": Look("codeonly", tags=False, code_only=True),
 }
 
 
-def rendering(style: Style, switches: dict[str, Any] | None = None) -> tuple[Rendering, str]:
-    """The switches of a style, some of them set otherwise, and the name that rows of this look get.
-
-    Args:
-        style: where the switches begin.
-        switches: by name, those that differ; None values count as not given.
-    """
-    given = tuple((key, value) for key, value in switches.items() if value is not None) if switches else ()
-    return _rendering(style, given)
-
-
-@cache
-def _rendering(style: Style, given: tuple[tuple[str, Any], ...]) -> tuple[Rendering, str]:
-    """The same, once for all rows of a file."""
+@lru_cache(maxsize=64)
+def resolve_look(style: Style, changes: LookTable = LookTable()) -> Look:  # noqa: B008 (frozen)
+    """The look of a style with some switches changed; None leaves a switch as the style has it."""
     preset = _PRESETS[style]
-    changed = {key: value for key, value in given if value != getattr(preset, key)}
-    values = {field.name: changed.get(field.name, getattr(preset, field.name)) for field in fields(preset)}
-    name = ",".join([style, *(f"{key}={msgspec.json.encode(changed[key]).decode()}" for key in sorted(changed))])
-    return Rendering(**values), name
+    given = msgspec.structs.asdict(changes)
+    changed: dict[str, Any] = {
+        key: value for key, value in sorted(given.items()) if value is not None and value != getattr(preset, key)
+    }
+    name = ",".join([style, *(f"{key}={msgspec.json.encode(value).decode()}" for key, value in changed.items())])
+    return replace(preset, name=name, **changed)

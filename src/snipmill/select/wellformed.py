@@ -1,6 +1,6 @@
 """The rules that a response must meet before it can become a row.
 
-Source: the sanitising step of StarCoder2-Instruct; words are matched as words, so that "Mastodon" is no to-do.
+Source: the sanitising step of StarCoder2-Instruct. Placeholders match as whole words: "Mastodon" does not match.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 
 from snipmill.languages import PYTHON
+from snipmill.reasons import Reason
 from snipmill.text.code import shape_of_tests
-from snipmill.text.sections import Malformed, Sections, parse_sections
+from snipmill.text.sections import Malformed, Sections
 
 _WORDS = ("todo", "fixme", "notimplemented", "your code")
 _INCOMPLETE = re.compile(
@@ -18,33 +19,27 @@ _INCOMPLETE = re.compile(
 )
 
 
-def check_response(response: str, *, incomplete: bool, language: str = PYTHON) -> Sections | Malformed:
-    """The sections of a well-formed response, or the rule that it breaks.
+def check_sections(sections: Sections, *, incomplete: bool) -> Malformed | None:
+    """The first rule that a response breaks, or None for one that can become a row.
 
     Args:
-        response: the four-section text.
+        sections: the parsed response; what tests consist of is checked for Python only.
         incomplete: whether placeholders such as "your code here" are refused.
-        language: of the task; what tests are made of is known for Python alone.
     """
-    sections = parse_sections(response, language)
-    if isinstance(sections, Malformed):
-        return sections
-    if language == PYTHON:
+    if sections.language == PYTHON:
         shape = shape_of_tests(sections.tests)
         if not shape.has_assert:
-            return Malformed("tests-without-assert", "The tests hold no assert statement.")
+            return Malformed(Reason.TESTS_WITHOUT_ASSERT, "The tests contain no assert statement.")
         if not shape.runs_something:
-            return Malformed("tests-not-called", "The tests define things and run nothing at top level.")
-    if incomplete:
-        match = None
-        if _has_placeholder(response):
-            match = _INCOMPLETE.search(sections.code) or _INCOMPLETE.search(sections.tests)
+            return Malformed(Reason.TESTS_NOT_CALLED, "The tests only define things; nothing runs at top level.")
+    if incomplete and (_has_placeholder(sections.implementation) or _has_placeholder(sections.tests)):
+        match = _INCOMPLETE.search(sections.code) or _INCOMPLETE.search(sections.tests)
         if match:
-            return Malformed("incomplete", f"The code says {match.group()!r}.")
-    return sections
+            return Malformed(Reason.INCOMPLETE, f"The code contains the placeholder {match.group()!r}.")
+    return None
 
 
-def _has_placeholder(response: str) -> bool:
-    """Whether a placeholder may stand somewhere: much faster than the expression, and nearly never true."""
-    lowered = response.lower()
+def _has_placeholder(text: str) -> bool:
+    """Whether the text may hold a placeholder: much faster than the expression, and nearly never true."""
+    lowered = text.lower()
     return any(word in lowered for word in _WORDS)

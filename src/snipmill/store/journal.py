@@ -1,7 +1,7 @@
-"""Append-only journals of what was paid for: completions and verdicts. The journal is the truth; all else is derived.
+"""Append-only journals of costly results: completions and verdicts. All other files of a run are derived from them.
 
-One line per task, written with a single call, so that a killed process loses at most what was in flight. A torn last
-line is cut when the journal is opened again. Only the places of lines are held in memory, not the lines.
+One line per task, written with a single call, so that a killed process loses at most the tasks in flight. An incomplete
+last line is cut off when the journal is opened again. Only the offsets of lines are held in memory, not the lines.
 """
 
 from __future__ import annotations
@@ -16,93 +16,103 @@ from typing import Generic, TypeVar
 import msgspec
 
 from snipmill.errors import StoreError
+from snipmill.id_index import IdIndex
 from snipmill.records import Completion, Refusal, Reject, Seed, Verdict, Verification
 from snipmill.store.jsonl import encode_line
-from snipmill.store.places import Places
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One request and what came of it. `outcome` is `kept` or the reject's reason; `seconds` is what it took."""
-
-    id: str
-    outcome: str
-    max_tokens: int
-    completion: Completion | None = None
-    refusal: Refusal | None = None
-    seconds: float = 0.0
-
-
-class Executed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One execution and its verdict."""
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a journal. `id` is the hash of what was done."""
 
     id: str
-    outcome: str
-    verdict: Verdict
-    seconds: float = 0.0
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What verification found for one response: `kept`, `failed` (its program stays a failure), or a reject's reason.
+class MiningEntry(Entry, frozen=True, kw_only=True):
+    """The result of mining a batch of documents: its seeds and its rejects."""
 
-    `tests` replace the response's own where they were repaired; `verdict` is that of the repaired program.
-    """
-
-    id: str
-    outcome: str
-    verification: Verification | None = None
-    tests: str | None = None
-    verdict: Verdict | None = None
-    detail: str = ""
-    seconds: float = 0.0
-
-
-class Mined(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a batch of documents gave: its seeds, and what was dropped."""
-
-    id: str
     seeds: list[Seed] = []
     rejects: list[Reject] = []
 
 
-E = TypeVar("E", Asked, Executed, Verified, Mined)
+class PaidEntry(Entry, frozen=True, kw_only=True):
+    """Work that took a server or a sandbox. `outcome` is `kept`, `passed`, or the reject's reason; `seconds` is what it took."""
+
+    outcome: str
+    seconds: float = 0.0
+
+
+class CompletionEntry(PaidEntry, frozen=True, kw_only=True):
+    """One sample of a request, and what came of it."""
+
+    max_tokens: int
+    completion: Completion | None = None
+    refusal: Refusal | None = None
+
+
+class VerdictEntry(PaidEntry, frozen=True, kw_only=True):
+    """One execution and its verdict."""
+
+    verdict: Verdict
+
+
+class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
+    """The result of verifying one response: `kept`, `failed` (its program remains a failure), or a reject's reason.
+
+    `tests` replace the response's own tests if these were repaired; `verdict` is that of the repaired program. For the question
+    whether an instruction needs more samples the outcome is `enough` or `more`.
+    """
+
+    verification: Verification | None = None
+    tests: str | None = None
+    verdict: Verdict | None = None
+    detail: str = ""
+
+
+E = TypeVar("E", bound=Entry)
 
 
 class Journal(Generic[E]):
-    """A journal of one stage; use as a context manager. With no path it is kept nowhere, for output to a pipe."""
+    """A journal of one stage; use as a context manager.
 
-    def __init__(self, path: Path | None, kind: type[E]) -> None:
+    Args:
+        path: of the file; None keeps it nowhere, for output to a pipe.
+        kind: of its entries.
+        read_only: read it as far as it has come, while another process may be writing; what is appended is written nowhere.
+    """
+
+    def __init__(self, path: Path | None, kind: type[E], *, read_only: bool = False) -> None:
         self._path = path
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(kind)
-        self._offsets = Places()
+        self._offsets = IdIndex()
         self._descriptor = -1
         self._end = 0
-        self._read_only = False
+        self._read_only = read_only
 
     def __enter__(self) -> Journal[E]:
         if self._path is None:
+            return self
+        if self._read_only:
+            if self._path.exists():
+                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._read_index()
             return self
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StoreError(f"The journal {self._path} cannot be opened: {error.strerror}.") from error
+            raise StoreError(
+                f"The journal {self._path} cannot be opened: {error.strerror}. Fix this, or choose another output."
+            ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
             raise StoreError(
-                f"Another snipmill works on {self._path} at this moment. Wait for it, or stop it, or choose another output."
+                f"Another snipmill process is writing {self._path}. Wait for it, stop it, or choose another output."
             ) from None
         self._read_index()
         os.ftruncate(self._descriptor, self._end)
         return self
-
-    def open_to_read(self) -> None:
-        """Read a journal, which another process may be writing, as far as it has come; what is appended is written nowhere."""
-        self._read_only = True
-        if self._path is not None and self._path.exists():
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-            self._read_index()
 
     def _read_index(self) -> None:
         assert self._path is not None
@@ -136,7 +146,7 @@ class Journal(Generic[E]):
             offset += len(part)
 
     def append(self, entry: E) -> None:
-        """Write an entry down, so that it survives whatever comes next.
+        """Append an entry to the file, so that it survives a crash of this process.
 
         Raises:
             StoreError: the disk is full, or the file cannot be written.
@@ -148,17 +158,19 @@ class Journal(Generic[E]):
             written = os.write(self._descriptor, line)
         except OSError as error:
             raise StoreError(
-                f"{self._path} cannot be written: {error.strerror}. What was written so far is kept."
+                f"{self._path} cannot be written: {error.strerror}. Earlier entries are kept; fix this and run again."
             ) from error
         if written < len(line):
             os.ftruncate(self._descriptor, self._end)
-            raise StoreError(f"{self._path} cannot be written: the disk is full. What was written so far is kept.")
+            raise StoreError(
+                f"{self._path} cannot be written: the disk is full. Earlier entries are kept; free space and run again."
+            )
         self._offsets.put(entry.id, self._end)
         self._end += len(line)
 
 
 def _entries(path: Path, decoder: msgspec.json.Decoder[E]) -> Iterator[tuple[E, int, int]]:
-    """Each whole entry with the offsets of its line; a torn last line ends the journal.
+    """Each complete entry with the offsets of its line; an incomplete last line ends the journal.
 
     Raises:
         StoreError: a line in the middle is damaged.
@@ -172,7 +184,7 @@ def _entries(path: Path, decoder: msgspec.json.Decoder[E]) -> Iterator[tuple[E, 
                 entry = decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise StoreError(
-                    f"{path}:{number} is damaged: {error}. Restore the file, or delete this line; its task is then done again."
+                    f"{path}:{number} is damaged: {error}. Restore the file, or delete this line and run again."
                 ) from error
             yield entry, offset, offset + len(line)
             offset += len(line)

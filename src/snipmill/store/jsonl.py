@@ -1,6 +1,6 @@
-"""Records as JSON lines: reading that survives every bad line, writing that never leaves a half-written file behind.
+"""Records as JSON lines: a bad line never stops reading, and writing never leaves an incomplete file behind.
 
-A line that cannot be read is a reject that names file and line. Rows of the original project are read as well: a record
+A line that cannot be read becomes a reject with file and line. Rows of the original project are read as well: a record
 without an id gets one, and a `parsing_result` list becomes one record for each sample.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 
 from snipmill.errors import StoreError, UsageError
 from snipmill.languages import LANGUAGES, PYTHON, language_named
+from snipmill.reasons import Reason
 from snipmill.records import COLUMNS, Record, Reject, Seed, content_hash, encode_json
 
 R = TypeVar("R", bound=Record)
@@ -31,14 +32,14 @@ _PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "E
 def read_records(
     path: str, kind: type[R], stage: str, start: int = 0, limit: int | None = None
 ) -> Iterator[R | Reject]:
-    """The records of a file, or of standard input where the path is `-`.
+    """The records of a file, or of standard input if the path is `-`.
 
     Args:
         path: a file of JSON lines.
-        kind: what its lines hold.
-        stage: the stage that reads, for rejects.
-        start: how many records are passed over.
-        limit: at most as many records; None for all.
+        kind: the record type of its lines.
+        stage: the stage that reads, as named in rejects.
+        start: number of records to skip.
+        limit: maximum number of records; None for all.
 
     Raises:
         UsageError: there is no such file, it is a folder, or it is empty.
@@ -54,7 +55,7 @@ def read_records(
             try:
                 records: Iterable[R | Reject] = (decoder.decode(line),)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                records = _parse_line(line, kind, f"{shown}:{number}", stage)  # not quite our own record: look closer
+                records = _parse_line(line, kind, f"{shown}:{number}", stage)  # not exactly our format: be lenient
             for candidate in records:
                 record = _in_known_language(candidate, f"{shown}:{number}", stage)
                 if isinstance(record, Reject):
@@ -70,13 +71,13 @@ def read_records(
 
 
 def _in_known_language(record: R | Reject, where: str, stage: str) -> R | Reject:
-    """A record with its language spelled as ours are, so that Python in any spelling is executed."""
+    """A record with its language name normalised, so that Python in any spelling is executed."""
     spelled = getattr(record, "language", PYTHON)
     if spelled in LANGUAGES:
         return record
     language = language_named(spelled)
     if language is None:
-        return _bad(where, stage, "unknown-language", f"is in {spelled!r}, which is none of {', '.join(LANGUAGES)}.")
+        return _bad(where, stage, Reason.UNKNOWN_LANGUAGE, f"is in {spelled!r}; supported are {', '.join(LANGUAGES)}.")
     return msgspec.structs.replace(record, language=language)
 
 
@@ -88,13 +89,13 @@ def _open(path: str) -> contextlib.AbstractContextManager[BinaryIO]:
     try:
         return Path(path).open("rb")
     except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.") from None
+        raise UsageError(f"There is no file {path}; check the path.") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _lines(handle: BinaryIO) -> Iterator[bytes]:
-    """Lines ended by a newline alone; an absurdly long one is cut so that it cannot fill the memory."""
+    """Lines, split only at newlines; a line over 64 MiB is cut, so that it cannot fill the memory."""
     while line := handle.readline(_MAX_LINE):
         if len(line) == _MAX_LINE and not line.endswith(b"\n"):
             while (rest := handle.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
@@ -104,21 +105,21 @@ def _lines(handle: BinaryIO) -> Iterator[bytes]:
 
 def _parse_line(line: bytes, kind: type[R], where: str, stage: str) -> Iterator[R | Reject]:
     try:
-        value = json.loads(line)  # reads what other writers produce: lone surrogates, NaN
+        value = json.loads(line)  # accepts what other writers produce: lone surrogates, NaN
     except (ValueError, RecursionError) as error:
-        yield _bad(where, stage, "not-json", f"is no JSON: {error}.")
+        yield _bad(where, stage, Reason.NOT_JSON, f"is not valid JSON: {error}.")
         return
     if not isinstance(value, dict):
-        yield _bad(where, stage, "not-an-object", f"holds {type(value).__name__}, not an object.")
+        yield _bad(where, stage, Reason.NOT_AN_OBJECT, f"contains {type(value).__name__}, not an object.")
         return
     for candidate in _samples(value):
         try:
             yield as_record(candidate, kind)
         except RecursionError:
-            yield _bad(where, stage, "wrong-type", "has a column that is nested too deeply.")
+            yield _bad(where, stage, Reason.WRONG_TYPE, "has a column that is nested too deeply.")
         except msgspec.ValidationError as error:
-            reason = "missing-field" if "missing required field" in str(error) else "wrong-type"
-            yield _bad(where, stage, reason, f"is no {kind.__name__} record: {error}.")
+            reason = Reason.MISSING_FIELD if "missing required field" in str(error) else Reason.WRONG_TYPE
+            yield _bad(where, stage, reason, f"is not a valid {kind.__name__} record: {error}.")
 
 
 def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
@@ -126,10 +127,10 @@ def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
 
 
 def decode_record(line: bytes, kind: type[R]) -> R:
-    """The record in a line that was written here.
+    """The record in a line that this package wrote.
 
     Raises:
-        msgspec.ValidationError: it holds no such record.
+        msgspec.ValidationError: the line contains no such record.
     """
     try:
         record: R = _decoder(kind).decode(line)
@@ -144,16 +145,16 @@ def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
 
 
 def as_record(value: dict[str, Any], kind: type[R]) -> R:
-    """A record out of any object that has its texts.
+    """A record from any object that has the required texts.
 
     Raises:
-        msgspec.ValidationError: a text is missing or no text.
+        msgspec.ValidationError: a text is missing or not a string.
     """
     return msgspec.convert(_completed(value, kind), kind)
 
 
 def _samples(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One object per sample of a `parsing_result` list, each with the fields of the whole."""
+    """One object per sample of a `parsing_result` list, each with the other fields of the row."""
     samples = value.get("parsing_result")
     if not isinstance(samples, list):
         yield value
@@ -167,9 +168,9 @@ def _samples(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
-    """Fill in what foreign rows lack: an id from the content, and empty texts for stages that were left out.
+    """Fill in what foreign rows lack: an id from the content, and empty texts for stages that were skipped.
 
-    Columns that are none of ours are set aside, to be carried along.
+    Foreign columns are set aside, to be carried along.
     """
     given = value
     value = {key: item for key, item in value.items() if item is not None}
@@ -191,13 +192,13 @@ def _completed(value: dict[str, Any], kind: type[Record]) -> dict[str, Any]:
 
 
 class Writer(Generic[R]):
-    """Writes one file of records: complete under its own name only once it is closed without an error.
+    """Writes one file of records, which appears under its own name only when it is closed without an error.
 
-    With `-` as path it writes to standard output; a device or a pipe is written to as it is. Use as a context manager.
+    With `-` as path it writes to standard output; a device or a pipe is written directly. Use as a context manager.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = None if str(path) == "-" else Path(os.path.realpath(path))  # what a link leads to is written
+        self._path = None if str(path) == "-" else Path(os.path.realpath(path))  # write to the target of a link
         self._partial: str | None = None
         self.count = 0
         if self._path is None:
@@ -225,7 +226,7 @@ class Writer(Generic[R]):
         self.write_line(encode_line(record))
 
     def write_line(self, line: bytes) -> None:
-        """Append a record that is encoded already."""
+        """Append a record that is already encoded."""
         try:
             self._handle.write(line)
         except OSError as error:

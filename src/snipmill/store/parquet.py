@@ -1,4 +1,4 @@
-"""Rows of Parquet files, a batch at a time. The library for it is an extra."""
+"""Reads the rows of Parquet files in batches. Needs the extra `parquet`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def parquet_values(path: str) -> Iterator[dict[str, Any]]:
     """The rows of a file as objects.
 
     Raises:
-        UsageError: there is no such file, it is no Parquet, or the extra is not installed.
+        UsageError: the file does not exist or is not Parquet, or the extra is not installed.
     """
     try:
         from pyarrow import parquet
     except ImportError:
-        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
+        raise UsageError(f"{path} is a Parquet file; run `pip install 'snipmill[parquet]'` to read it.") from None
     if not Path(path).is_file():
-        raise UsageError(f"There is no file {path}.")
+        raise UsageError(f"There is no file {path}; check the path.")
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH):

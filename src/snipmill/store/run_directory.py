@@ -1,10 +1,10 @@
-"""The layout of a run directory, and its manifest. One directory holds everything that a run made.
+"""The layout of a run directory, and its manifest. One directory contains all files of a run.
 
 config.toml                      the configuration, every key resolved
 manifest.json                    versions, model, hashes, funnel
-journal/STAGE.jsonl              what was paid for, append-only: the truth
-STAGE.jsonl                      what each stage made, in order: derived
-STAGE.jsonl.rejects.jsonl        what it dropped, and why: derived
+journal/STAGE.jsonl              completions and verdicts, append-only: all else is derived from them
+STAGE.jsonl                      the output of each stage, in order: derived
+STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
 """
 
@@ -21,12 +21,12 @@ MANIFEST, CONFIG, DATASET = "manifest.json", "config.toml", "dataset.jsonl"
 
 
 def rejects_path(out: str | Path) -> Path:
-    """Where the rejects of an output file lie: beside it."""
+    """The path of an output file's rejects, beside it."""
     return Path(f"{out}.rejects.jsonl")
 
 
 def journal_path(out: str | Path) -> Path:
-    """Where the journal of a single stage's output file lies: beside it."""
+    """The path of the journal of a single stage's output file, beside it."""
     return Path(f"{out}.journal.jsonl")
 
 
@@ -46,29 +46,29 @@ class RunDirectory:
         return self.path / "journal" / f"{stage}.jsonl"
 
     def kept(self, stage: str) -> Path:
-        """What a stage made."""
+        """The output of a stage."""
         return self.path / f"{stage}.jsonl"
 
     def rejects(self, stage: str) -> Path:
-        """What a stage dropped."""
+        """The rejects of a stage."""
         return rejects_path(self.kept(stage))
 
     def create(self) -> None:
-        """Make the directory.
+        """Create the directory.
 
         Raises:
-            StoreError: it cannot be made, or holds something else.
+            StoreError: it cannot be created, or contains other files.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"The run directory {self.path} cannot be made: {error.strerror}.") from error
+            raise StoreError(f"The run directory {self.path} cannot be created: {error.strerror}.") from error
         names = {entry.name for entry in self.path.iterdir()}
         if names and not names & {MANIFEST, CONFIG, "journal"}:
-            raise StoreError(f"{self.path} holds other files and no run. Choose an empty or a new directory.")
+            raise StoreError(f"{self.path} holds other files and no run. Choose an empty or new directory.")
 
     def write_text(self, name: str, text: str) -> None:
-        """Replace a small file in one step."""
+        """Replace a small file atomically."""
         target = self.path / name
         partial = target.with_name(f".{name}.partial")
         try:
@@ -85,12 +85,12 @@ class RunDirectory:
         """The manifest.
 
         Raises:
-            UsageError: there is no run here.
+            UsageError: the directory contains no run.
         """
         try:
             manifest = msgspec.json.decode((self.path / MANIFEST).read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
-            raise UsageError(f"{self.path} is no run directory: it has no {MANIFEST}.") from None
+            raise UsageError(f"{self.path} is no run directory: it has no {MANIFEST}. Give another path.") from None
         except (OSError, msgspec.DecodeError) as error:
             raise UsageError(f"{self.path / MANIFEST} cannot be read: {error}.") from error
         return manifest

@@ -1,12 +1,11 @@
-"""What Python code contains, read from tree-sitter's syntax tree: robust to code that does not parse, and fast.
+"""Analyses Python code with tree-sitter's syntax tree, which is fast and tolerates code that does not parse.
 
-Covers names, top-level statements and comments. Does not judge syntax: that is the compiler's business
-(`syntax_error`) and, for programs, the sandbox's.
+Covers names, top-level statements and comments. Does not check syntax: the compiler does (`syntax_error`), and for
+programs the sandbox.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from inspect import cleandoc
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
+from snipmill.python_tree import parse_module
 from snipmill.text.lexemes import comment_spans, is_plain, without_long_strings
 
 _DEFINITION = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+(\w+)", re.MULTILINE)
@@ -69,7 +69,7 @@ def function_names(code: str) -> list[str]:
     """The names of all functions and methods in order of appearance."""
     parts = code.split('"""')
     if "'''" not in code and len(parts) % 2 and not any("def " in part for part in parts[1::2]):
-        return _DEFINITION.findall(code)  # no string holds what looks like a definition
+        return _DEFINITION.findall(code)  # no string contains what looks like a definition
     if is_plain(code):
         return _DEFINITION.findall(without_long_strings(code))
     root = syntax_tree(_encode(code))
@@ -97,12 +97,12 @@ def documented_functions(code: str) -> list[tuple[str, str]]:
 def split_docstring(code: str) -> tuple[str, str]:
     """The docstring of the last function or class of a snippet, without quotes and indentation, and the code without it.
 
-    Code without a docstring comes back as it is, with an empty one.
+    Code without a docstring is returned unchanged, with an empty docstring.
     """
     raw = _encode(code)
     for whole in reversed(syntax_tree(raw).children):
         definition = whole.child_by_field_name("definition") or whole
-        if definition.type == "class_definition":  # a method stands alone in its class, with or without its helpers
+        if definition.type == "class_definition":  # a method: its class, with this method and perhaps helpers
             inner = _nodes(definition, "(function_definition) @f", "f")
             definition = next((one for one in (definition, *inner) if _docstring_node(one) is not None), definition)
         string = _docstring_node(definition)
@@ -116,7 +116,7 @@ def split_docstring(code: str) -> tuple[str, str]:
 
 
 def split_doc_comment(code: str) -> tuple[str, str]:
-    """The text of the doc comment that a snippet of another language begins with, without its marks, and the rest."""
+    """The text of the doc comment at the start of a snippet in another language, without its marks, and the rest."""
     match = _DOC_COMMENT.match(code)
     if match is None:
         return "", code
@@ -139,14 +139,14 @@ def _runs_something(root: Node) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TestsShape:
-    """What tests are made of."""
+    """Properties of tests."""
 
     has_assert: bool
     runs_something: bool
 
 
 def shape_of_tests(code: str) -> TestsShape:
-    """Whether tests hold an assert statement, and whether anything runs at top level; parses at most once."""
+    """Whether tests contain an assert statement, and whether anything runs at top level; parses at most once."""
     if _TOP_ASSERT.search(code) and '"""' not in code and "'''" not in code:
         return TestsShape(has_assert=True, runs_something=True)  # outside strings, only a statement begins like this
     root = syntax_tree(_encode(code))
@@ -160,21 +160,21 @@ def assert_statements(code: str) -> list[str]:
     """The source of the assert statements at top level, in order, each as written."""
     lines = [line for line in code.split("\n") if line.strip()]
     if all(line.startswith("assert ") for line in lines) and _LINES_MAY_GO_ON.search(code) is None:
-        return [line.rstrip() for line in lines]  # a statement that went on would have a line that begins otherwise
+        return [line.rstrip() for line in lines]  # a continuation line would begin otherwise
     root = syntax_tree(_encode(code))
     return [_text(child) for child in root.children if child.type == "assert_statement"]
 
 
 def has_assert(code: str) -> bool:
-    """Whether an assert statement stands anywhere in the code."""
+    """Whether the code contains an assert statement anywhere."""
     root = syntax_tree(_encode(code))
     return bool(_nodes(root, "(assert_statement) @a", "a"))
 
 
 def strip_comments(code: str) -> str:
-    """The code without its comments; a line that held nothing else goes with its comment.
+    """The code without its comments; a line with nothing but a comment is removed.
 
-    `#` inside a string stays, and the layout of what is left does not change.
+    `#` inside a string stays, and the layout of the rest does not change.
     """
     if "#" not in code:
         return code
@@ -183,7 +183,7 @@ def strip_comments(code: str) -> str:
     raw = _encode(code)
     root = syntax_tree(raw)
     spans = sorted((node.start_byte, node.end_byte) for node in _nodes(root, "(comment) @c", "c"))
-    # Offsets are bytes: cut a text that has one character for each byte.
+    # Offsets are in bytes: decode to a text with one character per byte.
     return _cut(raw.decode("latin-1"), spans).encode("latin-1").decode("utf-8", "surrogatepass")
 
 
@@ -207,11 +207,11 @@ def _cut(code: str, comments: Iterable[tuple[int, int]]) -> str:
 
 
 def syntax_error(code: str) -> str | None:
-    """What the compiler says against the code, as `line N: message`, or None where it is Python."""
+    """The compiler's error message as `line N: message`, or None if the code is valid Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(code)
+            parse_module(code)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
     except (ValueError, RecursionError, MemoryError) as error:

@@ -73,7 +73,7 @@ def _fence_lines(text: str) -> Iterator[tuple[int, str, str, int]]:
 
 
 def _runs(text: str, symbol: str) -> Iterator[int]:
-    """Where three or more of a symbol begin a line, after at most three spaces."""
+    """The offsets where three or more of a symbol begin a line, after at most three spaces."""
     position = text.find(symbol * 3)
     while position >= 0:
         if _indent(text, position) >= 0:
@@ -84,7 +84,7 @@ def _runs(text: str, symbol: str) -> Iterator[int]:
 
 
 def _indent(text: str, position: int) -> int:
-    """How many spaces stand before a position in its line; -1 where it is something else, or more than three."""
+    """The number of spaces before a position in its line; -1 if anything else precedes it, or more than three."""
     for spaces in range(4):
         before = position - spaces - 1
         if before < 0 or text[before] in "\r\n":
@@ -95,7 +95,7 @@ def _indent(text: str, position: int) -> int:
 
 
 def _line_end(text: str, position: int) -> int:
-    """The offset behind the line end that follows a position: a newline, a carriage return, or both."""
+    """The offset after the line end that follows a position: a newline, a carriage return, or both."""
     newline, carriage = text.find("\n", position), text.find("\r", position)
     if carriage >= 0 and (newline < 0 or carriage < newline):
         return carriage + 2 if newline == carriage + 1 else carriage + 1
@@ -103,12 +103,12 @@ def _line_end(text: str, position: int) -> int:
 
 
 def python_fences(text: str) -> list[Fence]:
-    """The fenced blocks whose info string says Python."""
+    """The fenced blocks whose info string names Python."""
     return [fence for fence in find_fences(text) if fence.is_python]
 
 
 def render_fence(code: str, info: str = "python") -> str:
-    """A block that `find_fences` reads back, with a longer fence where the code itself holds one."""
+    """A block that `find_fences` reads back; the fence is longer if the code itself contains one."""
     longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2) if "```" in code else 2
     ticks = "`" * (longest + 1)
     return f"{ticks}{info}\n{code.rstrip()}\n{ticks}"

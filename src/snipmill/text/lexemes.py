@@ -1,7 +1,7 @@
-r"""Strings and comments of Python code by one regular expression: what needs no syntax tree, a few times faster.
+r"""Finds strings and comments of Python code with one regular expression, a few times faster than a syntax tree.
 
-Sound for Python's lexical grammar up to 3.11. Since 3.12 an f-string may hold quotes of its own kind; code in which that
-could matter is told apart (`is_plain`), and whoever asks uses a syntax tree for it.
+Correct for Python's lexical grammar up to 3.11. Since 3.12 an f-string may contain quotes of its own kind. `is_plain`
+detects code in which that could matter; callers then use a syntax tree.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 _LEXEME = re.compile(
-    r"""(\"{3}(?:[^\\"]|\\.|"(?!""))*"{3}|'{3}(?:[^\\']|\\.|'(?!''))*'{3})"""  # a string of three quotes
+    r"""(\"{3}(?:[^\\"]|\\.|"(?!""))*"{3}|'{3}(?:[^\\']|\\.|'(?!''))*'{3})"""  # a triple-quoted string
     r"""|"(?:[^"\\\r\n]|\\.)*"|'(?:[^'\\\r\n]|\\.)*'"""
     r"""|(\#[^\r\n]*)""",
     re.DOTALL,
@@ -19,7 +19,7 @@ _FORMATTED = re.compile(r"""[fFtT][rR]?["']""")
 
 
 def is_plain(code: str) -> bool:
-    """Whether no f-string of the code holds a quote or a hash sign in its braces, as far as can be told at a glance."""
+    """Whether no f-string of the code contains a quote or a hash sign in its braces, by a quick check of the lines."""
     return _FORMATTED.search(code) is None or not any(
         "#" in line or line.count('"') + line.count("'") > 2 for line in code.split("\n") if _FORMATTED.search(line)
     )
@@ -30,7 +30,7 @@ def comment_spans(code: str) -> Iterator[tuple[int, int]]:
     if '"""' in code or "'''" in code or "\\\n" in code or "\r" in code:
         yield from _comments(code, 0, len(code))
         return
-    # No string reaches beyond its line: only lines with a hash sign need to be looked at.
+    # No string spans several lines: only lines with a hash sign need to be checked.
     position = code.find("#")
     while position >= 0:
         start, end = code.rfind("\n", 0, position) + 1, code.find("\n", position)
@@ -50,5 +50,5 @@ def _comments(code: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def without_long_strings(code: str) -> str:
-    """Plain code without its strings of three quotes and its comments; other strings stay."""
+    """Plain code without its triple-quoted strings and comments; other strings stay."""
     return _LEXEME.sub(lambda match: "" if match.group(1) or match.group(2) else match.group(), code)

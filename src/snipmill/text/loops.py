@@ -1,4 +1,4 @@
-"""Whether a text has begun to repeat itself, as weak models do until they run out of tokens."""
+"""Detects texts that have begun to repeat themselves, as weak models do until they run out of tokens."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The four-section response: [Reasoning] [Implementation] [Explanation] [Tests], parsed once, rendered last.
+"""The four-section response: [Reasoning] [Implementation] [Explanation] [Tests].
 
-The rules are those of StarCoder2-Instruct: each tag exactly once and in this order, at least one Python block in the
-implementation, exactly one fenced block in the tests, a Python one and closed. What follows that block is dropped. Where the
-task is in another language, the blocks have to be in that one.
-Does not cover whether the code is right, or even Python: see `text.code` and the sandbox.
+The rules are those of StarCoder2-Instruct: each tag exactly once and in this order; at least one Python block in the
+implementation; exactly one fenced block in the tests, which must be Python and closed. Text after that block is
+dropped. For a task in another language, the blocks must be in that language. Does not cover whether the code is right,
+or even valid: see `text.code` and the sandbox.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from snipmill.languages import PYTHON
+from snipmill.reasons import Reason
 from snipmill.text.fences import find_fences, render_fence
 
 TAGS = ("Reasoning", "Implementation", "Explanation", "Tests")
@@ -35,9 +36,9 @@ class Sections:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Why a text is no four-section response: a stable reason code and a sentence."""
+    """Why a text is not a four-section response: a stable reason code and a sentence."""
 
-    reason: str
+    reason: Reason
     detail: str
 
 
@@ -46,7 +47,7 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
 
     Args:
         text: the response.
-        language: of the task.
+        language: the task's language.
     """
     bounds = _tag_bounds(text)
     if isinstance(bounds, Malformed):
@@ -55,20 +56,20 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
         text[bounds[i][1] : bounds[i + 1][0] if i + 1 < len(bounds) else len(text)].strip() for i in range(len(TAGS))
     ]
     if text[: bounds[0][0]].strip():
-        return Malformed("text-before-reasoning", "Text stands before [Reasoning].")
+        return Malformed(Reason.TEXT_BEFORE_REASONING, "There is text before [Reasoning].")
     reasoning, implementation, explanation, tests = bodies
     if not any(fence.is_in(language) and fence.closed for fence in find_fences(implementation)):
-        return Malformed("no-implementation", f"[Implementation] holds no closed ```{language.lower()} block.")
+        return Malformed(Reason.NO_IMPLEMENTATION, f"[Implementation] contains no closed ```{language.lower()} block.")
     blocks = find_fences(tests)
     if not blocks:
-        return Malformed("no-tests", "[Tests] holds no fenced block.")
+        return Malformed(Reason.NO_TESTS, "[Tests] contains no fenced block.")
     if not blocks[0].is_in(language):
-        reason = "tests-not-python" if language == PYTHON else "tests-in-other-language"
+        reason = Reason.TESTS_NOT_PYTHON if language == PYTHON else Reason.TESTS_IN_OTHER_LANGUAGE
         return Malformed(reason, f"The block in [Tests] is marked {blocks[0].info!r}, not {language.lower()}.")
     if not blocks[0].closed:
-        return Malformed("tests-not-closed", "The block in [Tests] is never closed.")
+        return Malformed(Reason.TESTS_NOT_CLOSED, "The block in [Tests] is never closed.")
     if len(blocks) > 1:
-        return Malformed("several-test-blocks", f"[Tests] holds {len(blocks)} fenced blocks, not one.")
+        return Malformed(Reason.SEVERAL_TEST_BLOCKS, f"[Tests] contains {len(blocks)} fenced blocks; it must have one.")
     return Sections(reasoning, implementation, explanation, blocks[0].code.rstrip(), language)
 
 
@@ -78,12 +79,12 @@ def _tag_bounds(text: str) -> list[tuple[int, int]] | Malformed:
         label = f"[{tag}]"
         count = text.count(label)
         if count == 0:
-            return Malformed("tag-missing", f"{label} does not occur.")
+            return Malformed(Reason.TAG_MISSING, f"{label} is missing.")
         if count > 1:
-            return Malformed("tag-repeated", f"{label} occurs {count} times.")
+            return Malformed(Reason.TAG_REPEATED, f"{label} occurs {count} times; exactly one is allowed.")
         start = text.index(label)
         if bounds and start < bounds[-1][0]:
-            return Malformed("tags-out-of-order", f"{label} stands before [{TAGS[len(bounds) - 1]}].")
+            return Malformed(Reason.TAGS_OUT_OF_ORDER, f"{label} comes before [{TAGS[len(bounds) - 1]}].")
         bounds.append((start, start + len(label)))
     return bounds
 
@@ -99,7 +100,7 @@ def render_sections(sections: Sections) -> str:
 def cut_after_tests(text: str) -> str | None:
     """The text up to the end of the first fenced block after [Tests], or None while that block is not closed.
 
-    What a model writes after it is dropped anyway, so a stream can be stopped there.
+    Anything that a model writes after it is dropped, so a stream can be stopped there.
     """
     tag = text.find("[Tests]")
     if tag < 0:
@@ -113,7 +114,7 @@ def cut_after_tests(text: str) -> str | None:
 
 
 def is_hopeless(text: str) -> bool:
-    """Whether no continuation can make this beginning of a response well-formed, so that its stream can be stopped."""
+    """Whether no continuation can make this partial response well-formed, so that its stream can be stopped."""
     positions = [text.find(f"[{tag}]") for tag in TAGS]
     if any(text.count(f"[{tag}]") > 1 for tag in TAGS):
         return True

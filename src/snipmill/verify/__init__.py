@@ -1,1 +1,1 @@
-"""What an execution proves about a response."""
+"""Evidence from executions on whether a response is right."""

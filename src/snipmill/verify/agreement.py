@@ -1,77 +1,89 @@
 """Dual execution agreement (CodeT, Chen et al. 2022), over single assertions and the values that they compute.
 
-Every distinct implementation of an instruction is asked every distinct assertion of all its samples, in one trial for each
-implementation. What independent implementations compute alike is likely right; an assertion that they contradict is likely
-wrong. Inputs near those of the assertions are asked as well (`inputs`): they show whether implementations compute the same.
-Duplicates count once. Does not cover running the trials (`pipeline`), or how much the evidence weighs (`confidence`).
+What independent implementations compute alike is likely right; an assertion that they contradict is likely wrong. Functions over
+the questions and their answers. Does not cover running the trials (`stages/trials.py`), or how much the evidence weighs
+(`confidence`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from snipmill.sandbox.program import Trial, Unit, UnitOutcome
-from snipmill.verify.inputs import common_key, input_key, variants, without_expectation
-from snipmill.verify.interface import Signature, align, interface, used_names
-from snipmill.verify.normal import normal_form
-from snipmill.verify.units import Assertion, assertions
+from snipmill.sandbox.program import UnitOutcome
+from snipmill.verify.questions import ImplementationIndex, OwnAssertion, QuestionIndex, Questions, SampleIndex
+from snipmill.verify.units import Assertion
 
-MOST_ASSERTIONS = 80
-MOST_VARIANTS = 40  # three times as many told no more
-_WRONG = ("error", "timeout")
+_WITHOUT_VALUE = ("error", "timeout", "ended")
+# What an implementation computes for a question: a text that equal values share; None where it failed, which is like nothing.
+Value = str | None
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One response: its code, its tests, and whether its own program passed."""
+class Agreement:
+    """The questions, and by implementation what came of those that it was asked.
 
-    id: str
-    implementation: str
-    tests: str
-    passed: bool
+    Attributes:
+        questions: what was asked.
+        outcomes: as the sandbox told them.
+        values: what was computed.
+        computed: the values of distinct inputs, where there is one that can be told from others.
+    """
+
+    questions: Questions
+    outcomes: tuple[dict[QuestionIndex, UnitOutcome], ...]
+    values: tuple[dict[QuestionIndex, Value], ...]
+    computed: tuple[dict[QuestionIndex, str], ...]
+
+    def implementations(self) -> Iterator[ImplementationIndex]:
+        """The index of each implementation."""
+        return map(ImplementationIndex, range(len(self.questions.implementations)))
 
 
-@dataclass
-class _Implementation:
-    code: str
-    offers: dict[str, Signature | None]
-    entries: frozenset[str] = frozenset()
-    samples: list[int] = field(default_factory=list)
+class Majority(NamedTuple):
+    """The value that most implementations compute, how many of them, and how many were asked."""
+
+    value: str
+    computing: int
+    asked: int
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether at least two implementations, and more than half of those asked, compute it."""
+        return self.computing >= 2 and 2 * self.computing > self.asked
 
 
-@dataclass
-class _Question:
-    """A distinct assertion, the sample that it was first read in, the names it asks there, and all samples that make it."""
+class OwnEvidence(NamedTuple):
+    """A sample's own assertion: whether it holds for its code, and for the majority's value (None without a majority)."""
 
     assertion: Assertion
-    asker: int
-    used: frozenset[str]
-    samples: list[int] = field(default_factory=list)
+    holds: bool
+    holds_for_majority: bool | None
 
 
 @dataclass(frozen=True)
 class Support:
-    """What speaks for and against one sample.
+    """The evidence for and against one sample.
 
     Attributes:
         own_true: its own assertions that hold for its implementation.
         own_false: those that do not.
         contradicted: its own assertions that hold, and that the majority of implementations contradicts.
-        group: distinct implementations, its own among them, that compute the same wherever both can be asked.
+        group: distinct implementations, its own included, that compute the same wherever both can be asked.
         share: share of all samples that are in this group, copies included.
         inputs: inputs, those of the assertions and others near by, from which it computes a value.
-        values: how many different values it computes from them; one that always answers None says little.
+        values: how many different values it computes from them; code that always answers None has one.
         alike: share of the other samples, copies included, that compute the same from all inputs from which both compute one;
             those that have no such input in common are not alike.
         likeness: mean over the other samples of the squared share of such inputs from which they compute the same.
-        agreement: mean share of the other distinct implementations that compute the same, over all questions.
+        agreement: mean share of the other distinct implementations that compute the same, over all assertions.
         foreign_true: assertions of other implementations' samples that hold for it.
         foreign: assertions of other implementations' samples that it could be asked.
         implementations: distinct implementations of the instruction.
         passed: share of the instruction's samples whose own program passed.
-        samples: how many samples there are, of which these are shares.
+        samples: number of samples that these shares refer to.
     """
 
     own_true: int = 0
@@ -91,240 +103,166 @@ class Support:
     samples: int = 1
 
 
-class Agreement:
-    """The crosswise evidence on the samples of one instruction.
+def take_answers(questions: Questions, answers: Sequence[Sequence[UnitOutcome]]) -> Agreement:
+    """The agreement that the answers show.
 
-    First `trials` are to be run, then `weigh` reads their outcomes.
+    Args:
+        questions: what was asked.
+        answers: by implementation, the outcome of each unit of its trial.
     """
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = list(samples)
-        self._implementations: list[_Implementation] = []
-        self._of_sample: list[int] = []
-        self._questions: list[_Question] = []
-        self._own: list[list[int]] = []
-        self._asked: list[list[Assertion]] = []
-        self._outcomes: list[dict[int, UnitOutcome]] = []
-        self._values: list[dict[int, str]] = []
-        self._computed: list[dict[int, str]] = []
-        self.pairs = self.alignable = 0
-        self._gather()
-        self._gather_inputs()
-        self._placed: list[list[int]] = []
-        self.trials: list[Trial] = [self._trial(number) for number in range(len(self._implementations))]
-
-    def _gather(self) -> None:
-        forms: dict[str, int] = {}
-        self._offers = [interface(sample.implementation) for sample in self.samples]
-        tests = [assertions(sample.tests, offers) for sample, offers in zip(self.samples, self._offers, strict=True)]
-        for number, sample in enumerate(self.samples):
-            form = normal_form(sample.implementation)
-            if form not in forms:
-                forms[form] = len(self._implementations)
-                self._implementations.append(_Implementation(sample.implementation, self._offers[number]))
-            self._of_sample.append(forms[form])
-            self._implementations[forms[form]].samples.append(number)
-        places: dict[str, int] = {}
-        for number, offers in enumerate(self._offers):
-            used = used_names(offers, tests[number])
-            implementation = self._implementations[self._of_sample[number]]
-            if implementation.samples[0] == number:
-                implementation.entries = used
-            mine: list[int] = []
-            asked: list[Assertion] = []
-            for assertion in tests[number]:
-                if not assertion.names & offers.keys():
-                    continue  # it asks nothing of the implementation
-                key = common_key(assertion.key, used)
-                if key not in places:
-                    if len(self._questions) == MOST_ASSERTIONS:
-                        continue
-                    places[key] = len(self._questions)
-                    self._questions.append(_Question(assertion, number, used))
-                self._questions[places[key]].samples.append(number)
-                mine.append(places[key])
-                asked.append(assertion)
-            self._own.append(mine)
-            self._asked.append(asked)
-
-    def _gather_inputs(self) -> None:
-        """Put further questions behind those of the assertions; note the places of distinct inputs, the first question of each."""
-        asked = [
-            (without_expectation(question.assertion, question.used), question.used) for question in self._questions
-        ]
-        first: dict[str, int] = {}
-        bare: dict[str, tuple[int, Assertion]] = {}  # calls out of assertions that do not compare what these compute
-        for place, (call, used) in enumerate(asked):
-            if call is not None:
-                key = input_key(call, used)
-                if call.unit.value == self._questions[place].assertion.unit.value:
-                    first.setdefault(key, place)
-                else:
-                    bare.setdefault(key, (place, call))
-        found = [question for key, question in bare.items() if key not in first][:MOST_VARIANTS]
-        found += variants(asked, MOST_VARIANTS - len(found))
-        self._variants = [(variant, self._questions[place].asker) for place, variant in found]
-        self._inputs = [*first.values(), *range(len(self._questions), len(self._questions) + len(found))]
-
-    def _trial(self, number: int) -> Trial:
-        """All questions that can be put to an implementation, and behind them the variants that can."""
-        implementation = self._implementations[number]
-        asked = [(question.assertion, question.asker) for question in self._questions]
-        units: list[Unit] = []
-        placed: list[int] = []
-        for place, (assertion, asker) in enumerate([*asked, *self._variants]):
-            fitted = align(assertion, self._offers[asker], implementation.offers, implementation.entries)
-            if fitted is not None:
-                units.append(fitted.unit)
-                placed.append(place)
-        aligned = sum(place < len(asked) for place in placed)
-        self.pairs += len(asked)
-        self.alignable += aligned
-        self._placed.append(placed)
-        return Trial(source=implementation.code, units=tuple(units), extra=len(units) - aligned)
-
-    def take(self, outcomes: Sequence[Sequence[UnitOutcome]]) -> None:
-        """Take the outcomes of the trials in."""
-        self._outcomes = [
-            dict(zip(placed, found, strict=True)) for placed, found in zip(self._placed, outcomes, strict=True)
-        ]
-        self._values = [
-            {place: self._said(number, place, outcome) for place, outcome in found.items()}
-            for number, found in enumerate(self._outcomes)
-        ]
-        self._computed = [
-            {place: self._values[number][place] for place in self._inputs if place in found and _is_value(found[place])}
-            for number, found in enumerate(self._outcomes)
-        ]
-
-    def _said(self, number: int, place: int, outcome: UnitOutcome) -> str:
-        """A text that implementations share for a question if they compute the same; failures are never alike."""
-        questions = self._questions
-        compares = place >= len(questions) or questions[place].assertion.unit.value is not None
-        # What fails without a value that can be told has perhaps failed before there was one.
-        failed = outcome.status in _WRONG or (outcome.status == "failed" and compares and not outcome.value)
-        return f"!{number}" if failed else outcome.value or outcome.status
-
-    def _value(self, implementation: int, question: int) -> str | None:
-        """What an implementation computes for a question; None where it cannot be asked."""
-        return self._values[implementation].get(question)
-
-    def majority(self, question: int) -> tuple[str, int, int] | None:
-        """The value that most implementations compute: (value, how many, of how many asked); None where there is a tie."""
-        asked = range(len(self._implementations))
-        values = [value for number in asked if (value := self._value(number, question)) is not None]
-        counts = Counter(value for value in values if not value.startswith("!")).most_common(2)
-        if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
-            return None
-        return (*counts[0], len(values))
-
-    def holds_for_majority(self, question: int) -> bool | None:
-        """Whether an assertion holds for the value that most implementations compute; None where there is no majority of two."""
-        best = self.majority(question)
-        if best is None or best[1] < 2 or 2 * best[1] <= best[2]:
-            return None
-        computing = [number for number in range(len(self._implementations)) if self._value(number, question) == best[0]]
-        return any(self._outcomes[number][question].status == "passed" for number in computing)
-
-    def own_assertions(self, sample: int) -> list[tuple[Assertion, bool, bool | None]]:
-        """A sample's own assertions: (assertion, whether it holds for its code, whether it holds for the majority)."""
-        implementation = self._of_sample[sample]
-        found = []
-        for place, assertion in zip(self._own[sample], self._asked[sample], strict=True):
-            outcome = self._outcomes[implementation].get(place)
-            holds = outcome is not None and outcome.status == "passed"
-            found.append((assertion, holds, self.holds_for_majority(place)))
-        return found
-
-    def agreed_value(self, sample: int, assertion: Assertion) -> str | None:
-        """What a sample's code computes for one of its assertions, where the majority of all implementations does so too."""
-        for place, asked in zip(self._own[sample], self._asked[sample], strict=True):
-            if asked is assertion:
-                best = self.majority(place)
-                agreed = best is not None and best[1] >= 2 and 2 * best[1] > best[2]
-                mine = self._of_sample[sample]
-                if best is not None and agreed and self._value(mine, place) == best[0]:
-                    return self._outcomes[mine][place].exact or best[0]
-        return None
-
-    def _group(self, mine: int) -> list[int]:
-        """The implementations that compute the same as one, wherever both could be asked, and were at least once."""
-        group = [mine]
-        for other in range(len(self._implementations)):
-            values = [
-                (self._value(mine, place), self._value(other, place))
-                for place in range(len(self._questions))
-                if place in self._values[mine] and place in self._values[other]
-            ]
-            if other != mine and values and all(one == two for one, two in values):
-                group.append(other)
-        return group
-
-    def _likeness(self, mine: int) -> list[float]:
-        """For each other sample: of the inputs from which both compute something, the share from which they compute the same."""
-        computed = self._computed[mine]
-        shares = []
-        for number, implementation in enumerate(self._implementations):
-            if number == mine:
-                shares += [1.0 if computed else 0.0] * (len(implementation.samples) - 1)
-                continue
-            theirs = self._computed[number]
-            both = computed.keys() & theirs.keys()
-            same = sum(computed[place] == theirs[place] for place in both)
-            shares += [same / len(both) if both else 0.0] * len(implementation.samples)
-        return shares
-
-    def agreeing_passes(self) -> int:
-        """The most samples whose own programs passed and that compute the same."""
-        most = 0
-        for mine in {self._of_sample[number] for number, sample in enumerate(self.samples) if sample.passed}:
-            group = self._group(mine)
-            most = max(
-                most,
-                sum(sample.passed and self._of_sample[number] in group for number, sample in enumerate(self.samples)),
-            )
-        return most
-
-    def weigh(self, sample: int) -> Support:
-        """What speaks for and against a sample."""
-        mine = self._of_sample[sample]
-        others = [number for number in range(len(self._implementations)) if number != mine]
-        own = self.own_assertions(sample)
-        group = self._group(mine)
-        computed, likeness = self._computed[mine], self._likeness(mine)
-        shares: list[float] = []
-        foreign = foreign_true = 0
-        for place, question in enumerate(self._questions):
-            value = self._value(mine, place)
-            if value is None:
-                continue
-            asked = [number for number in others if self._value(number, place) is not None]
-            alike = [number for number in asked if self._value(number, place) == value and not value.startswith("!")]
-            if asked:
-                shares.append(len(alike) / len(asked))
-            holds = self._outcomes[mine][place].status == "passed"
-            if all(self._of_sample[owner] != mine for owner in question.samples):
-                foreign += 1
-                foreign_true += holds
-        return Support(
-            own_true=sum(holds for _, holds, _ in own),
-            own_false=sum(not holds for _, holds, _ in own),
-            contradicted=sum(holds and majority is False for _, holds, majority in own),
-            group=len(group),
-            share=sum(len(self._implementations[number].samples) for number in group) / len(self.samples),
-            inputs=len(computed),
-            values=len(set(computed.values())),
-            alike=sum(share == 1.0 for share in likeness) / len(likeness) if likeness else 0.0,
-            likeness=sum(share**2 for share in likeness) / len(likeness) if likeness else 0.0,
-            agreement=sum(shares) / len(shares) if shares else 0.0,
-            foreign_true=foreign_true,
-            foreign=foreign,
-            implementations=len(self._implementations),
-            passed=sum(sample.passed for sample in self.samples) / len(self.samples),
-            samples=len(self.samples),
-        )
+    outcomes = tuple(
+        dict(zip(asked, found, strict=True)) for asked, found in zip(questions.asked, answers, strict=True)
+    )
+    values = tuple(
+        {question: _value_of(questions, question, outcome) for question, outcome in found.items()} for found in outcomes
+    )
+    computed = tuple(
+        {
+            question: value
+            for question in questions.inputs
+            if question in found and _tells_value(found[question]) and (value := said[question]) is not None
+        }
+        for found, said in zip(outcomes, values, strict=True)
+    )
+    return Agreement(questions, outcomes, values, computed)
 
 
-def _is_value(outcome: UnitOutcome) -> bool:
+def _value_of(questions: Questions, question: QuestionIndex, outcome: UnitOutcome) -> Value:
+    compares = not questions.is_assertion(question) or questions.questions[question].assertion.unit.value is not None
+    # A failure without a value may have come before there was one.
+    failed = outcome.status in _WITHOUT_VALUE or (outcome.status == "failed" and compares and not outcome.value)
+    return None if failed else outcome.value or outcome.status
+
+
+def _tells_value(outcome: UnitOutcome) -> bool:
     """Whether a value was computed that can be told from others."""
-    return outcome.status not in _WRONG and outcome.value != ""
+    return outcome.status not in _WITHOUT_VALUE and outcome.value != ""
+
+
+def majority(agreement: Agreement, question: QuestionIndex) -> Majority | None:
+    """What most implementations compute for a question; None where there is a tie, or nothing was computed."""
+    values = [found[question] for found in agreement.values if question in found]
+    counts = Counter(value for value in values if value is not None).most_common(2)
+    if not counts or (len(counts) == 2 and counts[0][1] == counts[1][1]):
+        return None
+    return Majority(*counts[0], len(values))
+
+
+def _holds_for_majority(agreement: Agreement, question: QuestionIndex) -> bool | None:
+    """Whether an assertion holds for the majority's value; None where there is no trusted majority."""
+    best = majority(agreement, question)
+    if best is None or not best.is_trusted:
+        return None
+    return any(
+        found[question].status == "passed"
+        for found, said in zip(agreement.outcomes, agreement.values, strict=True)
+        if question in said and said[question] == best.value
+    )
+
+
+def own_evidence(agreement: Agreement, sample: SampleIndex) -> list[OwnEvidence]:
+    """What is known of a sample's own assertions, in their order."""
+    mine = agreement.outcomes[agreement.questions.implementation_of[sample]]
+    found = []
+    for own in agreement.questions.own[sample]:
+        outcome = mine.get(own.question)
+        holds = outcome is not None and outcome.status == "passed"
+        found.append(OwnEvidence(own.assertion, holds, _holds_for_majority(agreement, own.question)))
+    return found
+
+
+def agreed_value(agreement: Agreement, sample: SampleIndex, assertion: Assertion) -> str | None:
+    """What a sample's code computes for one of its assertions, where the trusted majority computes the same."""
+    own = _own(agreement.questions.own[sample], assertion)
+    best = None if own is None else majority(agreement, own.question)
+    if own is None or best is None or not best.is_trusted:
+        return None
+    mine = agreement.questions.implementation_of[sample]
+    if agreement.values[mine].get(own.question) != best.value:
+        return None
+    return agreement.outcomes[mine][own.question].exact or best.value
+
+
+def _own(own: Sequence[OwnAssertion], assertion: Assertion) -> OwnAssertion | None:
+    return next((one for one in own if one.assertion is assertion), None)
+
+
+def _group(agreement: Agreement, mine: ImplementationIndex) -> list[ImplementationIndex]:
+    """The implementations that compute the same as one, wherever both could be asked, and were at least once."""
+    group = [mine]
+    for other in agreement.implementations():
+        both = [
+            question
+            for question in agreement.values[mine]
+            if agreement.questions.is_assertion(question) and question in agreement.values[other]
+        ]
+        if other != mine and both and all(_same(agreement, mine, other, question) for question in both):
+            group.append(other)
+    return group
+
+
+def _same(agreement: Agreement, one: ImplementationIndex, other: ImplementationIndex, question: QuestionIndex) -> bool:
+    value = agreement.values[one][question]
+    return value is not None and value == agreement.values[other][question]
+
+
+def _likeness(agreement: Agreement, mine: ImplementationIndex) -> list[float]:
+    """For each other sample: of the inputs from which both compute something, the share from which they compute the same."""
+    computed = agreement.computed[mine]
+    shares: list[float] = []
+    for number, implementation in zip(agreement.implementations(), agreement.questions.implementations, strict=True):
+        if number == mine:
+            shares += [1.0 if computed else 0.0] * (len(implementation.samples) - 1)
+            continue
+        theirs = agreement.computed[number]
+        both = computed.keys() & theirs.keys()
+        same = sum(computed[question] == theirs[question] for question in both)
+        shares += [same / len(both) if both else 0.0] * len(implementation.samples)
+    return shares
+
+
+def agreeing_passes(agreement: Agreement) -> int:
+    """The largest number of samples whose own programs passed and that compute the same."""
+    questions = agreement.questions
+    passed = [of for of, sample in zip(questions.implementation_of, questions.samples, strict=True) if sample.passed]
+    return max(
+        (sum(of in group for of in passed) for group in (_group(agreement, one) for one in set(passed))), default=0
+    )
+
+
+def support(agreement: Agreement, sample: SampleIndex) -> Support:
+    """The evidence for and against a sample."""
+    questions = agreement.questions
+    mine = questions.implementation_of[sample]
+    own = own_evidence(agreement, sample)
+    group = _group(agreement, mine)
+    computed, likeness = agreement.computed[mine], _likeness(agreement, mine)
+    shares: list[float] = []
+    foreign = foreign_true = 0
+    for number, question in enumerate(questions.questions[: questions.assertion_count]):
+        index = QuestionIndex(number)
+        if index not in agreement.values[mine]:
+            continue
+        asked = [other for other in agreement.implementations() if other != mine and index in agreement.values[other]]
+        if asked:
+            shares.append(sum(_same(agreement, mine, other, index) for other in asked) / len(asked))
+        if all(questions.implementation_of[asker] != mine for asker in question.samples):
+            foreign += 1
+            foreign_true += agreement.outcomes[mine][index].status == "passed"
+    return Support(
+        own_true=sum(one.holds for one in own),
+        own_false=sum(not one.holds for one in own),
+        contradicted=sum(one.holds and one.holds_for_majority is False for one in own),
+        group=len(group),
+        share=sum(len(questions.implementations[other].samples) for other in group) / len(questions.samples),
+        inputs=len(computed),
+        values=len(set(computed.values())),
+        alike=sum(share == 1.0 for share in likeness) / len(likeness) if likeness else 0.0,
+        likeness=sum(share**2 for share in likeness) / len(likeness) if likeness else 0.0,
+        agreement=sum(shares) / len(shares) if shares else 0.0,
+        foreign_true=foreign_true,
+        foreign=foreign,
+        implementations=len(questions.implementations),
+        passed=sum(one.passed for one in questions.samples) / len(questions.samples),
+        samples=len(questions.samples),
+    )

@@ -1,4 +1,4 @@
-"""How much of an implementation its tests reach: lines, and ways out of its conditions and loops."""
+"""How much of an implementation its tests reach: lines, and both outcomes of its conditions and loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snipmill.verify.statements import parse
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares from 0 to 1; 1 where there is nothing to reach."""
+    """Shares from 0 to 1; 1 if there is nothing to reach."""
 
     lines: float
     branches: float
@@ -21,9 +21,9 @@ def coverage(code: str, lines: Collection[int], jumps: Collection[tuple[int, int
     """The coverage of an implementation.
 
     Args:
-        code: the implementation, which begins the program.
-        lines: lines of the program that ran, from 1.
-        jumps: pairs of lines that ran after each other in one call; 0 is the call's begin or end.
+        code: the implementation, at the start of the program.
+        lines: numbers of the program's lines that ran, from 1.
+        jumps: pairs of line numbers that ran in succession within one call; 0 is the start or end of the call.
     """
     tree = parse(code)
     if tree is None:

@@ -1,9 +1,9 @@
-"""Further questions out of assertions: the same calls with other inputs of the same kind.
+"""Derives further inputs from assertions: the same calls with other inputs of the same kind.
 
-Type-aware mutation of inputs, as EvalPlus makes them (Liu et al. 2023, arXiv 2305.01210). What should come out is not known;
-but whether implementations compute the same from many inputs says more than a few assertions do (AlphaCode, Li et al. 2022,
-arXiv 2203.07814, groups programs so). Small changes, so that an input that is allowed mostly stays one. Does not cover what is
-concluded from it (`agreement`).
+This is type-aware input mutation, as in EvalPlus (Liu et al. 2023, arXiv 2305.01210). The right results are not known,
+but whether implementations compute the same from many inputs says more than a few assertions do (AlphaCode, Li et al.
+2022, arXiv 2203.07814, groups programs this way). Changes are small, so that most changed inputs remain valid. Does not
+cover the conclusions drawn from the results (`agreement`).
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from snipmill.randomness import generator
 from snipmill.verify.statements import bound_names, names_in, needed_for, parse
 from snipmill.verify.units import Assertion
 
-_TRIES = 4  # for each question that is wanted: many changes come out the same, or change nothing
-_CHANGES = (1, 1, 2, 3)  # at a time
-_DOUBLED = 1000  # larger numbers are not doubled: what loops over them would run out of time
-_LONGEST = 4000  # characters of set-up and call: longer ones are read and written too often
+_TRIES = 4  # attempts per wanted question: many changes repeat an earlier one, or change nothing
+_CHANGES = (1, 1, 2, 3)  # number of changes per attempt, drawn from these
+_DOUBLED = 1000  # larger numbers are not doubled: loops over them would time out
+_LONGEST = 4000  # maximum characters of setup and call: longer ones are too slow to parse and unparse repeatedly
 _BINDINGS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def without_expectation(assertion: Assertion, offered: Collection[str]) -> Assertion | None:
-    """Only what computes an assertion's value, whatever it expects.
+    """The part of an assertion that computes a value, without the expected value.
 
-    Of an assertion that compares no value, or only looks at one (`isclose(f(2.5), 3.1)`), the first thing in it that comes from
-    what is asked.
+    If the assertion compares no value, or only inspects one (`isclose(f(2.5), 3.1)`), this is the first expression in
+    it that comes from the tested code.
 
     Args:
         assertion: an assertion.
-        offered: names of what is asked.
+        offered: the names under test.
 
     Returns:
-        None where no value is computed, or it is too long or deep to be worked with.
+        the assertion without its expectation; None if it computes no value, or is too long or too deeply nested.
     """
     unit = assertion.unit
     asked = unit.value or unit.check or ""
@@ -55,30 +55,30 @@ def without_expectation(assertion: Assertion, offered: Collection[str]) -> Asser
             value = ast.Module([ast.Expr(looked_at)], []) if looked_at is not None else value
         before = "\n".join(ast.unparse(statement) for statement in needed_for(value, setup.body))
         unit = msgspec.structs.replace(unit, setup=before, value=ast.unparse(value), expected=None, check=None)
-    except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
+    except (RecursionError, ValueError):  # trees that cannot be unparsed, such as some f-strings
         return None
     return Assertion(unit, assertion.key, assertion.names)
 
 
 def input_key(question: Assertion, offered: Collection[str]) -> str:
-    """A text that questions with the same input share, however what is asked is called.
+    """A key that is equal for questions with the same input, whatever the tested function is called.
 
     Args:
         question: an assertion without its expectation.
-        offered: names of what is asked.
+        offered: the names under test.
     """
     return common_key(f"{question.unit.setup}\n{question.unit.value}", offered)
 
 
 def variants(asked: Sequence[tuple[Assertion | None, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
-    """Questions that nobody has asked, from each one in turn.
+    """New questions, derived from the given ones in turn.
 
     Args:
-        asked: assertions without their expectations, each with the names of what it asks; nothing is made of a None.
-        most: how many questions are made.
+        asked: assertions without their expectations, each with the names that it tests; None entries are skipped.
+        most: maximum number of questions.
 
     Returns:
-        for each question the place of the one that it comes from, and the question.
+        for each new question, the index in `asked` that it is derived from, and the question.
     """
     sources = [(place, source, offered) for place, (source, offered) in enumerate(asked) if source is not None]
     seen = {input_key(source, offered) for _, source, offered in sources}
@@ -95,7 +95,7 @@ def variants(asked: Sequence[tuple[Assertion | None, Collection[str]]], most: in
 
 
 def common_key(text: str, offered: Collection[str]) -> str:
-    """A text with the name of what is asked made alike, where it is one alone; several might be mixed up."""
+    """A text with the name under test masked, if there is exactly one; several names could be confused."""
     if len(offered) != 1:
         return text
     (name,) = offered
@@ -103,7 +103,7 @@ def common_key(text: str, offered: Collection[str]) -> str:
 
 
 def _varied(question: Assertion, offered: Collection[str], draws: random.Random) -> Assertion | None:
-    """A question with some of its inputs changed; None where there are none."""
+    """A question with some of its inputs changed; None if it has no inputs."""
     setup, value = parse(question.unit.setup), parse(question.unit.value or "")
     assert setup is not None and value is not None
     inputs = _inputs(setup, value, offered)
@@ -119,9 +119,10 @@ def _varied(question: Assertion, offered: Collection[str], draws: random.Random)
 
 
 def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> list[ast.AST]:
-    """The constants and displays that what is asked is called with, or that are bound before.
+    """The constants and list or tuple displays that are passed to the tested code or bound before.
 
-    A call counts by the name that it begins with: `f([1])` and `stack.push(1)`, but not `round(..., 2)` or `math.isclose(..., 3)`.
+    The name that a call begins with decides: `f([1])` and `stack.push(1)` count, but not `round(..., 2)` or
+    `math.isclose(..., 3)`.
     """
     bindings = [statement for statement in setup.body if isinstance(statement, _BINDINGS)]
     asked = {name for statement in bindings for name in bound_names(statement)}.union(offered)
@@ -137,7 +138,7 @@ def _inputs(setup: ast.Module, value: ast.Module, offered: Collection[str]) -> l
 
 
 def _results(setup: ast.Module, offered: Collection[str]) -> set[str]:
-    """The names that were bound before to something that what is offered has a part in."""
+    """The names that earlier statements bind to values computed with the offered names."""
     found: set[str] = set()
     for statement in setup.body:
         if isinstance(statement, _BINDINGS) and not found.union(offered).isdisjoint(names_in([statement])):
@@ -146,7 +147,7 @@ def _results(setup: ast.Module, offered: Collection[str]) -> set[str]:
 
 
 def _only_looks(value: ast.Module, asked: Collection[str]) -> bool:
-    """Whether a value is only the truth of what another function says, as in `bool(isinstance(f(1), int))`."""
+    """Whether a value is only the truth value of another function's result, as in `bool(isinstance(f(1), int))`."""
     (statement,) = value.body
     call = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(call, ast.Call) or _first_name(call) != "bool" or len(call.args) != 1:
@@ -155,7 +156,7 @@ def _only_looks(value: ast.Module, asked: Collection[str]) -> bool:
 
 
 def _first_result(node: ast.AST, offered: Collection[str], results: Collection[str]) -> ast.expr | None:
-    """The first call of what is offered or use of its results, outside of comprehensions and lambdas with names of their own."""
+    """The first call of an offered name or use of its results, outside comprehensions and lambdas with own names."""
     if isinstance(node, ast.Call) and _first_name(node) in offered:
         return node
     if isinstance(node, ast.Call | ast.Attribute | ast.Subscript | ast.Name) and _first_name(node) in results:
@@ -183,7 +184,7 @@ def _is_input(node: ast.AST) -> bool:
 
 
 def _change(node: ast.AST, draws: random.Random) -> None:
-    """Change an input a little, in place; some changes come to nothing."""
+    """Change an input slightly, in place. Some draws change nothing."""
     if isinstance(node, ast.List | ast.Tuple):
         _change_items(node, draws)
     elif isinstance(node, ast.Constant):
@@ -199,7 +200,7 @@ def _change(node: ast.AST, draws: random.Random) -> None:
 
 
 def _change_items(node: ast.List | ast.Tuple, draws: random.Random) -> None:
-    """Leave an item out, repeat one, swap two, or turn all round; a tuple keeps its length, which often means something."""
+    """Drop, repeat or swap items, or reverse all. A tuple keeps its length, because the length often has a meaning."""
     items = node.elts
     if isinstance(node, ast.List) and len(items) == 1:
         kind = "repeat"
@@ -219,7 +220,7 @@ def _change_items(node: ast.List | ast.Tuple, draws: random.Random) -> None:
 
 
 def _other_number(number: int, draws: random.Random) -> int:
-    """A number near by and not below zero, where what is allowed often ends; a sign in front of it stays."""
+    """A nearby number, not negative, because valid ranges often end at zero. A sign before the number is kept."""
     near = [number + 1, abs(number - 1), number + 2, number // 2, number + draws.randint(3, 9)]
     if number < _DOUBLED:
         near.append(number * 2)
@@ -227,7 +228,7 @@ def _other_number(number: int, draws: random.Random) -> int:
 
 
 def _other_text(text: str, draws: random.Random) -> str:
-    """A text out of the same letters: one dropped, repeated, in the other case, swapped, or the beginning once more."""
+    """A text with a letter dropped, repeated, changed in case or swapped, or with its beginning appended."""
     one, other = draws.randrange(len(text)), draws.randrange(len(text))
     letters = list(text)
     kind = draws.choice(["drop", "repeat", "case", "swap", "again"])

@@ -1,8 +1,9 @@
-"""What an implementation offers, what tests use of it, and how tests of one sample are put to another sample's code.
+"""What an implementation offers, what tests use of it, and how one sample's tests are fitted to another's code.
 
-Samples name things differently. The tests' names are bound to the other implementation's in the unit's own copy of the names, so
-that its code, whose functions look names up where they were defined, is not touched; only keywords of calls are rewritten, by
-position, where both signatures have as many parameters. What does not fit is not tried.
+Samples name things differently. The names in the tests are bound to the other implementation's names, in the unit's own
+copy of the namespace. The other code itself stays unchanged, because its functions look names up where they were
+defined. Only keyword arguments are renamed, by position, if both signatures have the same number of parameters. Tests
+that do not fit are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from snipmill.verify.units import Assertion
 
 @dataclass(frozen=True)
 class Signature:
-    """What a call of a function must look like. Of a class it is that of `__init__`, and `methods` are its own."""
+    """The parameters of a function; for a class, those of `__init__`, and `methods` are the class's own methods."""
 
     parameters: tuple[str, ...]
     required: int
@@ -29,7 +30,7 @@ class Signature:
 
 
 def interface(code: str) -> dict[str, Signature | None]:
-    """The names that an implementation defines at module level; None for those that are neither function nor class."""
+    """The module-level names of an implementation, with signatures; None if neither a function nor a class."""
     tree = parse(code)
     offered: dict[str, Signature | None] = {}
     for statement in tree.body if tree is not None else ():
@@ -76,13 +77,13 @@ def align(
     other: dict[str, Signature | None],
     entries: frozenset[str],
 ) -> Assertion | None:
-    """An assertion of one sample as it is put to another sample's implementation, None where it does not fit.
+    """One sample's assertion, adapted to another sample's implementation; None if it does not fit.
 
     Args:
-        assertion: what is asked.
-        own: what the asking sample's implementation offers.
-        other: what the asked implementation offers.
-        entries: the names of the asked implementation that its own tests use.
+        assertion: the assertion to adapt.
+        own: what the implementation of the assertion's own sample offers.
+        other: what the other implementation offers.
+        entries: the names of the other implementation that its own tests use.
     """
     bindings: dict[str, str] = {}
     for name in sorted(assertion.names & own.keys()):
@@ -94,14 +95,14 @@ def align(
         return None
     try:
         return _rewritten(assertion, bindings, own, other)
-    except (RecursionError, ValueError):  # a tree that cannot be written down again
+    except (RecursionError, ValueError):  # a tree that cannot be unparsed
         return None
 
 
 def _target(
     name: str, own: dict[str, Signature | None], other: dict[str, Signature | None], entries: frozenset[str]
 ) -> str | None:
-    """The other implementation's name for a name: the same, or its only entry of the same kind that both do not share."""
+    """The matching name in the other implementation: the same, or its only entry of the same kind not in `own`."""
     mine = own[name]
     if name in other:
         return name if (other[name] is None) == (mine is None) and _same_kind(mine, other[name]) else None
@@ -165,14 +166,14 @@ def _rewritten(
 def _has_method(
     name: str, bindings: dict[str, str], own: dict[str, Signature | None], other: dict[str, Signature | None]
 ) -> bool:
-    """Whether a method of the asking class, if it is one, is there in the asked class too."""
+    """Whether the other class has this method too; also true if the assertion's own class does not have it."""
     pairs = [(own[mine], other[target]) for mine, target in bindings.items()]
     classes = [(one.methods, two.methods) for one, two in pairs if one is not None and two is not None]
     return all(mine is None or theirs is None or name not in mine or name in theirs for mine, theirs in classes)
 
 
 def _fit(call: ast.Call, own: Signature, other: Signature) -> bool | None:
-    """Make a call fit another signature. Returns whether it was changed, None where it cannot fit."""
+    """Adapt a call to another signature, in place. Returns whether it changed, or None if it cannot fit."""
     if any(isinstance(argument, ast.Starred) for argument in call.args) or any(k.arg is None for k in call.keywords):
         return None if own.parameters != other.parameters else False
     changed = False

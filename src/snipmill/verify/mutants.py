@@ -1,8 +1,8 @@
-"""Mutants of an implementation: small changes of its syntax tree that good tests notice (DeMillo et al. 1978).
+"""Mutants of an implementation: small changes to its syntax tree that good tests detect (DeMillo et al. 1978).
 
-The first mutants gut the functions: their tests must not survive that. Mutants that compile to the same code as the
-implementation, or as an earlier mutant, are left out. Others that cannot be told from it by any input may remain: a score of
-1 is not always within reach. Does not cover running them.
+The first mutant empties all function bodies; tests that pass with it check nothing. Mutants that compile to the same
+code as the implementation, or as an earlier mutant, are left out. Other equivalent mutants may remain, so a score of 1
+is not always reachable. Does not cover running them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Mutant:
 
 
 def mutants(code: str, most: int = MOST) -> list[Mutant]:
-    """Mutants of an implementation: one that guts all functions, and then by turns from each kind of change."""
+    """Mutants of an implementation: one with all function bodies emptied, then one per kind of change in turn."""
     tree = parse(code)
     if tree is None:
         return []
@@ -70,12 +70,12 @@ def mutants(code: str, most: int = MOST) -> list[Mutant]:
                     seen.add(compiled)
                     chosen.append(mutant)
         return chosen
-    except (RecursionError, ValueError):  # a tree that cannot be written down again
+    except (RecursionError, ValueError):  # a tree that cannot be unparsed
         return []
 
 
 def _compiled(source: str) -> tuple[object, ...] | None:
-    """What two sources share that do the same by construction."""
+    """The compiled form of a source, or None if it does not compile. Sources with equal forms do the same."""
     try:
         code = compile(source, "m", "exec", dont_inherit=True, optimize=2)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -96,7 +96,7 @@ Change = Callable[[ast.AST], Iterator[Callable[[], None]]]
 
 
 def _changes(tree: ast.Module, kind: str) -> Iterator[Mutant]:
-    """All mutants of a kind. Nodes are found by their place in the walk, which a copy shares."""
+    """All mutants of a kind. A node is found in a copy by its position in the walk, which is the same there."""
     find = _KINDS[kind]
     if kind == "gutted":
         changed = copy.deepcopy(tree)

@@ -1,4 +1,4 @@
-"""When two implementations are the same: up to names, layout, comments, docstrings and annotations."""
+"""Equality of implementations up to names, layout, comments, docstrings and annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snipmill.verify.statements import parse
 
 
 def normal_form(code: str) -> str:
-    """A hash that implementations share when they differ in nothing that can change what they do."""
+    """A hash that is equal for implementations that differ only in ways that cannot change what they do."""
     tree = parse(code)
     if tree is None:
         return content_hash("text", code)
@@ -38,7 +38,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 
 def _rename(tree: ast.Module) -> None:
-    """Give every name that the code binds a number, in the order of appearance."""
+    """Replace every name that the code binds by a number, in order of appearance."""
     bound: dict[str, str] = {}
     for node in ast.walk(tree):
         name = None

@@ -1,21 +1,32 @@
-"""From a response to the program that the sandbox runs: the implementation, and after it the tests.
+"""Builds the program that the sandbox runs from a response: the implementation, followed by the tests.
 
 Does not cover running it (`sandbox`) or what several samples prove together.
 """
 
 from __future__ import annotations
 
-from snipmill.records import Execution, Reject, Response, Verdict, derive
+from dataclasses import dataclass
+
+from snipmill.reasons import Reason
+from snipmill.records import Execution, Reject, Response, Verdict, extend
 from snipmill.sandbox.program import Program
 from snipmill.text.code import syntax_error
 from snipmill.text.fences import python_fences
-from snipmill.text.sections import Malformed, parse_sections
+from snipmill.text.sections import Malformed, Sections, parse_sections
 
 
-def build_program(response: str) -> Program | Malformed:
-    """The program of a four-section response, or why it has none.
+@dataclass(frozen=True, slots=True)
+class ParsedResponse:
+    """A four-section response, parsed once, and its program."""
 
-    A syntax error in any Python block counts, in those that are not executed too: the row would teach it.
+    sections: Sections
+    program: Program
+
+
+def parse_response(response: str) -> ParsedResponse | Malformed:
+    """The sections and the program of a four-section response in Python, or why it has none.
+
+    A syntax error counts in any Python block, executed or not: the row would teach it.
     """
     sections = parse_sections(response)
     if isinstance(sections, Malformed):
@@ -23,20 +34,20 @@ def build_program(response: str) -> Program | Malformed:
     for number, fence in enumerate(python_fences(response), start=1):
         error = syntax_error(fence.code)
         if error is not None:
-            return Malformed("syntax-error", f"Python block {number}: {error}")
-    return join_program(sections.code, sections.tests)
+            return Malformed(Reason.SYNTAX_ERROR, f"Python block {number}: {error}")
+    return ParsedResponse(sections, join_program(sections.code, sections.tests))
 
 
 def join_program(implementation: str, tests: str) -> Program:
     """The program of an implementation and its tests."""
-    # Lines as the compiler counts them: \r\n and \r end one, form feeds do not.
+    # Count lines as the compiler does: \r\n and \r end a line, form feeds do not.
     lines = implementation.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
     return Program(source=f"{implementation}\n\n\n{tests}\n", tests_line=lines + 3)
 
 
-def judge(record: Response, verdict: Verdict) -> Execution | Reject:
-    """A response whose program passed, with its evidence, or a reject that carries the verdict's."""
+def apply_verdict(record: Response, verdict: Verdict) -> Execution | Reject:
+    """The response with its verdict if its program passed, else a reject with the verdict."""
     if verdict.status != "passed":
         detail = verdict.failed_check or verdict.detail
-        return Reject(id=record.id, stage="execute", reason=verdict.status, detail=detail, verdict=verdict)
-    return derive(Execution, record, verdict=verdict)
+        return Reject(id=record.id, stage="execute", reason=Reason(verdict.status), detail=detail, verdict=verdict)
+    return extend(Execution, record, verdict=verdict)

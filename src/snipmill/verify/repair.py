@@ -1,7 +1,7 @@
-"""Tests without the assertions that the evidence speaks against: taken out, or with a value that others computed.
+"""Repairs tests: assertions that the evidence contradicts are removed, or get the value that others computed.
 
-Only what stands at module level is changed, a loop as a whole, so that what remains is what the model wrote. A repaired program
-must pass like any other; this module only proposes it.
+Only statements at module level are changed, a loop only as a whole, so that the rest stays as the model wrote it. This
+module only proposes the repair; a repaired program must pass like any other.
 """
 
 from __future__ import annotations
@@ -10,61 +10,63 @@ import ast
 from dataclasses import dataclass
 from typing import Literal
 
-from snipmill.verify.agreement import Agreement
+from snipmill.python_tree import parse_expression
+from snipmill.verify.agreement import Agreement, agreed_value, own_evidence
+from snipmill.verify.questions import SampleIndex
 from snipmill.verify.statements import parse
 from snipmill.verify.units import Assertion
 
 Mode = Literal["drop", "recompute"]
-_LONGEST = 200  # characters of a recomputed value: a longer one was cut when it was shown
+_LONGEST = 200  # maximum characters of a recomputed value: a longer one was truncated in the outcome
 
 
 @dataclass(frozen=True)
 class Repair:
-    """Changed tests, how many assertions were changed or taken out, and how many remain."""
+    """Repaired tests, the number of assertions changed or removed, and the number that remain."""
 
     tests: str
     changed: int
     remaining: int
 
 
-def repair(agreement: Agreement, sample: int, mode: Mode) -> Repair | None:
+def repair(agreement: Agreement, sample: SampleIndex, mode: Mode) -> Repair | None:
     """A sample's tests without assertions that fail for its code, or that the majority contradicts.
 
     Args:
         agreement: the evidence, with outcomes.
         sample: which sample.
-        mode: `drop` takes such assertions out; `recompute` puts the majority's value in where the sample's own code computes
-            it too, and takes out the rest.
+        mode: `drop` removes such assertions; `recompute` inserts the majority's value if the sample's own code computes
+            it too, and removes the rest.
 
     Returns:
-        None where nothing is to be changed, or it cannot be, or no assertion would remain.
+        None if nothing needs to change, the change is impossible, or no assertion would remain.
     """
-    own = agreement.own_assertions(sample)
-    # A program that passed has executed its assertions: where one fails alone, it lacks what came before it.
-    passed = agreement.samples[sample].passed
+    own = own_evidence(agreement, sample)
+    # All assertions of a passed program held. If one fails when run alone, it lacks statements that came before it.
+    tests, passed = agreement.questions.samples[sample].tests, agreement.questions.samples[sample].passed
     wrong = [
         assertion for assertion, holds, majority in own if (not holds and not passed) or (holds and majority is False)
     ]
     if not wrong or any(assertion.span is None for assertion in wrong):
         return None
-    lines = agreement.samples[sample].tests.split("\n")
+    lines = tests.split("\n")
     remaining = len(own)
-    tree = parse(agreement.samples[sample].tests)
+    tree = parse(tests)
     if tree is None or not all(_stands_alone(assertion, tree) for assertion in wrong):
         return None
-    # From the last to the first, so that the places of the others stay.
+    # From last to first, so that the line numbers of the others stay valid.
     for assertion in sorted(wrong, key=lambda assertion: assertion.span or (0, 0), reverse=True):
         assert assertion.span is not None
         first, last = assertion.span
-        value = agreement.agreed_value(sample, assertion) if mode == "recompute" else None
+        value = agreed_value(agreement, sample, assertion) if mode == "recompute" else None
         text = _recomputed(assertion, value) if value is not None else None
         if text is None:
             remaining -= 1
         lines[first - 1 : last] = [] if text is None else [text]
-    tests = "\n".join(lines)
-    if remaining < 1 or parse(tests) is None:
+    repaired = "\n".join(lines)
+    if remaining < 1 or parse(repaired) is None:
         return None
-    return Repair(tests, len(wrong), remaining)
+    return Repair(repaired, len(wrong), remaining)
 
 
 def _stands_alone(assertion: Assertion, tree: ast.Module) -> bool:
@@ -75,11 +77,11 @@ def _stands_alone(assertion: Assertion, tree: ast.Module) -> bool:
 
 
 def _recomputed(assertion: Assertion, value: str) -> str | None:
-    """The assertion with another expected value, where that can be written down."""
+    """The assertion with another expected value, or None if the value cannot be written as a literal."""
     if assertion.unit.value is None or assertion.unit.expected is None or len(value) > _LONGEST:
         return None
     try:
-        ast.literal_eval(value)
+        ast.literal_eval(parse_expression(value.lstrip(" \t")))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     if assertion.unit.expected in ("True", "False") and value in ("0", "1"):
@@ -88,8 +90,8 @@ def _recomputed(assertion: Assertion, value: str) -> str | None:
 
 
 def _recomputed_truth(asked: str, truth: bool) -> str:
-    """As it was written: by itself, or compared with True and False."""
-    call = ast.parse(asked, mode="eval").body
+    """The assertion in its original form: bare, or compared with True or False."""
+    call = parse_expression(asked)
     if isinstance(call, ast.Call) and ast.unparse(call.func) == "bool" and len(call.args) == 1:
         return f"assert {'' if truth else 'not '}{ast.unparse(call.args[0])}"
     return f"assert {asked} == {truth}"

@@ -1,23 +1,25 @@
-"""What statements of tests bind, use and change, and so which of them another one needs."""
+"""The names that test statements bind, use and change, and therefore which statements another one needs."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
 
+from snipmill.python_tree import parse_module
+
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def parse(code: str) -> ast.Module | None:
-    """The syntax tree of code that a model wrote, None where it has none that can be handled."""
+    """The syntax tree of model-written code, or None if it cannot be parsed."""
     try:
-        return ast.parse(code)
+        return parse_module(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
 def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements of a set-up that bear on a target: those that bind or touch a name that it needs, and so on."""
+    """The setup statements that affect a target: those that bind or touch a name that it needs, transitively."""
     wanted = names_in([target])
     made, states = {name for statement in setup for name in bound_names(statement)}, _states(setup)
     chosen: list[ast.stmt] = []
@@ -49,7 +51,7 @@ def names_in(nodes: Sequence[ast.AST]) -> frozenset[str]:
 
 
 def _states(setup: list[ast.stmt]) -> set[str]:
-    """The names that the tests have bound to something which a later statement may change."""
+    """The names that the tests bind to values that a later statement may change."""
     return {
         name
         for before in setup
@@ -60,5 +62,5 @@ def _states(setup: list[ast.stmt]) -> set[str]:
 
 
 def touches_state(node: ast.AST, setup: list[ast.stmt]) -> bool:
-    """Whether a part of the tests uses something that the tests themselves have made."""
+    """Whether a part of the tests uses state that the tests themselves created."""
     return bool(_states(setup) & names_in([node]))

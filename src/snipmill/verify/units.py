@@ -1,8 +1,8 @@
-"""From a response's tests to single assertions, each with just the statements that it needs.
+"""Splits a response's tests into single assertions, each with only the statements that it needs.
 
-Read are plain asserts, at module level and in test functions, what `unittest` writes as methods (`unittests`), and blocks that
-expect an exception. A statement that holds asserts inside (a loop, a `with`) is one unit as a whole. Does not cover running them
-(`sandbox`), or whose function they are tried on (`interface`).
+Covers plain asserts at module level and in test functions, `unittest` methods (`unittests`), and blocks that expect an
+exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole. Does not cover running them
+(`sandbox`), or fitting them to other implementations (`interface`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from snipmill.sandbox.program import Unit
 from snipmill.verify.statements import DEFINITIONS, names_in, needed_for, parse, touches_state
 from snipmill.verify.unittests import is_test_case, plain, plain_methods, without_checks
 
-MOST = 40  # units of one response
+MOST = 40  # maximum units per response
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Assertion:
     """One assertion of a response's tests.
 
     Attributes:
-        unit: how it is tried.
-        key: the same for assertions that ask the same, whatever their layout.
+        unit: what the sandbox runs.
+        key: equal for assertions that test the same, whatever their layout.
         names: the free names that it uses.
-        span: first and last line in the tests (from 1), where it stands at module level; it can be taken out there.
+        span: first and last line in the tests (from 1) if it is at module level, where it can be removed.
     """
 
     unit: Unit
@@ -36,11 +36,11 @@ class Assertion:
 
 
 def assertions(tests: str, offered: Collection[str]) -> list[Assertion]:
-    """The assertions in tests, in order; none where the tests are no Python.
+    """The assertions in tests, in order; none if the tests are not valid Python.
 
     Args:
-        tests: code.
-        offered: the names that are tested: of a comparison, the side that uses them is what is computed.
+        tests: the code of the tests.
+        offered: the names under test. The side of a comparison that uses them is the computed value.
     """
     tree = parse(tests)
     if tree is None:
@@ -51,14 +51,14 @@ def assertions(tests: str, offered: Collection[str]) -> list[Assertion]:
             found.append(assertion)
             if len(found) == MOST:
                 break
-    except (RecursionError, ValueError):  # trees that cannot be written down again, as some f-strings
+    except (RecursionError, ValueError):  # trees that cannot be unparsed, such as some f-strings
         pass
     return found
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads blocks of tests for what an implementation offers under some names."""
+    """Reads the assertions in blocks of tests, given the names under test."""
 
     offered: frozenset[str]
 
@@ -83,7 +83,7 @@ class _Reader:
                 yield from self.of_block(statement.body, setup, top=False)
             elif isinstance(statement, DEFINITIONS):
                 setup.append(statement)
-                asserting |= _asserting(statement)  # where it holds asserts, what calls it is the question
+                asserting |= _asserting(statement)  # if it contains asserts, its calls are the assertions
             elif _holds_asserts(statement) or names_in([statement]) & asserting:
                 yield _whole(statement, setup, span)
                 if touches_state(statement, setup):
@@ -109,7 +109,7 @@ class _Reader:
         return Assertion(unit, key, names_in([test, *needed]), span)
 
     def _is_asked(self, side: ast.expr, setup: list[ast.stmt]) -> bool:
-        """Whether one side of a comparison comes from what is offered, by itself or by what was set up for it."""
+        """Whether one side of a comparison comes from the offered names, directly or through its setup."""
         names = names_in([side])
         return bool(names) and bool(self.offered & (names | names_in(needed_for(side, setup))))
 
@@ -119,12 +119,12 @@ def _holds_asserts(statement: ast.stmt) -> bool:
 
 
 def _asserting(statement: ast.stmt) -> set[str]:
-    """The name of a function or class of the tests' own in which assertions wait for a call."""
+    """The name of a definition in the tests, as a set, if it contains assertions that run only when it is called."""
     return {statement.name} if isinstance(statement, DEFINITIONS) and _holds_asserts(statement) else set()
 
 
 def _says_nothing(statement: ast.stmt) -> bool:
-    """A constant, or a call that only prints or runs tests."""
+    """Whether a statement is a constant, or a call that only prints or runs tests."""
     if not isinstance(statement, ast.Expr):
         return False
     value = statement.value

@@ -1,8 +1,8 @@
-"""What `unittest` and `pytest` write in their own ways, as plain statements that can be read like any other test.
+"""Rewrites `unittest` and `pytest` constructs as plain statements that can be read like any other test.
 
-`self.assertEqual(a, b)` becomes `assert a == b`, a block that expects an exception a `try`, and what `setUp` leaves on `self` a
-name. Covers the common methods. A statement of a method that needs more of `self` is left out, and so is what it may have
-changed: assertions on that would say something that the tests do not.
+`self.assertEqual(a, b)` becomes `assert a == b`, a block that expects an exception becomes a `try`, and an attribute
+that `setUp` sets on `self` becomes a variable. Covers the common methods. A statement that needs more of `self` is left
+out, and so is everything that it may have changed, because assertions on that would differ from the original tests.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import copy
 from collections.abc import Iterable, Sequence
 
+from snipmill.python_tree import parse_expression
 from snipmill.verify.statements import bound_names, names_in
 
 _COMPARISONS: dict[str, type[ast.cmpop]] = {
@@ -33,31 +34,32 @@ _COMPARISONS: dict[str, type[ast.cmpop]] = {
     "assertLessEqual": ast.LtE,
 }
 _NEAR = "(lambda _one, _other: _one == _other or {})({}, {})"
-_PLACES = "7"  # digits behind the point that `assertAlmostEqual` compares
+_PLACES = "7"  # decimal places that `assertAlmostEqual` compares by default
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
-_ATTRIBUTE = "_of_self_"  # what names that stand for attributes of `self` begin with
+_ATTRIBUTE = "_of_self_"  # prefix of the variables that replace attributes of `self`
 
 
 def plain(statement: ast.stmt) -> ast.stmt:
-    """A statement at module level with blocks that expect an exception as a `try`; changes the tree.
+    """A module-level statement with each block that expects an exception rewritten as a `try`; changes the tree.
 
-    The text of the exception is not compared: samples that agree put it differently. Blocks that give it a name stay.
+    The message of the exception is not compared, because samples that agree word it differently. Blocks that bind the
+    exception to a name stay as they are.
     """
     try:
         changed: ast.stmt = _Expectations().visit(statement)
         return ast.fix_missing_locations(changed)
-    except RecursionError:  # nothing that deep is such a block
+    except RecursionError:  # no such block is nested that deeply
         return statement
 
 
 def is_test_case(definition: ast.ClassDef) -> bool:
-    """Whether a class holds tests: by its name, or because it is a `TestCase`."""
+    """Whether a class contains tests, judged by its name or by `TestCase` as a base."""
     bases = [ast.unparse(base).rpartition(".")[2] for base in definition.bases]
     return definition.name.lower().startswith("test") or "TestCase" in bases
 
 
 def plain_methods(definition: ast.ClassDef) -> list[tuple[list[ast.stmt], list[ast.stmt]]]:
-    """The test methods of a class as plain statements: for each what `setUp` does, without its checks, and its own."""
+    """The test methods of a class as plain statements: for each, those of `setUp` without its checks, and its own."""
     methods = [node for node in definition.body if isinstance(node, ast.FunctionDef)]
     rewriter = _Methods()
     first = [without_checks(one) for method in methods if method.name == "setUp" for one in rewriter.body(method.body)]
@@ -65,19 +67,19 @@ def plain_methods(definition: ast.ClassDef) -> list[tuple[list[ast.stmt], list[a
     for method in methods:
         if method.name.startswith("test") and not method.args.args[1:]:
             kept = _without_self([*first, *rewriter.body(method.body)], rewriter.unknown)
-            before = len(_without_self(first, rewriter.unknown))  # what is kept depends on what comes before alone
+            before = len(_without_self(first, rewriter.unknown))  # what is kept depends only on earlier statements
             found.append((kept[:before], kept[before:]))
     return found
 
 
 def without_checks(statement: ast.stmt) -> ast.stmt:
-    """What a statement does, whatever becomes of the assertions in it."""
+    """A copy of a statement that has the same effects but checks no assertions."""
     changed: ast.stmt = _Unchecked().visit(copy.deepcopy(statement))
     return ast.fix_missing_locations(changed)
 
 
 def _without_self(body: Sequence[ast.stmt], unknown: Iterable[str]) -> list[ast.stmt]:
-    """The statements that need nothing of `self` but what those before them have put there, nor anything that was lost."""
+    """The statements that use only attributes of `self` that earlier ones set, and nothing that was lost."""
     kept: list[ast.stmt] = []
     bound: set[str] = set()
     lost = set(unknown)
@@ -86,7 +88,7 @@ def _without_self(body: Sequence[ast.stmt], unknown: Iterable[str]) -> list[ast.
         missing = {name for name in needed - bound if name == "self" or name.startswith(_ATTRIBUTE)}
         if missing or needed & lost:
             lost |= binds | (used & bound)
-            if "self" in missing or _calls(statement, missing):  # a method of the class may do anything to it
+            if "self" in missing or _calls(statement, missing):  # a method of the class may change any attribute
                 lost |= {name for name in bound if name.startswith(_ATTRIBUTE)}
         else:
             kept.append(statement)
@@ -96,7 +98,7 @@ def _without_self(body: Sequence[ast.stmt], unknown: Iterable[str]) -> list[ast.
 
 
 def _needed_names(statement: ast.stmt) -> set[str]:
-    """The names that must have a value before."""
+    """The names that must already be bound when a statement runs."""
     added = {node.target for node in ast.walk(statement) if isinstance(node, ast.AugAssign)}
     return {
         node.id
@@ -111,7 +113,7 @@ def _calls(statement: ast.stmt, names: set[str]) -> bool:
 
 
 class _Expectations(ast.NodeTransformer):
-    """Rewrites blocks that expect an exception, outside of classes."""
+    """Rewrites blocks that expect an exception, outside classes."""
 
     def visit_With(self, node: ast.With) -> ast.stmt | list[ast.stmt]:
         call, name = _context(node)
@@ -126,10 +128,10 @@ class _Expectations(ast.NodeTransformer):
 
 
 class _Methods(_Expectations):
-    """Rewrites statements of methods; what it does not know keeps its `self`, or a name that nothing has bound.
+    """Rewrites statements of methods. Unknown constructs keep their `self`, or a name that is never bound.
 
     Attributes:
-        unknown: names of exceptions that were expected; nobody has them any more.
+        unknown: names that were bound to expected exceptions; after the rewrite they are unbound.
     """
 
     def __init__(self) -> None:
@@ -153,7 +155,7 @@ class _Methods(_Expectations):
         test = _asserted(call) if len(asked) == len(call.args) else None
         if test is not None:
             return self._visited(ast.copy_location(ast.Assert(test), node))
-        # Not known: what it looks at may still change something.
+        # Unknown assertion: keep its arguments, because evaluating them may change something.
         return [self._visited(ast.copy_location(ast.Expr(argument), node)) for argument in asked] or node
 
     def visit_With(self, node: ast.With) -> ast.stmt | list[ast.stmt]:
@@ -180,7 +182,7 @@ class _Methods(_Expectations):
         return node
 
     def visit_Match(self, node: ast.Match) -> ast.stmt:
-        return node  # a pattern takes attributes, but no names
+        return node  # a pattern may compare with an attribute, but a plain name would capture
 
     def _visited(self, node: ast.stmt) -> ast.stmt:
         self.generic_visit(node)
@@ -188,19 +190,19 @@ class _Methods(_Expectations):
 
 
 class _Unchecked(ast.NodeTransformer):
-    """Takes the checks out of what is done."""
+    """Removes the checks and keeps what they evaluate."""
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         return ast.Expr(node.test)
 
     def visit_Try(self, node: ast.Try) -> ast.stmt:
-        expects = isinstance(node.orelse[0], ast.Assert) if node.orelse else False  # as what `_raising` makes
+        expects = isinstance(node.orelse[0], ast.Assert) if node.orelse else False  # the form that `_raising` makes
         self.generic_visit(node)
         return _swallowing(ast.Name("Exception", ast.Load()), node.body, []) if expects else node
 
 
 def _asserted(call: ast.Call) -> ast.expr | None:
-    """What a method of `unittest.TestCase` asserts, where that is one of the common ones."""
+    """The condition that a method of `unittest.TestCase` asserts, or None if it is not one of the common methods."""
     name, asked = _method(call), call.args
     if asked and name == "assertTrue":
         return asked[0]
@@ -220,17 +222,17 @@ def _asserted(call: ast.Call) -> ast.expr | None:
 
 
 def _near(asked: Sequence[ast.expr], given: dict[str | None, str]) -> ast.expr:
-    """What `assertAlmostEqual` asserts; its sides are computed once."""
+    """The condition that `assertAlmostEqual` asserts. Each side is computed once."""
     places = ast.unparse(asked[2]) if len(asked) > 2 else given.get("places", _PLACES)
     near = f"round(abs(_one - _other), {_PLACES if places == 'None' else places}) == 0"
     if given.get("delta", "None") != "None":
         near = f"abs(_one - _other) <= {given['delta']}"
     text = _NEAR.format(near, ast.unparse(asked[0]), ast.unparse(asked[1]))
-    return ast.parse(text, mode="eval").body
+    return parse_expression(text)
 
 
 def _raising(error: ast.expr, body: list[ast.stmt], at: ast.stmt) -> ast.stmt:
-    """A `try` that holds if its body raises an error."""
+    """A `try` that passes only if its body raises the given error."""
     return ast.copy_location(_swallowing(error, body, [ast.Assert(ast.Constant(False))]), at)
 
 
@@ -239,7 +241,7 @@ def _swallowing(error: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -
 
 
 def _context(node: ast.With) -> tuple[ast.Call | None, ast.expr | None]:
-    """What a `with` calls, and the name that it gives it; no call where there are several, or something else."""
+    """The call in a `with` and the target bound to it; the call is None if there are several items or no call."""
     call, name = node.items[0].context_expr, node.items[0].optional_vars
     return (call if isinstance(call, ast.Call) and len(node.items) == 1 else None), name
 

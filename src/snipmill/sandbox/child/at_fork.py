@@ -1,7 +1,7 @@
-"""Keeps what modules want done in every forked child, so that it is done for the programs that it is for.
+"""Collects the at-fork hooks of modules, so that they run only for the programs that need them.
 
-`threading` and `random` each put half a millisecond of work on every fork. A zygote has one thread and nothing random, so a
-program that speaks of neither needs none of it.
+The hooks of `threading` and `random` each add half a millisecond to every fork. A zygote has one thread and uses no
+random numbers, so a program that mentions neither module needs no hooks.
 """
 
 from __future__ import annotations
@@ -14,22 +14,25 @@ if TYPE_CHECKING:
 
 
 class AtFork:
-    """What has been registered while `collect` was in force. Begin before the modules are imported."""
+    """The hooks that modules register between `collect` and `leave`. Call `collect` before the modules are imported."""
 
     def __init__(self) -> None:
         self._register = os.register_at_fork
         self._collected: list[dict[str, Any]] = []
 
     def collect(self) -> None:
-        """Take over what is registered from here on."""
+        """Collect the hooks that are registered from now on, instead of registering them."""
         os.register_at_fork = lambda **hooks: self._collected.append(hooks)
 
     def leave(self) -> None:
-        """Let modules register as they do elsewhere."""
+        """Restore the normal registration of hooks."""
         os.register_at_fork = self._register
 
     def catch_up(self, source: str) -> None:
-        """In the process of a program that imports something: do what its modules want done, and register it for its own forks."""
+        """Register the hooks for a program's own forks, and run those of the modules that it mentions.
+
+        To be called in the process of a program that imports something.
+        """
         for hooks in self._collected:
             self._register(**hooks)
             child = hooks.get("after_in_child")

@@ -1,4 +1,4 @@
-"""What became of each check while a program runs, with the values of the first that failed."""
+"""Records the result of each check while a program runs, and the values of the first one that failed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show(value: object) -> str:
 
 
 class Checks:
-    """What became of each check while the program runs."""
+    """The results of the checks so far, while the program runs."""
 
     def __init__(self, compiled: Compiled) -> None:
         self.codes, self.sites, self.test_functions = compiled
@@ -60,11 +60,11 @@ class Checks:
         }
 
     def enter(self, site: int) -> None:
-        """A check begins; it stays open until it has a result."""
+        """Begin a check; it stays open until it has a result."""
         self.open[site] = self.open.get(site, 0) + 1
 
     def ok(self, site: int) -> None:
-        """A check held."""
+        """Close a check that was evaluated, and count it."""
         self.open[site] -= 1
         self.executed += 1
 
@@ -74,7 +74,7 @@ class Checks:
             self.first_failure = (site, evidence)
 
     def fail(self, site: int) -> None:
-        """A guarded check raised; called while the exception is handled."""
+        """Record the failure of a guarded check; called while its exception is handled."""
         error = sys.exc_info()[1]
         if isinstance(error, AssertionError):
             self.open[site] -= 1
@@ -82,7 +82,7 @@ class Checks:
             self._record_failure(site, show(error))
 
     def compare(self, site: int) -> Callable[[Any, Any], Any]:
-        """A comparison begins; what is returned takes its two sides."""
+        """Begin a comparison; the returned function takes its two sides."""
         self.enter(site)
         return lambda left, right: self._compared(site, left, right)
 
@@ -98,7 +98,7 @@ class Checks:
         return result
 
     def truth(self, site: int) -> Callable[[Any], bool]:
-        """An assertion begins; what is returned takes its condition."""
+        """Begin an assertion; the returned function takes its condition."""
         self.enter(site)
         return lambda value: self._held(site, value)
 
@@ -110,7 +110,7 @@ class Checks:
         return holds
 
     def unfinished(self) -> tuple[int, int] | None:
-        """A check that raised in the middle, swallowed where no specific exception was expected: (site, times)."""
+        """A check whose exception was swallowed although no specific exception was expected: (site, times)."""
         for site, count in self.open.items():
             if count > 0 and not self.sites[site][2]:
                 return site, count
@@ -123,7 +123,7 @@ def equals_anything(value: object, depth: int = 2) -> bool:
     if kind.__module__ == "__main__" and kind.__eq__ is not object.__eq__:
         try:
             return bool(value == object())
-        except BaseException:  # the program's own __eq__ may raise anything; then it is at least not always true
+        except BaseException:  # the program's own __eq__ may raise anything; then it is not always true
             return False
     if depth > 0 and kind in (list, tuple, set, frozenset, dict):
         items: Any = value.values() if isinstance(value, dict) else value

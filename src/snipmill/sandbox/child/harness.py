@@ -1,8 +1,8 @@
-"""Runs one program as `__main__` in this process and says what its checks did.
+"""Runs one program as `__main__` in this process and reports the results of its checks.
 
 A program passes when its module ran to its end, its non-daemon threads ended, nothing died with an exception, at least
 one check was executed, and no check failed, whether or not the program swallowed the failure. Does not cover isolation,
-deadlines and output: the zygote and the slot's server do these from outside.
+deadlines and output: the zygote and the slot's server handle these from outside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILENAME = "program.py"
 
 
 class Failure(Exception):
-    """The program did not hold; carries the report's fields."""
+    """The program did not pass; holds the report's fields."""
 
     def __init__(self, status: str, detail: str, **fields: Any) -> None:
         super().__init__(detail)
@@ -33,10 +33,10 @@ class Failure(Exception):
 
 
 def compile_checked(source: str, tests_line: int | None) -> Compiled:
-    """A program, compiled with its checks and not yet run.
+    """Compile a program with its checks instrumented, without running it.
 
     Raises:
-        Failure: it is no Python.
+        Failure: the program is not valid Python.
     """
     try:
         return compile_program(source, FILENAME, tests_line)
@@ -57,7 +57,7 @@ def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the compiler's would be taken for the program's output
+            warnings.simplefilter("ignore")  # compiler warnings would be taken for the program's output
             compiled = compile_checked(source, tests_line)
     except Failure as failure:
         return failure.report
@@ -65,9 +65,10 @@ def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
 
 
 def run_compiled(source: str, compiled: Compiled) -> dict[str, Any]:
-    """Run a program that is compiled already, and return its report.
+    """Run a compiled program, and return its report.
 
-    Its status is `again` if it has to run where `threading` is loaded: there it would have been watched.
+    The status is `again` if the program must be rerun in a process with `threading` loaded, where exceptions in its
+    threads are noticed.
     """
     checks = Checks(compiled)
     try:
@@ -87,7 +88,7 @@ def run_compiled(source: str, compiled: Compiled) -> dict[str, Any]:
 
 
 def encode_report(report: dict[str, Any]) -> str:
-    """A report as a line of JSON, without what the package `json` would have to load."""
+    """Encode a report as a line of JSON, without importing the package `json`."""
     fields = (
         f"{encode_basestring_ascii(name)}: "
         + ("null" if value is None else str(value) if isinstance(value, int) else encode_basestring_ascii(value))
@@ -104,12 +105,12 @@ def _run(source: str, checks: Checks) -> None:
     _run_found_tests(module, checks, source)
     _end_threads()
     if not watched and "threading" in sys.modules:
-        raise Failure("again", "it has loaded threading without a word of it")
+        raise Failure("retry-loaded", "the program has loaded threading, which was not watched")
     _judge(checks)
 
 
 def stand_as_main(source: str) -> types.ModuleType:
-    """An empty module `__main__` for code to run in, whose lines tracebacks show."""
+    """Create an empty module `__main__` for code to run in; tracebacks show the source's lines."""
     module = types.ModuleType("__main__")
     module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
     sys.modules["__main__"] = module
@@ -120,7 +121,7 @@ def stand_as_main(source: str) -> types.ModuleType:
 
 
 def _prepare(source: str, checks: Checks) -> bool:
-    """Adapt the modules that the program may use. Returns whether exceptions that die in a thread will be noticed."""
+    """Adapt the modules that the program may use. Returns whether exceptions that end a thread will be noticed."""
     if "asyncio" in source:
         _adapt_asyncio(checks)
     if "unittest" in source:
@@ -138,7 +139,7 @@ def _prepare(source: str, checks: Checks) -> bool:
 
 
 def _adapt_asyncio(checks: Checks) -> None:
-    """Exceptions that die in an event loop's task are remembered."""
+    """Record unhandled exceptions of an event loop's tasks."""
     import asyncio.base_events
 
     def task_died(_loop: Any, context: dict[str, Any]) -> None:
@@ -149,7 +150,7 @@ def _adapt_asyncio(checks: Checks) -> None:
 
 
 def _guard(what: str, action: Callable[[], Any], source: str) -> None:
-    """Run a part of the program; whatever leaves it is a failure, except a clean exit in the last statement."""
+    """Run a part of the program; any exception that escapes is a failure, except a clean exit in the last statement."""
     try:
         action()
     except BaseException as error:  # anything a program can raise is its own failure
@@ -157,7 +158,7 @@ def _guard(what: str, action: Callable[[], Any], source: str) -> None:
 
 
 def _judge_exception(what: str, error: BaseException, source: str) -> None:
-    """Raise the failure that an exception of the program means; none for a clean exit in its last statement."""
+    """Raise an exception of the program as a `Failure`; return for a clean exit in its last statement."""
     if isinstance(error, Failure):
         raise error
     if isinstance(error, SystemExit):
@@ -198,7 +199,7 @@ def _line(error: BaseException) -> int | None:
 
 
 def _in_last_statement(error: BaseException, source: str) -> bool:
-    """Whether the module's own frame stood in its last top-level statement, as in `sys.exit(main())` at the end."""
+    """Whether the module had reached its last top-level statement, such as `sys.exit(main())` at the end."""
     import ast
 
     lines = _lines(error)
@@ -206,12 +207,12 @@ def _in_last_statement(error: BaseException, source: str) -> bool:
 
 
 def _run_found_tests(module: types.ModuleType, checks: Checks, source: str) -> None:
-    """Call what a test runner would find and the program did not run itself."""
+    """Run the tests that a test runner would find and that the program did not run itself."""
     for name in checks.test_functions:
         function = module.__dict__.get(name)
         if name not in checks.begun and isinstance(function, types.FunctionType) and not _required(function):
             _guard(name, lambda function=function: _call(function), source)  # type: ignore[misc]
-    # A class of tests is named after its kind or its base, so that others need not be looked for.
+    # The source of a test class contains "Test", in its own name or in its base's; other programs need no search.
     for name, value in list(module.__dict__.items()) if "Test" in source else ():
         if isinstance(value, type) and value.__module__ == "__main__" and name not in checks.begun:
             if _is_test_case(value):
@@ -275,7 +276,7 @@ def _run_test_class(kind: type, source: str) -> None:
 
 
 def _collect_doctests(checks: Checks) -> None:
-    """Examples that the program ran with `doctest.testmod` count as checks."""
+    """Count the examples that the program ran with `doctest.testmod` as checks."""
     doctest = sys.modules.get("doctest")
     runner = getattr(doctest, "master", None)
     if runner is None:
@@ -311,7 +312,7 @@ def _judge(checks: Checks) -> None:
 
 
 def _adapt_unittest() -> None:
-    """`unittest.main()` runs the tests of the program without ending the process, and its result is judged."""
+    """Make `unittest.main()` run the program's tests without ending the process, and judge its result."""
     import unittest
 
     class Program(unittest.TestProgram):

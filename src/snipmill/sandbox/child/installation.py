@@ -1,4 +1,4 @@
-"""Which paths of the host this Python needs, so that a sandbox can show these and nothing else."""
+"""Finds the host paths that this Python needs, so that a sandbox can expose these and nothing else."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ _SYSTEM = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/share/zon
 
 
 def readable_paths(home: str) -> tuple[str, ...]:
-    """Host paths that a sandbox shows read-only, parents before children: of this Python, its packages, and the C library.
+    """The host paths that a sandbox exposes read-only, parents first: this Python, its packages, and the C library.
 
     Args:
-        home: the user's home folder; neither it nor a folder above it is ever shown as a whole, whatever an installation names.
+        home: the user's home folder; neither it nor a folder above it is ever exposed as a whole, even if an
+            installation lists it.
     """
     wanted = {*sys.path, os.path.realpath(sys.executable)}
     for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
         wanted.update(f"{prefix}/{name}" for name in ("bin", "lib", "lib64", "pyvenv.cfg"))
     home = f"{_real(home)}/"
-    # Neither the home folder nor one above it, by whatever name.
+    # Exclude the home folder and all folders above it, even under another name (a symbolic link).
     allowed = {path for path in wanted if path.startswith("/") and not home.startswith(f"{_real(path)}/")}
     covered: list[str] = []
     for path in sorted(allowed.union(_SYSTEM)):

@@ -1,10 +1,10 @@
-"""Rewrites a program's checks so that each reports what came of it.
+"""Rewrites a program's checks so that each reports its result.
 
-A check is an assert statement, a call of an `assert...` function or method that stands alone, or a `with` block that
-expects an exception. Of a program with a tests part, all checks in that part count; of a program without one, those at
-module level and in test functions. The program's own asserts elsewhere keep their plain meaning.
+A check is an assert statement, a standalone call of an `assert...` function or method, or a `with` block that expects
+an exception. In a program with a tests part, all checks in that part count. In a program without one, the checks at
+module level and in test functions count. All other asserts of the program are left unchanged.
 
-The hooks reach the compiled code as constants, so no name of ours appears in the program's namespace.
+The hooks are inserted into the compiled code as constants, so none of our names appear in the program's namespace.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
 }
 
 
-# One check in the source: its line, its text, whether an exception in it may be expected by the program, how it compares.
+# One check in the source: line, text, whether the program may expect an exception in it, and comparison operator.
 Site = tuple[int, str, bool, str]
-# A compiled program: parts that run one after the other, of which `bind` must have had the last; its checks; its test functions at
-# module level. Of plain types, so that it can be handed to another process.
+# A compiled program: its code parts in the order in which they run (the last one must go through `bind` first), its
+# checks, and its test functions at module level. All of plain types, so that it can be sent to another process.
 Compiled = tuple[tuple[types.CodeType, ...], tuple[Site, ...], tuple[str, ...]]
 
 
 def compile_program(source: str, filename: str, tests_line: int | None) -> Compiled:
     """Compile a program with its checks instrumented.
 
-    The implementation of a program with a tests part holds no checks and no test functions as a rule; then it is compiled
-    as it stands, and only the tests are rewritten.
+    The implementation of a program with a tests part usually contains no checks and no test functions; then it is
+    compiled unchanged, and only the tests part is rewritten.
 
     Args:
         source: the whole program.
         filename: the name that tracebacks show.
-        tests_line: the line (from 1) where the tests part begins, or None where the program is one text.
+        tests_line: the line (from 1) where the tests part begins, or None if there is no tests part.
 
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: as `compile` does.
@@ -68,7 +68,7 @@ def compile_program(source: str, filename: str, tests_line: int | None) -> Compi
 
 
 def _split(source: str, tests_line: int | None) -> tuple[str, str]:
-    """The part that is compiled as it stands, and the part that is rewritten, behind as many empty lines."""
+    """The part to compile unchanged, and the part to rewrite, with empty lines before it to keep its line numbers."""
     if tests_line is None or "\r" in source:
         return "", source
     lines = source.split("\n")
@@ -79,10 +79,10 @@ def _split(source: str, tests_line: int | None) -> tuple[str, str]:
 
 
 def bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
-    """Replace the marker constants by the hooks themselves, in this code object and all inside it.
+    """Replace the marker constants with the hooks themselves, in this code object and all nested ones.
 
     Args:
-        code: what `compile_program` made of the checks.
+        code: the last code object from `compile_program`, which contains the checks.
         hooks: the functions `begin`, `compare`, `fail`, `guard`, `ok`, `truth`.
     """
     constants = list(code.co_consts)
@@ -97,7 +97,10 @@ def bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
 
 
 def _marker(hook: str) -> ast.expr:
-    """What `bind` replaces by a hook. `hook or None`: of a plain constant that is called, the compiler would warn each time."""
+    """The expression `marker or None`, in which `bind` replaces the marker with the hook.
+
+    It is not a plain constant, because the compiler warns about each call of one.
+    """
     values: list[ast.expr] = [ast.Constant(_MARK + hook), ast.Constant(None)]
     return ast.fix_missing_locations(ast.BoolOp(ast.Or(), values))
 
@@ -110,7 +113,7 @@ def _call(at: ast.AST, hook: str, *args: ast.expr) -> ast.Call:
 
 
 def _place(at: Any) -> dict[str, Any]:
-    """The position of a node, for nodes that stand in its place."""
+    """The source position of a node, for nodes that replace it."""
     return {
         "lineno": at.lineno,
         "col_offset": at.col_offset,
@@ -149,7 +152,7 @@ class _Rewriter:
         self._tests_line = tests_line
         self._depth = 0  # of function and class definitions
         self._in_test = False  # inside a definition that is named like a test
-        self._expected: list[bool] = []  # enclosing handlers in this function: does one expect a specific exception?
+        self._expected: list[bool] = []  # per enclosing handler in this function: is a specific exception expected?
 
     def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """The statements with their checks rewritten."""
@@ -268,7 +271,7 @@ class _Rewriter:
         else:
             hook, values = "truth", [test]
             site = self._site(node)
-        # `compare(site)(left, right)`: that a check has begun is known before its values are computed.
+        # `compare(site)(left, right)` records that a check has begun before its values are computed.
         node.test = ast.Call(func=_call(test, hook, site), args=values, keywords=[], **_place(test))
         return node
 

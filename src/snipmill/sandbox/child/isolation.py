@@ -1,10 +1,10 @@
-"""Puts the server of a slot, its zygotes and every program behind the walls of its tier.
+"""Isolates the server of a slot, its zygotes and every program, as its tier specifies.
 
-Tier `namespaces`: user, mount, pid, net, ipc and uts namespaces, a root of its own that shows nothing but Python, the
-system-call filter, and Landlock on top where the kernel has it. Tier `uid`: root without user namespaces; programs run as
-a user of the slot's own, under Landlock and a stricter filter. Tier `landlock`: an ordinary user without user namespaces;
-programs run under Landlock and a filter that denies new processes, so that one kill is complete. Tier `seatbelt`: macOS.
-Tier `none`: no walls at all, only by explicit wish.
+Tier `namespaces`: user, mount, pid, net, ipc and uts namespaces, a private root file system that contains only Python,
+the system-call filter, and Landlock in addition if the kernel has it. Tier `uid`: root without user namespaces;
+programs run as a user reserved for the slot, under Landlock and a stricter filter. Tier `landlock`: an ordinary user
+without user namespaces; programs run under Landlock and a filter that denies new processes, so that one kill ends the
+whole program. Tier `seatbelt`: macOS. Tier `none`: no isolation at all, only on explicit request.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 _UNPRIVILEGED = 65534
 _LINUX, _MACOS = sys.platform.startswith("linux"), sys.platform == "darwin"
 _WORK_MARK = "/snipmill-work-folder"
-_FIRST_UID = 61_200  # beyond the ranges that distributions give to people and services, within any 16-bit map
+_FIRST_UID = 61_200  # above the ranges that distributions give to users and services, within any 16-bit map
 
 
 class Walls:
-    """What a set-up slot knows about itself.
+    """The isolation of a slot that has been set up.
 
     Attributes:
         tier: the tier's name.
-        readable: paths of the host that programs see.
-        work: the folder in which programs work, or folders for them are made.
-        allow_fork: whether programs can make processes.
-        private_box: whether the work folder lies in a file system of the slot's own.
-        uid: the user that programs become, where that is a wall; `claim` keeps it ours.
-        tasks_of_user: processes and threads that the user has beside the program.
-        profile: of Seatbelt.
+        readable: host paths that programs see.
+        work: the folder in which programs work, or in which their work folders are created.
+        allow_fork: whether programs can create processes.
+        private_box: whether the work folder is in a private file system of the slot.
+        uid: the user that programs run as, if the tier changes it; `claim` reserves it for this slot.
+        tasks_of_user: number of processes and threads that the user has besides the program.
+        profile: the Seatbelt profile.
         landlock: descriptor of the ruleset.
-        own_proc: whether a program can be shown a /proc of its own.
-        empty_box: what the box looks like when nobody has touched it.
+        own_proc: whether a program can get a /proc of its own.
+        empty_box: fingerprint of the box while it is untouched.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class StepFailed(Exception):
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Name the step in which an OSError arises."""
+    """Turn an OSError into a `StepFailed` that names the step."""
     try:
         yield
     except OSError as error:
@@ -89,18 +89,18 @@ def step(name: str) -> Iterator[None]:
 
 
 def enter_namespaces(readable: Sequence[str]) -> Walls:
-    """Enter the tier `namespaces`, but for the box of each zygote.
+    """Enter the tier `namespaces`, except for the box of each zygote.
 
-    Forks: only the new pid namespace's init returns, its parent waits for it.
+    Forks: only the init process of the new pid namespace returns; its parent waits for it.
 
     Raises:
-        StepFailed: this machine refuses a step; nothing of the outside is changed.
+        StepFailed: this machine refuses a step; nothing outside the slot is changed.
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     rest = linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     if os.geteuid() == 0:
-        # Host uid 0 is exempt from RLIMIT_NPROC, so the user namespace must belong to another user; the root is built
-        # before, because that user may not be allowed to look into the folder that holds Python.
+        # Host uid 0 is exempt from RLIMIT_NPROC, so the user namespace must belong to another user. The root is built
+        # first, because that user may not have access to the folder that contains Python.
         with step("mount namespace"):
             linux.unshare(linux.CLONE_NEWNS)
         _enter_new_root(readable)
@@ -116,7 +116,7 @@ def enter_namespaces(readable: Sequence[str]) -> Walls:
         _enter_new_root(readable)
     _become_init()
     walls = Walls(tier="namespaces", private_box=True, readable=tuple(_shown(readable)))
-    with contextlib.suppress(OSError):  # a container may hide parts of /proc; then programs have none
+    with contextlib.suppress(OSError):  # a container may hide parts of /proc; then programs get no /proc
         linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
         walls.own_proc = True
     with step("empty /proc"):
@@ -129,13 +129,13 @@ def enter_namespaces(readable: Sequence[str]) -> Walls:
 
 
 def enter_box(walls: Walls, limits: Limits) -> None:
-    """What is a zygote's own: in the tier `namespaces` a private file system, and rules that name it.
+    """Set up what each zygote has for itself: in the tier `namespaces`, a private file system and rules that name it.
 
     Raises:
         StepFailed: this machine refuses a step.
     """
     if walls.tier in ("uid", "landlock") and walls.allow_fork:
-        # What a program leaves behind becomes the zygote's child, and is found, ended and reaped there.
+        # Processes that a program leaves behind become children of the zygote, which finds, kills and reaps them.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     if not walls.private_box:
         return
@@ -157,7 +157,7 @@ def _ruleset(walls: Walls) -> int:
 
 
 def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:
-    """Enter the tier `uid` (as root) or `landlock` (as anyone). The walls themselves go up around each program.
+    """Enter the tier `uid` (as root) or `landlock` (as any user). The isolation itself is applied in each program.
 
     Raises:
         StepFailed: the kernel has no Landlock or no seccomp, or we are not root.
@@ -180,7 +180,7 @@ def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, a
 
 
 def _claim_uid() -> tuple[int, socket.socket]:
-    """A user id that no other slot on this machine has: the name of an abstract socket says that it is taken."""
+    """Reserve a user id that no other slot on this machine has; an abstract socket's name marks it as taken."""
     import socket
 
     for uid in range(_FIRST_UID, _FIRST_UID + 1000):
@@ -206,7 +206,7 @@ def _enter_user_namespace(more: int) -> None:
 
 
 def _become_init() -> None:
-    """Fork into the new pid namespace; the parent only waits, and dies with its child and the other way round."""
+    """Fork into the new pid namespace. The parent only waits; if either process ends, so does the other."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
@@ -249,7 +249,7 @@ def _enter_new_root(readable: Sequence[str]) -> None:
 
 
 def _show(path: str) -> None:
-    """Bind a path of the host read-only at the same place in the new root; symbolic links are copied."""
+    """Bind-mount a host path read-only at the same place in the new root; symbolic links are copied."""
     target = NEW_ROOT + path
     if os.path.lexists(target):
         return
@@ -268,21 +268,21 @@ def _show(path: str) -> None:
 
 
 def show_own_proc(walls: Walls) -> None:
-    """Mount the /proc of this process's own pid namespace, and let Landlock show it."""
+    """Mount the /proc of this process's own pid namespace, and allow it in Landlock."""
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     if walls.landlock is not None:
         walls.landlock = linux.landlock_ruleset([*walls.readable, "/etc", "/proc"], [BOX, "/dev"], block_tcp=False)
 
 
 def hide_proc() -> None:
-    """Take the view of a program's processes away again: the next one must not see it."""
+    """Unmount a program's /proc, because the next program must not see it."""
     with contextlib.suppress(OSError):  # the program may have died before it was mounted
         if os.path.exists("/proc/version"):
             linux.unmount("/proc")
 
 
 def mount_box(walls: Walls, limits: Limits) -> None:
-    """A fresh, empty, private file system for one program."""
+    """Mount a new, empty, private file system for one program."""
     linux.mount("tmpfs", BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={limits.disk},nr_inodes=20000,mode=755")
     for folder in (WORK, TEMPORARY):
         os.mkdir(folder, 0o700)
@@ -290,7 +290,10 @@ def mount_box(walls: Walls, limits: Limits) -> None:
 
 
 def _look_of_box() -> tuple[object, ...]:
-    """What any change in the box shows in: entries, owners, rights and times of change of its three folders."""
+    """A fingerprint that any change in the box alters.
+
+    It consists of the inodes, modes, owners, sizes and change times of the box's three folders.
+    """
     try:
         return tuple(
             (found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_ctime_ns)
@@ -301,21 +304,21 @@ def _look_of_box() -> tuple[object, ...]:
 
 
 def clean_box(walls: Walls, limits: Limits) -> bool:
-    """Make the box empty again, whatever a program left in it. Returns whether there was anything to do."""
+    """Empty the box, whatever a program left in it. Returns whether there was anything to do."""
     if _look_of_box() == walls.empty_box:
         return False
     linux.unmount(BOX)
     mount_box(walls, limits)
-    if walls.landlock is not None:  # its rules name the file system that is gone
+    if walls.landlock is not None:  # its rules name the unmounted file system
         os.close(walls.landlock)
         walls.landlock = _ruleset(walls)
     return True
 
 
 def last_walls(walls: Walls, limits: Limits) -> list[Callable[[], object]]:
-    """The last walls: limits, user, Landlock, no capabilities, filter.
+    """Prepare the last isolation steps: limits, user, Landlock, no capabilities, filter.
 
-    They are prepared here and put up, in this order, in the program's own process.
+    They are prepared here and applied, in this order, in the program's own process.
     """
     forks = walls.allow_fork and walls.tier != "none"
     steps = limiting(limits, limits.tasks + walls.tasks_of_user if forks else None)
@@ -323,7 +326,8 @@ def last_walls(walls: Walls, limits: Limits) -> list[Callable[[], object]]:
         user = (walls.uid, walls.uid, walls.uid)
         steps += [partial(os.setgroups, []), partial(os.setresgid, *user), partial(os.setresuid, *user)]
     if walls.tier != "namespaces" and _LINUX:
-        # Without a pid namespace, this is how a program dies with its zygote. Set by root, another user would lose it again.
+        # Without a pid namespace, this kills a program when its zygote dies. It comes after the change of user,
+        # which would reset it.
         steps.append(partial(linux.prctl, linux.PR_SET_PDEATHSIG, signal.SIGKILL))
     if walls.landlock is not None:
         steps.append(linux.landlock_restricting(walls.landlock))
@@ -346,7 +350,7 @@ def prepare_seatbelt(readable: Sequence[str], work: str, *, allow_fork: bool) ->
     """Prepare the tier `seatbelt` of macOS; the profile is applied in each program.
 
     Raises:
-        StepFailed: this is no macOS.
+        StepFailed: this is not macOS.
     """
     with step("seatbelt"):
         if not _MACOS:

@@ -1,4 +1,4 @@
-"""Finds and ends what a program leaves behind where no namespace takes it along: processes, and folders however deep."""
+"""Removes what a program leaves behind if no namespace does it: processes, and folders however deeply nested."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 
 
 def count_tasks(uid: int) -> int:
-    """How many processes and threads a user has: the base that a limit of tasks is counted from."""
+    """Count the processes and threads of a user: the baseline for a limit on tasks."""
     count = 0
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -19,11 +19,11 @@ def count_tasks(uid: int) -> int:
 
 
 def end_leftovers(uid: int | None, *, forks: bool) -> None:
-    """End what a program left running, where no pid namespace has ended it.
+    """Kill the processes that a program left running, if no pid namespace has ended them.
 
     Args:
-        uid: the user that all its processes and nobody else's belong to.
-        forks: whether, without such a user, it could make processes; they are our children by now.
+        uid: the user that owns the program's processes and no others, or None.
+        forks: whether a program without such a user could create processes; they are our children by now.
     """
     if uid is not None:
         kill_user(uid)
@@ -46,7 +46,7 @@ def _children() -> list[int]:
 
 
 def kill_user(uid: int) -> None:
-    """End every process of a slot's own user."""
+    """Kill every process of the user that is reserved for a slot."""
     helper = os.fork()
     if helper == 0:
         try:

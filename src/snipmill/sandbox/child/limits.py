@@ -1,4 +1,4 @@
-"""Resource limits of programs: those that their zygote shares with them, and those that each sets for itself."""
+"""Resource limits of programs: those inherited from their zygote, and those that each program sets for itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_FILES = 256  # descriptors of one process
+MOST_FILES = 256  # maximum number of open descriptors per process
 
 
 class Limits:
-    """What one program may use: seconds of wall time, bytes of address space, of output and of files, and tasks."""
+    """Limits of one program: wall time in seconds; address space, output and files in bytes; number of tasks."""
 
     def __init__(self, timeout: float, memory: int, output: int, disk: int, tasks: int) -> None:
         self.timeout = timeout
@@ -24,7 +24,7 @@ class Limits:
 
 
 def set_standing_limits(limits: Limits) -> None:
-    """Those resource limits of programs that their zygote can live with: children inherit them."""
+    """Set the resource limits that the zygote can share with its programs, which inherit them."""
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, limits.disk),
@@ -34,9 +34,10 @@ def set_standing_limits(limits: Limits) -> None:
 
 
 def limiting(limits: Limits, tasks: int | None) -> list[Callable[[], object]]:
-    """The resource limits that only a program and its children can have.
+    """Prepare the resource limits that apply only to a program and its children.
 
-    The kernel counts tasks by user. None sets no limit: where no process can be made, the stacks of threads count as memory.
+    The kernel counts tasks per user. None sets no task limit: if no process can be created, the stacks of threads count
+    as memory.
     """
     wanted = [(resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_CPU, int(limits.timeout) + 2)]
     if tasks is not None:

@@ -1,7 +1,7 @@
-"""The Linux system calls that isolation is made of, through ctypes: namespaces, mounts, capabilities, Landlock.
+"""The Linux system calls for isolation, through ctypes: namespaces, mounts, capabilities, Landlock.
 
-Each function raises OSError with the call's name, so that a probe can say which step a machine refuses. Does not
-decide anything: see `isolation`.
+Each function raises OSError with the call's name, so that a probe can report which step a machine refuses. Does not
+decide which calls are made (`isolation`).
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def _syscall(name: str, number: int, *args: _Argument) -> int:
 
 
 def _prepared(name: str, number: int, *args: _Argument) -> Callable[[], int]:
-    """A system call with its arguments converted already: what a program's process does itself must touch little memory."""
+    """A system call with its arguments already converted, because a program's process should touch little memory."""
     converted = (ctypes.c_long(number), *(ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args))
     call = _libc.syscall
     return lambda: _check(name, call(*converted))
 
 
 def syscall_number(name: str) -> int:
-    """The number of a system call on this machine; OSError where the machine is not known."""
+    """The number of a system call on this machine; raises OSError if the architecture is unknown."""
     try:
         return _SYS_BY_MACHINE[MACHINE][name]
     except KeyError:
@@ -87,7 +87,7 @@ def setns(descriptor: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    """Mount something."""
+    """Call mount(2)."""
 
     def encode(text: str | None) -> bytes | None:
         return None if text is None else os.fsencode(text)
@@ -97,12 +97,12 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
 
 
 def unmount(target: str) -> None:
-    """Detach a mount, however busy it is."""
+    """Detach a mount, even if it is busy."""
     _check(f"umount {target}", _libc.umount2(os.fsencode(target), MNT_DETACH))
 
 
 def make_read_only(target: str, *, recursive: bool) -> None:
-    """Make a mount (and all below it) read-only, without set-user-id programs and devices (Linux 5.12)."""
+    """Make a mount, and with `recursive` all mounts below it, read-only, nosuid and nodev (Linux 5.12)."""
     # struct mount_attr: attr_set, attr_clr, propagation, userns_fd. MOUNT_ATTR_RDONLY | NOSUID | NODEV.
     attributes = struct.pack("QQQQ", 1 | 2 | 4, 0, 0, 0)
     flags, at_fdcwd = 0x8000 if recursive else 0, -100
@@ -110,7 +110,7 @@ def make_read_only(target: str, *, recursive: bool) -> None:
 
 
 def pivot_root(new_root: str) -> None:
-    """Make a mount the root of this mount namespace and let go of the old one."""
+    """Make a mount the root of this mount namespace and detach the old root."""
     os.chdir(new_root)
     _syscall("pivot_root", syscall_number("pivot_root"), b".", b".")
     unmount(".")
@@ -123,18 +123,18 @@ def prctl(option: int, value: int = 0) -> None:
 
 
 def no_new_privileges() -> None:
-    """No program that is executed from here on gains any right; all children inherit this."""
+    """Prevent programs that are executed from now on from gaining privileges; all children inherit this."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def dropping_capabilities() -> Callable[[], object]:
-    """What gives up every capability for good, once it is called."""
+    """Return a function that drops all capabilities, irrevocably."""
     header = struct.pack("Ii", 0x20080522, 0)
     return _prepared("capset", syscall_number("capset"), header, bytes(24))
 
 
 def bring_loopback_up() -> None:
-    """Let programs in this network namespace talk to themselves."""
+    """Enable the loopback interface of this network namespace."""
     import fcntl
 
     handle = _check("socket", _libc.socket(2, 2, 0))  # AF_INET, SOCK_DGRAM
@@ -154,7 +154,7 @@ _SCOPES = 0b11  # abstract sockets and signals, from ABI 6
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 where it has none."""
+    """The kernel's Landlock ABI version, 0 if it has no Landlock."""
     try:
         return _syscall("landlock", _SYS_LANDLOCK[0], None, 0, 1)
     except OSError:
@@ -162,7 +162,7 @@ def landlock_abi() -> int:
 
 
 def landlock_ruleset(readable: Sequence[str], writable: Sequence[str], block_tcp: bool) -> int:
-    """A descriptor of the rules: read and execute here, everything there, nothing elsewhere."""
+    """A descriptor of the rules: read and execute in `readable`, everything in `writable`, nothing elsewhere."""
     abi = landlock_abi()
     if abi == 0:
         raise OSError("landlock: not supported by this kernel")
@@ -192,11 +192,14 @@ def _landlock_allow(ruleset: int, path: str, access: int) -> None:
 
 
 def landlock_restricting(ruleset: int) -> Callable[[], object]:
-    """What puts the calling process and all its children under the rules for good; it must have no_new_privileges."""
+    """Return a function that applies the rules to the calling process and all its children, irrevocably.
+
+    The process must have called `no_new_privileges`.
+    """
     return _prepared("landlock_restrict_self", _SYS_LANDLOCK[2], ruleset, 0)
 
 
 def kill_pidfd(pidfd: int, signal: int) -> None:
-    """Signal the process behind a pidfd; nothing happens if it has ended."""
+    """Send a signal to the process behind a pidfd; does nothing if it has ended."""
     with contextlib.suppress(ProcessLookupError):
         _syscall("pidfd_send_signal", _SYS_PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)

@@ -1,7 +1,7 @@
-"""The best that macOS offers a program without installing anything: a Seatbelt profile, applied to itself for good.
+"""Isolation on macOS without installing anything: a Seatbelt profile that a process applies to itself, irrevocably.
 
-`sandbox_init` is deprecated by Apple and used by every browser; there is no successor for command-line programs. It
-limits files, network and processes, not memory, and processes that a program makes share its group, not a namespace.
+Apple has deprecated `sandbox_init`, but every browser uses it, and command-line programs have no successor. It limits
+files, network and processes, but not memory. Processes that a program creates share its process group, not a namespace.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _ALWAYS_READABLE = ("/usr/lib", "/usr/share", "/System", "/private/var/db/timezo
 
 
 def seatbelt_profile(readable: Sequence[str], work: str, allow_fork: bool) -> str:
-    """The profile: nothing but reading Python and the system's libraries, and writing below `work`."""
+    """Build the profile: programs may only read Python and the system's libraries, and write below `work`."""
     lines = [
         "(version 1)",
         "(deny default)",
@@ -36,7 +36,7 @@ def _quote(path: str) -> str:
 
 
 def apply_profile(profile: str) -> None:
-    """Put this process and all its children under a profile, for good.
+    """Apply a profile to this process and all its children, irrevocably.
 
     Raises:
         OSError: this system has no Seatbelt, or refuses the profile.

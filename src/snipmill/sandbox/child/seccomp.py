@@ -1,7 +1,8 @@
-"""The system-call filter: what no Python program needs and kernel exploits like, refused with EPERM.
+"""The system-call filter: refuses, with EPERM, calls that no Python program needs and that kernel exploits often use.
 
-A deny-list on top of namespaces and lost capabilities, not the only wall. `clone3` answers ENOSYS, so that the C
-library falls back to `clone`, whose flags a filter can read. Loaded once per slot and inherited by every program.
+It is a deny-list on top of namespaces and dropped capabilities, not the only protection. `clone3` fails with ENOSYS, so
+that the C library falls back to `clone`, whose flags a filter can read. Tier `namespaces` loads it once per slot, and
+every program inherits it; the tiers `uid` and `landlock` load it in each program.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ _SIGNALS = {"x86_64": (62, 234, 129, 297), "aarch64": (129, 131, 138, 240)}  # k
 _TKILL = {"x86_64": 200, "aarch64": 130}
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
 _PIDFD_SEND_SIGNAL = 424
-# shmget, semget, msgget, mq_open: they outlive a program where ipc is not private.
+# shmget, semget, msgget, mq_open: their objects outlive a program if it has no private ipc namespace.
 _SHARED_IPC = {"x86_64": (29, 64, 68, 240), "aarch64": (194, 190, 186, 180)}
 _CLONE3 = 435
 _TIOCSTI = 0x5412
@@ -93,14 +94,14 @@ def build_filter(
     only_signal: int | None = None,
     machine: str = linux.MACHINE,
 ) -> bytes:
-    """The filter's BPF program.
+    """Build the filter's BPF program.
 
     Args:
-        allow_mounts: whether mount, unshare and setns stay possible, as the zygote of a namespace slot needs them;
-            its programs have lost the capabilities for them. New user namespaces are refused in any case.
-        allow_fork: whether a program may make processes (threads are always allowed) and execute others.
-        allow_inet: whether sockets of the internet families can be made; they need no harm where the network is private.
-        only_signal: the one process that may be signalled or limited, where there is no pid namespace; None for all.
+        allow_mounts: whether mount, unshare and setns stay allowed, because the zygote of a namespace slot needs them;
+            its programs lack the capabilities for them. New user namespaces are refused in any case.
+        allow_fork: whether a program may create processes (threads are always allowed) and execute other programs.
+        allow_inet: whether sockets of the internet families can be created; they do no harm if the network is private.
+        only_signal: the only process that may be signalled or limited, if there is no pid namespace; None for all.
         machine: the architecture to build for.
     """
     column = 0 if machine == "x86_64" else 1
@@ -150,7 +151,7 @@ def build_filter(
 
 
 def _refuse_flag(code: list[tuple[int, int, int, int]], number: int, flag: int) -> None:
-    """Refuse a call whose first argument has a flag. Reloads the number afterwards."""
+    """Refuse a call whose first argument has a flag. Reloads the call's number afterwards."""
     code += [(_JEQ, 0, 4, number), (_LD, 0, 0, 16), (_JSET, 0, 1, flag), (_RET, 0, 0, _ERRNO | _EPERM), (_LD, 0, 0, 0)]
 
 
@@ -177,7 +178,7 @@ def _allow_values(code: list[tuple[int, int, int, int]], number: int, argument: 
 
 
 def load_filter(program: bytes) -> None:
-    """Put this process and all its children under the filter, for good; sets no_new_privs."""
+    """Apply the filter to this process and all its children, irrevocably; sets no_new_privs."""
     linux.no_new_privileges()
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))

@@ -1,7 +1,7 @@
-"""The server of a slot: jobs come in over a socket, programs are compiled here and run by a zygote, verdicts go out.
+"""The server of a slot: receives jobs over a socket, compiles programs, has a zygote run them, and sends verdicts.
 
-It reads a running program's output with a cap and its report, and never executes any of its code. The driver outside supervises
-the server in turn. Messages are JSON behind a 4-byte length.
+It reads a running program's report and its output up to a limit, and never executes any of its code. The driver outside
+supervises the server. Messages are JSON after a 4-byte length.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-_FIRST_FREE = 10  # descriptors below this are a program's own
-_COMPILED_HERE = 50_000  # characters; the compiler guards itself, and takes milliseconds for as much
+_FIRST_FREE = 10  # descriptors below this are reserved for programs
+_COMPILED_HERE = 50_000  # characters; the compiler has its own limits, and takes milliseconds for this much code
 _KEEP = 2000  # characters of the output's head and tail
 _REPORT_LIMIT = 1 << 20
 _PIPE = 65536  # bytes that a pipe holds
@@ -40,17 +40,17 @@ def main(at_fork: AtFork) -> None:
     given = int(sys.argv[1])
     channel = fcntl.fcntl(given, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     for number in range(3, _FIRST_FREE):
-        os.dup2(0, number, inheritable=False)  # standard input is /dev/null; nothing else may take these places
+        os.dup2(0, number, inheritable=False)  # standard input is /dev/null; nothing else may get these descriptors
     settings = ast.literal_eval((read_message(channel) or b"").decode())
     limits = Limits(**settings["limits"])
-    # All processes of a slot work one after the other, and faster where the last one has just been. Programs are free again.
+    # A slot's processes take turns, and run faster on the CPU that the last one used. Programs may use all CPUs.
     cpus = os.sched_getaffinity(0) if settings["cpu"] is not None else None
     if cpus is not None:
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {settings["cpu"]})
     sys.argv[:] = ["program.py"]
     sys.dont_write_bytecode = True
-    os.environ.pop("LD_BIND_NOW", None)  # it was for this process: each child would look its functions up anew
+    os.environ.pop("LD_BIND_NOW", None)  # only for this process: each child would resolve its functions anew
     try:
         walls = _set_up(settings)
         ours = _hide_ourselves()
@@ -61,13 +61,13 @@ def main(at_fork: AtFork) -> None:
     except StepFailed as failed:
         write_message(channel, encode_report({"error": str(failed)}).encode())
         return
-    import json  # not before: the zygotes would carry them
+    import json  # not earlier: the zygotes would inherit these modules
     import warnings
 
     server = _Server(walls, limits, lean, loaded)
     gc.freeze()
     gc.set_threshold(50_000)  # syntax trees are large and hold no cycles
-    warnings.simplefilter("ignore")  # of the compiler: nobody would read them
+    warnings.simplefilter("ignore")  # the compiler's warnings: nobody would read them
     answer: dict[str, Any] = {"ready": walls.tier, "landlock": walls.landlock is not None, "proc": walls.own_proc}
     while True:
         write_message(channel, json.dumps(answer).encode("ascii"))
@@ -91,10 +91,10 @@ def _set_up(settings: dict[str, Any]) -> Walls:
 
 
 def _hide_ourselves() -> list[ModuleType]:
-    """Leave no module or path of ours for a program to stumble over.
+    """Hide our modules and paths from programs.
 
-    Done once, before the zygotes are made; what our functions hold goes on to work, and the modules are returned so that they
-    live on.
+    Done once, before the zygotes are created. Our functions keep working through the references that they hold; the
+    modules are returned so that they stay alive.
     """
     names = [name for name in sys.modules if name.partition(".")[0] == "snipmill"]
     sys.path.insert(0, "")
@@ -102,7 +102,7 @@ def _hide_ourselves() -> list[ModuleType]:
 
 
 class _Server:
-    """Two zygotes: one with nothing loaded for programs that import nothing, one with what programs often import."""
+    """Runs jobs on two zygotes: a lean one for programs that import nothing, one with often imported modules loaded."""
 
     def __init__(self, walls: Walls, limits: Limits, lean: Zygote, loaded: Zygote) -> None:
         self._walls = walls
@@ -113,8 +113,8 @@ class _Server:
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run one program and return its verdict's fields.
 
-        Its code is compiled here, where the compiler is warm, and only run in a process of its own; large code, and a job that
-        has cost a slot already, is compiled there too.
+        The code is compiled here, where the compiler is warm, and only run in a process of its own. Large code, and
+        a job that has already crashed a slot, are compiled in that process too.
         """
         started = time.monotonic()
         source, tests_line, units = job["source"], job["tests_line"], job["units"]
@@ -127,7 +127,7 @@ class _Server:
         work = (source, tests_line, compiled, units, job["unit_timeout"], job["extra"])
         lean = compiled is not None and "import" not in source
         verdict = self._watched(self._lean if lean else self._loaded, work)
-        if verdict["status"] == "again":
+        if verdict["status"] == "retry-loaded":
             verdict = self._watched(self._loaded, work)
         verdict["tier"] = self._walls.tier
         verdict["wall_ms"] = round((time.monotonic() - started) * 1000, 3)
@@ -139,7 +139,7 @@ class _Server:
 
 
 class _Supervision:
-    """Reads what a program says, and stops it where it says too much."""
+    """Reads a program's output and reports, and stops it if it writes too much."""
 
     def __init__(self, zygote: Zygote, limits: Limits, *, reports: bool) -> None:
         self._zygote = zygote
@@ -151,7 +151,7 @@ class _Supervision:
         self._written = 0
 
     def watch(self) -> dict[str, Any]:
-        """Wait until the program is gone, and say what came of it."""
+        """Wait until the program has ended, and return its verdict."""
         poll = self._zygote.poll_reports if self._reports_often else self._zygote.poll
         ended = stopped = False
         while not ended:
@@ -164,7 +164,7 @@ class _Supervision:
                 self._zygote.stop()
                 stopped = True
         exit_code, stopped_for, cpu, peak = self._zygote.result()
-        # The program and all its children are gone: what they wrote is in the pipes.
+        # The program and all its children have ended, so everything they wrote is in the pipes.
         for descriptor in (self._zygote.report, self._zygote.output):
             while self._read(descriptor):
                 pass
@@ -178,7 +178,7 @@ class _Supervision:
         return verdict
 
     def _read(self, descriptor: int) -> bool:
-        """Read what is there; a piece that is not full was the last one."""
+        """Read what is available. Returns whether more may follow, that is, whether the read was full."""
         try:
             chunk = os.read(descriptor, _PIPE)
         except BlockingIOError:
@@ -201,7 +201,7 @@ class _Supervision:
         return verdict
 
     def _reports(self) -> tuple[dict[str, Any] | None, list[Any]]:
-        """Lines of JSON: lists are outcomes of units, as far as it came; the object is the verdict."""
+        """Parse the lines of JSON: the lists are the outcomes of units that were reached; the object is the verdict."""
         import json
 
         report, units = None, []

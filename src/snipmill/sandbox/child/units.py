@@ -1,7 +1,7 @@
-"""Tries many units on one implementation, in one process: each in a copy of its names, each with a time limit.
+"""Tries many units on one implementation in one process, each in a copy of its names and with a time limit.
 
-An outcome is told as soon as it is known, so that a unit that ends the process takes only itself along. Does not cover
-isolation, or what the outcomes mean.
+Each outcome is reported as soon as it is known, so that a unit that ends the process loses only its own outcome. Does
+not cover isolation, or what the outcomes mean.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    _Outcome = tuple[str, str, str]  # status, value, and exact value where that is another one
+    _Outcome = tuple[str, str, str]  # status, value, and exact value if that differs
 
 _REPEAT = 0.05  # seconds between further alarms, for code that swallows the first one
 _DEPTH = 6
-_LONGEST = 600  # characters: the values of all units of a trial fit into a report
-_DIGITS = 12  # of floats: in the last ones the order of operations shows
+_LONGEST = 600  # characters, so that the values of all units of a trial fit into a report
+_DIGITS = 12  # significant digits of floats; the last ones depend on the order of operations
 _MOST_ITEMS = 2000
-_MOST_BITS = 10_000  # of a number in decimal digits: Python refuses to write more than some 14,000 so
-_PATIENCE = 3  # units that may run out of time, before those that are extra count as if they had
+_MOST_BITS = 10_000  # of an integer that is written in decimal; Python refuses beyond some 14,000 bits
+_PATIENCE = 3  # timeouts after which the remaining extra units count as timeouts too
 _ADDRESS = r" at 0x[0-9a-fA-F]+"
 
 
 class _TimeUp(BaseException):
-    """The unit has had its time."""
+    """The unit's time is up."""
 
 
 def run_units(
@@ -40,11 +40,11 @@ def run_units(
     """Try all units.
 
     Args:
-        source: the implementation; where it cannot be run, every unit is an error.
-        units: fields of `sandbox.program.Unit`.
-        seconds: wall time for each.
-        extra: how many units at the end are not tried once several have run out of their time.
-        tell: takes [place, status, value, exact, lines, jumps] of each unit, as JSON.
+        source: the implementation; if it cannot be run, every unit is an error.
+        units: the units, as dictionaries with the fields of `sandbox.program.Unit`.
+        seconds: wall time for each unit.
+        extra: number of units at the end that are not tried once several units have timed out.
+        tell: called with [place, status, value, exact, lines, jumps] of each unit, as JSON.
     """
     import json
 
@@ -77,7 +77,7 @@ def _ring(_number: int, _frame: Any) -> None:
 
 
 def _limited(seconds: float, action: Callable[[], _Outcome]) -> _Outcome:
-    """Do something for a limited time; whatever it raises is an outcome."""
+    """Run an action with a time limit; any exception becomes an outcome."""
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
         try:
@@ -120,20 +120,21 @@ def _program(program: dict[str, Any], recorder: _Recorder | None) -> _Outcome:
         sys.settrace(recorder.enter)
     doctest = sys.modules.get("doctest")
     if doctest is not None:
-        doctest.master = None  # type: ignore[attr-defined]  # it adds up what earlier programs ran
+        doctest.master = None  # type: ignore[attr-defined]  # it accumulates the counts of earlier programs
     report = run_program(program["source"], program["tests_line"])
     return ("passed" if report["status"] == "passed" else "failed"), report["status"], ""
 
 
 def canonical(value: object, digits: int = 17) -> str:
-    """A text that equal values of plain types share: sets and dicts in order, whole floats as integers.
+    """Return a text that is the same for equal values of plain types: sets and dicts sorted, whole floats as integers.
 
-    Of a long text only a hash is left, and nothing of one that names an address: such values cannot be told apart.
+    A long text is replaced by its hash. A text that contains a memory address is replaced by an empty one, since such
+    values cannot be compared.
 
     Args:
-        value: anything.
-        digits: significant digits of floats; with 17 they are exact. What is left of a difference of about equal numbers, as
-            1e-17 for 0, has its own digits.
+        value: any object.
+        digits: significant digits of floats; 17 makes them exact. Rounding is relative, so the residue of a difference
+            of nearly equal numbers, such as 1e-17 for 0, keeps its own digits.
     """
     import re
 
@@ -176,7 +177,7 @@ def _canonical(value: object, digits: int, depth: int) -> str:
 
 
 class _Recorder:
-    """Which lines of a program's implementation ran, and which after which."""
+    """Records which lines of a program's implementation ran, and which pairs of lines ran one after the other."""
 
     def __init__(self, tests_line: int) -> None:
         self.lines: set[int] = set()
@@ -185,7 +186,7 @@ class _Recorder:
         self._last: dict[int, int] = {}
 
     def enter(self, frame: types.FrameType, _event: str, _argument: Any) -> Any:
-        """A trace function: follows frames of the implementation alone."""
+        """Trace function that follows only frames of the implementation."""
         if frame.f_code.co_filename != FILENAME or frame.f_code.co_firstlineno >= self._tests_line:
             return None
         self._last[id(frame)] = 0

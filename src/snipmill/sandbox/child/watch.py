@@ -1,4 +1,4 @@
-"""A descriptor that becomes readable when a process ends, and a kill that cannot hit another process of the same number."""
+"""Watches a process: a descriptor that becomes readable at its end, and a kill that cannot hit a reused pid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProcessWatch:
         if _LINUX:
             self._descriptor = os.pidfd_open(pid)
             return
-        kernel: Any = select  # kqueue exists where Linux's names do not, and the other way round
+        kernel: Any = select  # typed as Any: kqueue does not exist on Linux
         self._queue = kernel.kqueue()
         event = kernel.kevent(pid, kernel.KQ_FILTER_PROC, kernel.KQ_EV_ADD, kernel.KQ_NOTE_EXIT)
         with contextlib.suppress(ProcessLookupError):
@@ -38,7 +38,7 @@ class ProcessWatch:
         return self._descriptor
 
     def kill(self) -> None:
-        """End the process, and its group where no pid namespace does that; nothing happens if they are gone."""
+        """Kill the process and its group (needed if no pid namespace ends the group); does nothing if they are gone."""
         if _LINUX:
             linux.kill_pidfd(self._descriptor, signal.SIGKILL)
         else:
@@ -48,7 +48,7 @@ class ProcessWatch:
             os.killpg(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let go of the descriptor."""
+        """Close the descriptor."""
         if self._queue is not None:
             self._queue.close()
         else:

@@ -1,12 +1,12 @@
-"""A zygote: a small process that forks one program after the other, and does nothing else.
+"""A zygote: a small process that forks programs, one after the other, and does nothing else.
 
-A fork copies the tables of all memory, and afterwards each page that either side touches costs a fault; so the process that forks
-must be small and touch little, and what is large and busy (the compiler, the reading of output) lives in the slot's server, which
-never forks for a program. What a program needs around it is made ready here, before the fork.
+A fork copies all page tables, and afterwards each page that either side touches costs a page fault. So the process that
+forks must be small and touch little memory. The large and busy parts (the compiler, reading output) are in the slot's
+server, which never forks for a program. Everything that a program needs is prepared here, before the fork.
 
-The zygote owns its one running program: its deadline, its end and its box. Jobs come in over one pipe and what became of the
-process goes out over another; output and report of the program go straight to the server, over pipes that live as long as the
-zygote.
+The zygote manages its one running program: its deadline, its termination and its box. Jobs come in over one pipe, and
+the result of the process goes out over another. The program's output and report go directly to the server, over pipes
+that live as long as the zygote.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _REPORT = 3  # the descriptor on which a program's process reports
 _REPORT_LIMIT = 1 << 20
-_TIMES = 20  # enough for the interpreter to have made up its mind
+_TIMES = 20  # runs; enough for the interpreter to have specialized its instructions
 _SAMPLE = """
 def sample(values: list, *, more: str = "") -> dict:
     \'\'\'A sample.\'\'\'
@@ -53,17 +53,17 @@ try:
 except TypeError:
     pass
 """
-_WITH_ANY = ("threading", "linecache", "json", "re", "hashlib")  # what the harness looks for, and what trials need
+_WITH_ANY = ("threading", "linecache", "json", "re", "hashlib")  # the harness looks for them, and trials need them
 
 
 class Zygote:
-    """A zygote as the server sees it.
+    """The server's handle on a zygote.
 
     Attributes:
-        output: what the program writes to stdout and stderr can be read here, without blocking.
-        report: what its process reports, likewise.
-        results: becomes readable when a program is gone.
-        poll: waits for output and the end. A single report fits into its pipe, and is read at the end.
+        output: descriptor from which the program's stdout and stderr can be read, without blocking.
+        report: descriptor from which the reports of its process can be read, without blocking.
+        results: descriptor that becomes readable when a program has ended.
+        poll: waits for output and for the end. A single report fits into its pipe, and is read at the end.
         poll_reports: waits for reports too.
     """
 
@@ -82,30 +82,32 @@ class Zygote:
         """Wait until the zygote can take its first job.
 
         Raises:
-            StepFailed: a wall that is a zygote's own cannot be put up.
+            StepFailed: the zygote's own isolation cannot be set up.
         """
         problem = read_message(self.results)
         if problem != b"":
             raise StepFailed((problem or b"the zygote did not start").decode())
 
     def start(self, job: tuple[Any, ...]) -> None:
-        """Run a program: (source, where its tests begin, what the compiler made of it, units, seconds for each unit).
+        """Start a job: (source, line where its tests begin, compiled program, units, seconds per unit, extra units).
 
-        The compiled parts may be None, then it is compiled in its own process.
+        If the compiled program is None, the program is compiled in its own process.
         """
-        # Whether it gets a view of its processes: where it speaks of it, since a mount has its price.
+        # A program gets its own /proc only if it mentions it, since the mount takes time.
         wants_proc = b"p" if "proc" in job[0] else b"-"
         write_message(self._jobs, wants_proc + marshal.dumps(job))
 
     def stop(self) -> None:
-        """End the running program; nothing happens where it has ended already."""
+        """Stop the running program; does nothing if it has already ended."""
         write_message(self._jobs, b"")
 
     def result(self) -> tuple[int, str, float, int]:
-        """How a program ended: exit code as of `os.waitstatus_to_exitcode`, why it was stopped, CPU ms, bytes of memory.
+        """How a program ended: exit code, why it was stopped, CPU time in ms, peak memory in bytes.
+
+        The exit code is that of `os.waitstatus_to_exitcode`.
 
         Raises:
-            EOFError: the zygote itself is gone.
+            EOFError: the zygote itself has ended.
         """
         body = read_message(self.results)
         if body is None:
@@ -117,14 +119,14 @@ class Zygote:
 def spawn(
     walls: Walls, limits: Limits, at_fork: AtFork, preload: Sequence[str] | None, cpus: set[int] | None
 ) -> Zygote:
-    """Fork a zygote. It takes its time: see `wait_ready`.
+    """Fork a zygote. Its start takes a while: see `wait_ready`.
 
     Args:
-        walls: what was put up already.
-        limits: of each program.
-        at_fork: what modules have registered.
-        preload: the modules that it has loaded; None for none at all.
-        cpus: the CPUs that programs may use, where those of the zygote itself are fewer.
+        walls: the isolation that is already set up.
+        limits: limits of each program.
+        at_fork: the hooks that modules have registered.
+        preload: the modules that the zygote loads; None for none at all.
+        cpus: the CPUs that programs may use, if the zygote itself may use fewer; otherwise None.
     """
     (jobs, jobs_end), (results, results_end) = os.pipe(), os.pipe()
     (output, output_end), (report, report_end) = os.pipe(), os.pipe()
@@ -146,7 +148,7 @@ def spawn(
 
 
 def read_message(descriptor: int) -> bytes | None:
-    """The next message, its length before it; None at the end of the stream. Nothing behind it is read."""
+    """Read the next message, which follows its length, and nothing beyond it; None at the end of the stream."""
     header = _read(descriptor, 4)
     return None if header is None else _read(descriptor, int.from_bytes(header, "big"))
 
@@ -176,12 +178,12 @@ def _serve(jobs: int, results: int, forker: _Forker, preload: Sequence[str] | No
         return
     write_message(results, b"")
     while (job := read_message(jobs)) is not None:
-        if job:  # an empty one wanted a program to stop that had ended by itself
+        if job:  # an empty message is a late request to stop a program that has already ended
             write_message(results, marshal.dumps(forker.run(job[1:], wants_proc=job.startswith(b"p"))))
 
 
 class _Forker:
-    """The state that lives between programs: the walls, and the way back into the zygote's own pid namespace."""
+    """The state kept between programs: the isolation, and a descriptor to return to the zygote's own pid namespace."""
 
     def __init__(self, jobs: int, walls: Walls, limits: Limits, at_fork: AtFork, cpus: set[int] | None) -> None:
         self._jobs = jobs
@@ -195,10 +197,10 @@ class _Forker:
         self._last_walls: list[Callable[[], object]] = []
 
     def set_up(self, preload: Sequence[str] | None) -> None:
-        """Make ready all that programs share.
+        """Prepare everything that programs share.
 
         Raises:
-            StepFailed: a wall cannot be put up.
+            StepFailed: a part of the isolation cannot be set up.
         """
         if sys.platform == "linux":
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -226,7 +228,7 @@ class _Forker:
             self._last_walls.append(partial(os.sched_setaffinity, 0, self._cpus))
 
     def run(self, job: bytes, *, wants_proc: bool) -> tuple[int, str, float, int]:
-        """Run one program to its end, and leave nothing of it."""
+        """Run one program until it ends, and clean up after it."""
         wants_proc = wants_proc and self._walls.own_proc
         work = self._walls.work if self._walls.private_box else self._make_work_folder()
         if self._nested:
@@ -240,7 +242,7 @@ class _Forker:
                 os._exit(70)
         stopped, status, usage = self._wait(pid)
         for number in (1, _REPORT):
-            os.set_blocking(number, True)  # the program may have changed what the next one would share
+            os.set_blocking(number, True)  # the program may have changed this, and the next one shares it
         self._clean(work, wants_proc)
         cpu = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
         return os.waitstatus_to_exitcode(status), stopped, cpu, usage.ru_maxrss * 1024
@@ -287,7 +289,7 @@ class _Forker:
         return work
 
     def _settle(self, work: str, temporary: str) -> None:
-        """Be where the next program will be."""
+        """Change to the next program's work folder, and set its environment."""
         os.chdir(work)
         os.environ.update(HOME=temporary, TMPDIR=temporary)
         sys.path[0] = work
@@ -303,7 +305,7 @@ class _Forker:
         os.closerange(_REPORT + 1, MOST_FILES)
         original = os.getpid()
         report = self._run_job(job, original)
-        if os.getpid() != original:  # a fork that the program made ran on to here: it has no say
+        if os.getpid() != original:  # a process that the program forked has reached this point: ignore its report
             os._exit(0)
         try:
             sys.stdout.flush()
@@ -314,7 +316,7 @@ class _Forker:
         os._exit(0)
 
     def _run_job(self, job: bytes, original: int) -> str:
-        """Run what a job holds, and say what came of it."""
+        """Run a job and return its report."""
         source, tests_line, compiled, units, seconds, extra = marshal.loads(job)
         if "import" in source:
             self._at_fork.catch_up(source)
@@ -330,10 +332,10 @@ class _Forker:
         return encode_report(run_program(source, tests_line))
 
     def _warm_up(self) -> None:
-        """Do here, with a harmless program, what every program's process does.
+        """Run a harmless program in the zygote, in the same way as a program's process does.
 
-        What the interpreter remembers of it (where attributes are found, which form of an instruction fits) would else be written
-        anew in each of them, page by page.
+        This fills the interpreter's caches (attribute lookups, specialized instructions). Otherwise each program's
+        process would fill them again, and copy the pages that hold them.
         """
         job = marshal.dumps((_SAMPLE, 8, compile_checked(_SAMPLE, 8), None, 0.0, 0))
         for _ in range(_TIMES):

@@ -1,1 +1,1 @@
-"""What is taken out of a file of code: documented functions, methods and classes, each with what it needs to stand alone."""
+"""Extraction of documented functions, methods and classes, each with the context that it needs to stand alone."""

@@ -1,4 +1,4 @@
-"""What extraction finds: one function, method or class with a docstring, and what the rules ask about it."""
+"""An extracted function, method or class with a docstring, and the properties that the rules check."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from snipmill.config import Kind
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function as written, decorators included. Lines count from 1 within its file, both ends included.
+    """One function as written, with its decorators. Its line numbers count from 1 in its file, both ends inclusive.
 
     Attributes:
-        kind: what it is; a method's code is its class, cut down to what the method uses.
-        docstring_quotes: the quotation marks of its docstring, empty where the language has none.
-        has_arguments: beyond `self` and `cls`.
-        returns_value: a `return` with a value, or a `yield`.
-        broken: the file's syntax is broken inside it.
+        kind: function, method or class; a method's code is its class, reduced to what the method uses.
+        docstring_quotes: the quotation marks of its docstring; empty if the language has no docstrings.
+        has_arguments: whether it takes arguments besides `self` and `cls`.
+        returns_value: whether it has a `return` with a value, or a `yield`.
+        broken: whether it contains a syntax error.
     """
 
     kind: Kind

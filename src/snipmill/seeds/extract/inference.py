@@ -1,7 +1,7 @@
-"""The import that a name most likely lacks: for functions that were cut out of their file by somebody else.
+"""Infers missing imports, for functions that somebody else cut out of their files.
 
-Only what is unmistakable is inferred: modules of the standard library and the usual short names of packages, where an
-attribute of them is used, and well-known names from the standard library's modules.
+Only unambiguous imports are inferred: standard-library modules, and packages by their usual short names, if the code
+uses an attribute of them; and well-known names from standard-library modules.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ _USED_AS_MODULE = {"datetime": re.compile(r"(?<![\w.])datetime\.(?:datetime|date
 
 
 def infer_import(name: str, code: str) -> str | None:
-    """The import statement that binds a name, or None where it is anybody's guess.
+    """The import statement that binds a name, or None if it is ambiguous.
 
     Args:
-        name: what nothing in the code binds.
-        code: where it is used.
+        name: a name that the code does not bind.
+        code: the code that uses it.
     """
     if name in _HOMES and not (name in _USED_AS_MODULE and _USED_AS_MODULE[name].search(code)):
         return f"from {_HOMES[name]} import {name}"

@@ -1,7 +1,7 @@
-"""Documented functions of other languages than Python, from tree-sitter's syntax trees: what their rules have in common.
+"""Extracts documented functions of languages other than Python from tree-sitter syntax trees, by shared rules.
 
-A function counts as documented where a doc comment stands right before it. Nothing of its file goes with it, and nothing is
-resolved, typed or run. The grammars are an extra.
+A function counts as documented if a doc comment is directly before it. It is extracted without context; nothing is
+resolved, type-checked or run. The grammars are an optional extra.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from snipmill.seeds.extract.module import text_of
 
 @dataclass(frozen=True, slots=True)
 class _Grammar:
-    """How a language writes functions: node types, the marks of doc comments, and results that are none."""
+    """How a language writes functions: node types, doc comment markers, and return types that mean no value."""
 
     module: str
     entry: str
     functions: tuple[str, ...]
-    wrappers: tuple[str, ...] = ()  # what may stand around a function, with the comment before it
+    wrappers: tuple[str, ...] = ()  # nodes that may enclose a function; the doc comment precedes them
     marks: tuple[str, ...] = ("/**",)
     no_result: tuple[str, ...] = ("void",)
 
@@ -56,13 +56,13 @@ def _parser(language: str) -> Parser:
         module = importlib.import_module(grammar.module)
     except ImportError:
         raise UsageError(
-            f"Seeds in {language} need its grammar; install `pip install 'snipmill[languages]'` to read them."
+            f"Seeds in {language} need its grammar; run `pip install 'snipmill[languages]'` to install it."
         ) from None
     return Parser(Language(getattr(module, grammar.entry)()))
 
 
 def require_grammar(language: str) -> None:
-    """See that a language can be read.
+    """Check that the grammar of a language is installed.
 
     Raises:
         UsageError: the extra is not installed.
@@ -76,7 +76,7 @@ def extract_documented(code: str, language: str) -> Iterator[Function]:
 
     Args:
         code: the file's text.
-        language: any of `LANGUAGES` but Python.
+        language: any of `LANGUAGES` except Python.
     """
     grammar = _GRAMMARS[language]
     raw = code.encode("utf-8", "surrogatepass")
@@ -90,18 +90,18 @@ def extract_documented(code: str, language: str) -> Iterator[Function]:
             comment = _doc_comment(node, grammar)
             if comment is not None and inner.child_by_field_name("body") is not None:
                 yield _function(node, inner, comment, raw, grammar)
-            continue  # functions inside of functions are part of them
+            continue  # nested functions are part of the outer one
         stack.extend(reversed(node.named_children))
 
 
 def _doc_comment(node: Node, grammar: _Grammar) -> Node | None:
-    """The first node of the doc comment right before a function, attributes and further lines of it in between."""
+    """The first node of the doc comment before a function. Only comment lines and attributes may be in between."""
     found: Node | None = None
     previous, line = node.prev_named_sibling, node.start_point[0]
     while (previous is not None and "comment" in previous.type) or (
         previous is not None and previous.type == "attribute_item"
     ):
-        end = previous.end_point[0] - (previous.end_point[1] == 0)  # a line comment may end on the next line
+        end = previous.end_point[0] - (previous.end_point[1] == 0)  # a line comment node may end on the next line
         if line - end > 1:
             break
         if previous.type != "attribute_item":
@@ -138,7 +138,7 @@ def _deep(node: Node, field: str) -> Node | None:
 def _has_arguments(inner: Node) -> bool:
     parameters = inner.child_by_field_name("parameters")
     declarator = inner.child_by_field_name("declarator")
-    while parameters is None and declarator is not None:  # C++ writes them inside of the declarator
+    while parameters is None and declarator is not None:  # in C++ they are inside the declarator
         parameters = declarator.child_by_field_name("parameters")
         declarator = declarator.child_by_field_name("declarator")
     named = parameters.named_children if parameters is not None else []
@@ -163,7 +163,7 @@ def _returns_value(inner: Node, grammar: _Grammar) -> bool:
 
 
 def _dedent(code: str) -> str:
-    """Without the indentation of the first line, as far as the others have it."""
+    """Remove the indentation of the first line from all lines that have it."""
     lines = code.split("\n")
     indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
     return "\n".join(line.removeprefix(indent) for line in lines)

@@ -1,7 +1,7 @@
-"""A Python file as a list of top-level statements, and what a function needs of them in order to stand alone.
+"""A Python file as a list of top-level statements, and the context that a function needs from them to stand alone.
 
-Names are followed from the function to the statements that bind them, and from these on, until all are bound. Names that
-only exist while the program runs (globals() and the like) are not found.
+Names are resolved transitively, from the function to the statements that bind them, until all are bound. Does not cover
+names that exist only at run time (globals() and the like).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from snipmill.reasons import Reason
 from snipmill.seeds.extract.inference import infer_import
 from snipmill.seeds.extract.names import Names, names_of
 from snipmill.text.code import syntax_tree
@@ -20,14 +21,14 @@ from snipmill.text.sections import Malformed
 
 _IMPORTS = ("import_statement", "import_from_statement", "future_import_statement")
 _DEFINED = ("function_definition", "class_definition")
-_ANNOTATED = re.compile(r"->|\w[ \t]*:[ \t]*[\w\"'\[(]")  # or a slice, or a lambda: then a line too many does no harm
-# A statement that fills, or otherwise changes, what a name of the module stands for.
+_ANNOTATED = re.compile(r"->|\w[ \t]*:[ \t]*[\w\"'\[(]")  # also matches slices and lambdas: an extra line is harmless
+# A statement that mutates the object that a module-level name is bound to.
 _CHANGED = re.compile(r"^\s*(\w+)(?:(?:\[[^\n]*\]|\.\w+) *[-+*/|&%@^<>]{0,3}=(?!=)|(?:\.\w+)+\()", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One imported name: `from source import name as local`, or `import name as local` where there is no source."""
+    """One imported name: `from source import name as local`, or `import name as local` if there is no source."""
 
     local: str
     name: str
@@ -36,39 +37,39 @@ class Import:
 
     @property
     def module(self) -> str:
-        """The module that is imported, in full."""
+        """The full name of the imported module."""
         return self.source if self.source is not None else self.name
 
     @property
     def top(self) -> str:
-        """The package that has to be there; empty for a relative import."""
+        """The top-level package that must be available; empty for a relative import."""
         return self.module.partition(".")[0]
 
     @property
     def is_submodule(self) -> bool:
-        """Whether it binds a package by importing something below it: `import xml.dom`."""
+        """Whether it binds a package by importing a submodule: `import xml.dom`."""
         return self.source is None and not self.explicit and "." in self.name
 
     @property
     def code(self) -> str:
-        """As a statement of its own."""
+        """The import as a separate statement."""
         whole = f"{self.name} as {self.local}" if self.explicit else self.name
         return f"import {whole}" if self.source is None else f"from {self.source} import {whole}"
 
 
 @dataclass(slots=True)
 class Statement:
-    """A top-level statement that is no import; its names are looked up when they are asked for."""
+    """A top-level statement other than an import. Its names are looked up on demand."""
 
     code: str
     bound: frozenset[str]
     _names: Names | None = None
 
     def needed(self) -> frozenset[str]:
-        """The names that it needs.
+        """The names that the statement needs.
 
         Raises:
-            SyntaxError: today's Python cannot read it.
+            SyntaxError: the running Python cannot parse it.
         """
         if self._names is None:
             self._names = names_of(self.code)
@@ -77,7 +78,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What stands before a function: `code`, and the top-level packages that it or the function imports."""
+    """The code to put before a function, and the top-level packages that this code imports."""
 
     code: str
     modules: frozenset[str]
@@ -85,19 +86,18 @@ class Context:
 
 @dataclass(slots=True)
 class Module:
-    """The statements of a file by the names that they bind."""
+    """The statements of a file, indexed by the names that they bind."""
 
     future: list[str] = field(default_factory=list)
     stars: list[str] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
-    binders: dict[str, list[Import | int]] = field(
-        default_factory=dict
-    )  # in the order of the file; numbers are statements
-    changers: dict[str, list[int]] = field(default_factory=dict)  # statements that change what a name stands for
+    # in file order; an int is an index into `statements`
+    binders: dict[str, list[Import | int]] = field(default_factory=dict)
+    changers: dict[str, list[int]] = field(default_factory=dict)  # statements that mutate what a name is bound to
 
     @classmethod
     def read(cls, root: Node) -> Module:
-        """The module of a syntax tree."""
+        """Read a module from its syntax tree."""
         module = cls()
         for node in root.children:
             if node.type in _IMPORTS:
@@ -123,7 +123,7 @@ class Module:
             name = inner.child_by_field_name("name")
             bound = frozenset({text_of(name)}) if name is not None else frozenset()
         elif inner.type == "if_statement" and "__name__" in text_of(inner.child_by_field_name("condition")):
-            return  # runs only in a program: nothing of it is there for others
+            return  # does not run on import, so no function depends on it
         elif inner.type == "expression_statement" and inner.children and inner.children[0].type == "string":
             return
         elif inner.type == "expression_statement" and inner.children and inner.children[0].type == "call":
@@ -143,34 +143,34 @@ class Module:
         self.statements.append(Statement(code, bound, names))
 
     def context_of(self, code: str, max_lines: int, allow: Collection[str] = ()) -> Context | Malformed:
-        """What a function needs in order to stand alone.
+        """The context that a function needs to stand alone.
 
         Args:
-            code: the function, as it would stand at top level.
-            max_lines: more lines before it are too many.
-            allow: reasons that are none to refuse it.
+            code: the function, as top-level code.
+            max_lines: maximum number of context lines, not counting imports.
+            allow: reason codes of disabled rules.
 
         Returns:
             The context, or what is wrong: `syntax-error`, `undefined-name` or `context-too-long`.
         """
         try:
             names = names_of(code)
-            unbounded = "context-too-long" in allow
+            unbounded = Reason.CONTEXT_TOO_LONG in allow
             imports, chosen, missing = self._follow(names, sys.maxsize if unbounded else max_lines)
         except SyntaxError as error:
-            return Malformed("syntax-error", f"line {error.lineno or 1}: {error.msg or error}")
-        # Where a star import may bind what is missing, nothing is inferred.
+            return Malformed(Reason.SYNTAX_ERROR, f"line {error.lineno or 1}: {error.msg or error}")
+        # A star import may bind the missing names, so nothing is inferred if there is one.
         inferred = [f"from {star} import *" for star in self.stars] if missing else []
         for name in sorted(missing) if not self.stars else ():
             found = infer_import(name, code)
             if found is not None:
                 inferred.append(found)
-            elif "undefined-name" not in allow:
-                return Malformed("undefined-name", f"nothing in its file binds {name!r}.")
+            elif Reason.UNDEFINED_NAME not in allow:
+                return Malformed(Reason.UNDEFINED_NAME, f"its file does not define or import {name!r}.")
         statements = [self.statements[index].code for index in sorted(chosen)]
         lines = sum(statement.count("\n") + 1 for statement in statements)
         if lines > max_lines and not unbounded:
-            return Malformed("context-too-long", f"it needs {lines} lines of its file besides imports.")
+            return Malformed(Reason.CONTEXT_TOO_LONG, f"it needs {lines} lines of context besides imports.")
         future = sorted(set(self.future)) if _ANNOTATED.search("\n".join([code, *statements])) else []
         heads = [f"from __future__ import {', '.join(future)}"] if future else []
         heads += _import_lines(imports, inferred)
@@ -182,13 +182,13 @@ class Module:
         return Context("\n\n\n".join(block for block in blocks if block), frozenset(modules))
 
     def _follow(self, names: Names, max_lines: int) -> tuple[list[Import], set[int], set[str]]:
-        imports: dict[str, Import] = {}  # by their code
+        imports: dict[str, Import] = {}  # keyed by their code
         chosen: set[int] = set()
         missing: set[str] = set()
         seen = set(names.bound)
         waiting = sorted(names.needed, reverse=True)
         lines = 0
-        while waiting and lines <= 4 * max_lines:  # beyond that it is lost anyway
+        while waiting and lines <= 4 * max_lines:  # beyond that, it is dropped anyway
             name = waiting.pop()
             if name in seen:
                 continue
@@ -199,7 +199,7 @@ class Module:
                 continue
             last = binders[-1]
             if isinstance(last, Import):
-                # Submodules of one package are imported under the same name, and all of them count.
+                # All imports of submodules bind the name of the package, and all of them are needed.
                 submodules = [one for one in binders if isinstance(one, Import) and one.is_submodule]
                 imports |= {one.code: one for one in (submodules if last.is_submodule else [last])}
                 numbers = []
@@ -237,7 +237,7 @@ def imports_of(node: Node) -> Iterator[Import]:
 
 
 def modules_inside(definition: Node) -> frozenset[str]:
-    """The top-level packages that are imported inside of a function."""
+    """The top-level packages that are imported inside a function."""
     if b"import" not in (definition.text or b""):
         return frozenset()
     modules: set[str] = set()
@@ -252,7 +252,7 @@ def modules_inside(definition: Node) -> frozenset[str]:
 
 
 def _import_lines(imports: list[Import], inferred: list[str]) -> list[str]:
-    """Import statements, those of the same source joined, sorted."""
+    """Sorted import statements; imports from the same module are merged."""
     plain = {found.code for found in imports if found.source is None}
     grouped: dict[str, list[str]] = {}
     for found in imports:

@@ -1,4 +1,4 @@
-"""Which names a piece of Python binds at its top level, and which it needs from elsewhere: the compiler's own answer."""
+"""The names that Python code binds at top level, and those it needs from elsewhere, by the compiler's symbol table."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ BUILTINS = frozenset(dir(builtins)) | MODULE_NAMES | {"__class__", "__annotation
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """`bound` at the top level of a piece of code; `needed` by it, and neither bound there nor builtin."""
+    """Names `bound` at the top level of some code, and names `needed` by it but neither bound there nor built in."""
 
     bound: frozenset[str]
     needed: frozenset[str]
 
 
 def names_of(code: str) -> Names:
-    """The names of a piece of code that stands at the top level of a module.
+    """The names that module-level code binds and needs.
 
     Raises:
-        SyntaxError: today's Python cannot read it; the message names the line.
+        SyntaxError: the running Python cannot parse it; the message gives the line.
     """
     try:
         with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def names_of(code: str) -> Names:
         scope = inner.pop()
         inner.extend(scope.get_children())
         for symbol in scope.get_symbols():
-            # In the body of a class a name may be read from outside before it is bound there.
+            # A class body may read a name from an outer scope before it binds it.
             before = scope.get_type() == "class" and symbol.is_referenced() and symbol.is_assigned()
             if symbol.is_global() or before:
                 needed.add(symbol.get_name())

@@ -1,7 +1,7 @@
-"""The documented functions of a Python file, and by option its methods and classes, from tree-sitter's syntax tree.
+"""Extracts the documented functions of a Python file, and optionally its methods and classes, from a tree-sitter tree.
 
-Robust to code that today's Python cannot parse. Does not cover whether a function is worth keeping (`rules`), what it
-needs of its file (`module`), and functions inside of functions.
+Tolerates code that the running Python cannot parse. Does not cover whether a function is worth keeping (`rules`), the
+context that it needs from its file (`module`), and nested functions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snipmill.text.code import syntax_tree
 
 _FUNCTIONS: tuple[Kind, ...] = ("function",)
 _SELF = ("self", "cls")
-# Where something new begins that does not belong to what stands before it: a definition, with its decorators.
+# The start of an unindented definition, including its decorators.
 _AT_MARGIN = re.compile(r"^(?:@.+\n)*(?:async )?(?:def|class) ", re.MULTILINE)
 
 
@@ -29,11 +29,11 @@ def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Itera
 
     Args:
         root: the tree of a whole file.
-        kinds: which of functions, methods and classes.
+        kinds: which of functions, methods and classes to extract.
     """
     for whole in root.children:
         if whole.start_point[1]:
-            continue  # set off by what is broken before it: it belongs to a class or a function
+            continue  # indented, after broken code: it belongs to a class or a function
         if whole.type == "ERROR" and b"def " in (whole.text or b""):
             yield from _recovered(whole, kinds)
             continue
@@ -49,7 +49,7 @@ def extract_functions(root: Node, kinds: Collection[Kind] = _FUNCTIONS) -> Itera
 
 
 def _recovered(region: Node, kinds: Collection[Kind]) -> Iterator[Function]:
-    """What can be read of a region that is broken somewhere: each definition at the margin is parsed by itself."""
+    """The functions of a region with a syntax error: each unindented definition is parsed separately."""
     code = text_of(region)
     starts = [match.start() for match in _AT_MARGIN.finditer(code)]
     for start, end in pairwise([*starts, len(code)]):
@@ -60,7 +60,7 @@ def _recovered(region: Node, kinds: Collection[Kind]) -> Iterator[Function]:
 
 
 def first_error(root: Node) -> int | None:
-    """The line of the first place that cannot be parsed, from 1; None where all can."""
+    """The line of the first syntax error, counted from 1; None if there is none."""
     node: Node | None = root
     if not root.has_error:
         return None
@@ -88,7 +88,7 @@ def _class(whole: Node, definition: Node) -> Iterator[Function]:
 
 
 def _as_it_stands(kind: Kind, whole: Node, definition: Node, bodies: list[Node]) -> Iterator[Function]:
-    """A documented function or class. `bodies` are the functions that take its arguments and return its values."""
+    """A documented function or class. `bodies` are the functions to check for arguments and return values."""
     quotes = _docstring_quotes(definition)
     if quotes is not None:
         yield Function(
@@ -133,7 +133,7 @@ def _members(definition: Node) -> list[Node]:
 
 
 def _class_around(whole: Node, definition: Node, name: str, method: str) -> str:
-    """The class with nothing but the method and the members that it uses, directly or through others."""
+    """The class, reduced to the method and the members that it uses, directly or indirectly."""
     by_name: dict[str, list[int]] = {}
     members = _members(definition)
     for index, member in enumerate(members):
@@ -143,12 +143,12 @@ def _class_around(whole: Node, definition: Node, name: str, method: str) -> str:
     waiting, chosen = {method}, set[int]()
     while waiting:
         wanted = waiting.pop()
-        # An attribute that no member binds is one of the instance: `__init__` makes it.
+        # An attribute that no member binds is an instance attribute, set by `__init__`.
         for index in by_name.get(wanted, by_name.get("__init__", [])):
             if index not in chosen:
                 chosen.add(index)
                 waiting.update(used.findall(text_of(members[index])))
-    if whole.type == "decorated_definition":  # as with dataclasses: the fields make the class
+    if whole.type == "decorated_definition":  # such as a dataclass: keep its fields
         chosen |= {index for index, member in enumerate(members) if member.type == "expression_statement"}
     body = definition.child_by_field_name("body")
     assert body is not None and whole.text is not None
@@ -185,7 +185,7 @@ def _docstring_quotes(definition: Node) -> str | None:
 
 
 def _returns_value(definition: Node) -> bool:
-    """A `return` with a value, or a `yield`, in the function itself and not in one inside it."""
+    """Whether the function itself, not a nested one, has a `return` with a value or a `yield`."""
     body = definition.child_by_field_name("body")
     stack = list(body.children) if body is not None else []
     while stack:

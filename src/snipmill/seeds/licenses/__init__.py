@@ -1,4 +1,4 @@
-"""Licences as SPDX expressions: read out of texts, headers and package metadata, and held against an allow-list.
+"""Licences as SPDX expressions: read from texts, headers and package metadata, and checked against an allow-list.
 
-A licence that is not recognised stays unknown: nothing is guessed from a text that is merely like one.
+An unrecognised licence stays unknown: no licence is guessed from a text that merely resembles it.
 """

@@ -1,4 +1,4 @@
-"""SPDX expressions: made out of names in any usual spelling, joined, and held against an allow-list."""
+"""SPDX expressions: normalised from licence names, combined, and checked against an allow-list."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _SPELLINGS = {
 
 @lru_cache(maxsize=4096)
 def normalize_license(text: str) -> str | None:
-    """An SPDX expression out of a licence's name or expression in any usual spelling; None where it is not known."""
+    """The SPDX expression for a licence name or expression in any usual spelling; None if it is unknown."""
     text = " ".join(text.split())
     if re.fullmatch(r"LicenseRef-[\w.-]+", text):
         return text
@@ -123,7 +123,7 @@ def normalize_license(text: str) -> str | None:
 
 
 def normalize_licenses(value: object) -> str | None:
-    """As `normalize_license`, of a column that may hold a list of names: all of them hold. None if any is unknown."""
+    """Like `normalize_license`, for a value that may list licences that all apply. None if any is unknown."""
     if isinstance(value, str) and value.startswith("["):
         value = [part.strip(" '\"") for part in value.strip("[]").split(",")]
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
@@ -133,7 +133,7 @@ def normalize_licenses(value: object) -> str | None:
 
 
 def all_of(expressions: Iterable[str]) -> str | None:
-    """Licences that hold together, as one expression; None where there are none."""
+    """Licences that all apply, as one expression; None if there are none."""
     unique = sorted(set(expressions))
     if not unique:
         return None
@@ -142,7 +142,7 @@ def all_of(expressions: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
-    """Whether an SPDX expression gives the permissions of the allowed licences: one side of OR is enough, AND needs both."""
+    """Whether the allowed licences satisfy an SPDX expression: OR needs one side, AND needs both."""
     if ANY in allowed or expression in allowed:
         return True
     keys = frozenset(key.casefold() for key in allowed)

@@ -1,4 +1,4 @@
-"""What a file says of its own licence, in an SPDX tag or in words."""
+"""The licence that a file states for itself, in an SPDX tag or in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 from snipmill.seeds.licenses.expressions import UNKNOWN, all_of, normalize_license
 
 _TAG = re.compile(r"SPDX-License-Identifier[ \t]*:[ \t]*([^\n]{1,200})", re.IGNORECASE)
+# Apart from `__license__`, an assignment counts only in a comment: a variable in code states no licence.
 _STATED = re.compile(
-    r"^(?:__license__[ \t]*=|[ \t#*/;\"']{0,8}licen[cs]e[ \t]*:|[ \t]*[#*/;][ \t#*/;]*licen[cs]e[ \t]*=)"  # no variable of code
+    r"^(?:__license__[ \t]*=|[ \t#*/;\"']{0,8}licen[cs]e[ \t]*:|[ \t]*[#*/;][ \t#*/;]*licen[cs]e[ \t]*=)"
     r"[ \t]*[\"']?([^\"'\n]{1,80})",
     re.IGNORECASE | re.MULTILINE,
 )
-# What headers say in words. Wherever one of these stands, the file is not, or not only, under what its folder says.
+# Wording in headers. If any of these occurs, the file is not, or not only, under the licence of its folder.
 _RESTRICTING = (
     (re.compile(r"Affero|\bAGPL", re.I), "AGPL-3.0-or-later"),
     (re.compile(r"(?:Lesser|Library) General Public|\bLGPL", re.I), "LGPL-2.1-or-later"),
@@ -27,7 +28,7 @@ _RESTRICTING = (
     (re.compile(r"\bCC[ -]BY|Creative Commons Attribution", re.I), UNKNOWN),
     (re.compile(r"\bproprietary\b|\bconfidential\b|non-?commercial|commons clause", re.I), "LicenseRef-proprietary"),
 )
-# And these say what the file as a whole is under, where a line begins with them.
+# These state the licence of the whole file, if a line begins with them.
 _UNDER = (
     r"^(?:(?:this|the) (?:file|code|software|program|module|project|source code)(?: is|'s)? )?"
     r"(?:licensed|released|distributed|made available) under "
@@ -45,9 +46,9 @@ _HEADER_LINES = 100
 
 
 def license_of_header(text: str) -> str | None:
-    """The licence that a file states of itself: by SPDX tags anywhere, or in words in its first hundred lines.
+    """The licence that a file states for itself: in SPDX tags anywhere, or in words in its first 100 lines.
 
-    A tag that is not understood, and words of a licence that restricts, count against the file: `UNKNOWN`, or that licence.
+    An unrecognised tag counts as `UNKNOWN`. Wording of a restrictive licence counts as that licence, or as `UNKNOWN`.
     """
     if "spdx-license-identifier" in text.lower():
         tags = [re.split(r"\*/|-->|#", tag)[0].strip(" \t\"'") for tag in _TAG.findall(text)]
@@ -65,7 +66,7 @@ def license_of_header(text: str) -> str | None:
 
 
 def _in_comments(head: str) -> str:
-    """The lines of a head that are comments or prose, joined: a string or a name in code states no licence."""
+    """The comment and prose lines of a file's head, joined. Strings and names in code do not state a licence."""
     lines = [line.strip() for line in head.split("\n")]
     kept = [line.lstrip("#/*-; ") for line in lines if not _STATEMENT.match(line)]
     stated = [line for line in lines if line.startswith("__license__")]

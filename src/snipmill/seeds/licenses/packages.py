@@ -1,4 +1,4 @@
-"""The licence of a folder: what package metadata state, and what licence files hold, together."""
+"""The licence of a folder, combined from its package metadata and licence files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LICENSE_FILE = re.compile(r"licen[cs]e|^copying|^copyright", re.IGNORECASE)
 _CODE = re.compile(
     r"\.(py|pyi|json|html|css|js|ts|tsx|rs|java|php|cc|cpp|cxx|h|hh|hpp|go|rb|toml|yml|yaml|svg|png)$", re.IGNORECASE
 )
-# Files that say what a package is under, and the language whose files they speak for.
+# Files that state the licence of a package, and the language of the files that it applies to.
 METADATA = {
     "pyproject.toml": PYTHON,
     "PKG-INFO": PYTHON,
@@ -52,12 +52,12 @@ _FAMILIES = frozenset({"BSD License", "OSI Approved", "Public Domain"})
 
 
 def is_license_file(name: str) -> bool:
-    """Whether a file's name says that it holds a licence."""
+    """Whether a file is a licence file, judged by its name."""
     return _LICENSE_FILE.search(name) is not None and _CODE.search(name) is None
 
 
 def license_of_metadata(name: str, raw: bytes) -> str | None:
-    """The licence that a package's metadata states; None where they state none that is known."""
+    """The licence that package metadata state; None if they state no known licence."""
     text = raw.decode("utf-8", "replace")
     try:
         if name in ("PKG-INFO", "METADATA"):
@@ -82,7 +82,7 @@ def license_of_metadata(name: str, raw: bytes) -> str | None:
 
 
 def _of_project(expression: object, words: object, classifiers: Iterable[str]) -> str | None:
-    """What a Python package states. An expression has the last word; words and classifiers hold together."""
+    """The licence that a Python package states. An SPDX expression overrides words and classifiers."""
     if isinstance(expression, str) and expression.strip():
         return normalize_license(expression) or UNKNOWN
     found: set[str] = set()
@@ -96,9 +96,9 @@ def _of_project(expression: object, words: object, classifiers: Iterable[str]) -
 
 
 def combine_licenses(stated: Iterable[str], texts: Iterable[str]) -> str | None:
-    """The licence of a folder: what metadata state and what licence files hold, together.
+    """The licence of a folder, combined from its metadata (`stated`) and its licence files (`texts`).
 
-    Texts of what the metadata state add nothing to it, be they of both alternatives, or with notices around them.
+    A text adds nothing if the metadata state its licence, even as one of two alternatives or with added notices.
     """
     found = set(stated)
     mentioned = {word for expression in found for word in re.findall(r"[\w.+-]+", expression)} - {"AND", "OR", "WITH"}

@@ -1,4 +1,4 @@
-"""Which licence a LICENSE file holds, word for word; the known texts are those of `identify`."""
+"""Recognises the licence in a LICENSE file, word for word. The known texts come from `identify`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _RESTRICTION = re.compile(
 _FORBIDDING = re.compile(
     r"commercial|commons clause|business source|enterprise|server side|right to sell|training of models"
 )
-# A title or a line of copyright that says one of these is part of the text.
+# A title or copyright line that contains one of these is kept as part of the text.
 _TELLING = re.compile(
     r"gpl|general public|proprietary|non-?commercial|commercial (?:use|purpose)|commons clause|business source|server side"
     r"|right to sell|training of models|creative commons|mozilla public",
@@ -49,13 +49,13 @@ _MAX_PROSE = 40
 
 
 def license_of_text(raw: bytes) -> str | None:
-    """The licence that a LICENSE file holds, or all of them where it holds several.
+    """The licence that a LICENSE file holds, or all of them if it holds several.
 
-    Only texts that are word for word a known licence count, but for title, copyright lines and the names of holders.
+    A text must match a known licence word for word, apart from title, copyright lines and the names of holders.
 
     Returns:
-        An SPDX expression; `UNKNOWN` where the text is another, or a part of it where there is more; None where it holds nothing
-        but names and years.
+        An SPDX expression. It is `UNKNOWN` if the text is not recognised, and includes `UNKNOWN` if there is other text
+        as well. None if the file holds only names and years.
     """
     text = raw.decode("utf-8", "replace")
     rest, parts = _words_of(text), set[str]()
@@ -70,7 +70,7 @@ def license_of_text(raw: bytes) -> str | None:
     if not parts or _FORBIDDING.search(rest):
         return UNKNOWN
     if len(rest.split()) > _MAX_PROSE or _RESTRICTION.search(rest):
-        parts.add(UNKNOWN)  # as where a package adds the notices of what it bundles
+        parts.add(UNKNOWN)  # for example, notices of bundled software
     return all_of(parts)
 
 
@@ -82,7 +82,7 @@ def _words_of(text: str) -> str:
         if not _NOTICE.match(line.strip()) or _TELLING.search(line)
     ]
     plain = " ".join(lines).lower().replace("non-infringement", "noninfringement")
-    return " ".join(re.findall(r"[a-z0-9]{2,}", plain))  # single characters number the clauses, or do not
+    return " ".join(re.findall(r"[a-z0-9]{2,}", plain))  # drop single characters: clause numbering varies
 
 
 @cache
@@ -92,7 +92,7 @@ def _known_texts() -> dict[str, str]:
 
 @cache
 def _bodies() -> list[tuple[re.Pattern[str], str]]:
-    """The words of licences that stand together with others, from their first to their last; names of holders may differ."""
+    """Patterns for licences that may be part of a longer text, from first to last word; names of holders may differ."""
     texts = dict(LICENSES)
     found: list[tuple[re.Pattern[str], str]] = []
     for spdx, first, last in _PARTS:

@@ -1,1 +1,1 @@
-"""Where seeds come from. Each source gives documents and rejects in a fixed order; nothing in it is ever imported or run."""
+"""Sources of code. Each yields documents and rejects in a fixed order. Their code is never imported or run."""

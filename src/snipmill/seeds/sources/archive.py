@@ -1,6 +1,6 @@
 """Source distributions, wheels and other archives (.tar.gz, .tar.bz2, .tar.xz, .tar, .zip, .whl), read in place.
 
-Nothing is unpacked on disk, so that no name in an archive can reach a file outside of it.
+No member is extracted to disk, so no name in an archive can reach a file outside it.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class _Archive:
 
     @property
     def top(self) -> str | None:
-        """The one folder that holds everything, as in a source distribution."""
+        """The single top-level folder, as in a source distribution; None if there is none."""
         entries = self.entries("")
         return entries[0][0] if len(entries) == 1 and entries[0][1] else None
 
 
 class _Below:
-    """A `Tree` that is a folder of another."""
+    """A folder of another tree, as a `Tree`."""
 
     def __init__(self, tree: _Archive, folder: str) -> None:
         self._tree, self._folder = tree, folder
@@ -72,10 +72,10 @@ class _Below:
 
 
 def archive_documents(path: Path, origin: Origin) -> Iterator[Document | Reject]:
-    """The documents of an archive; its name gives source and revision, as `name-version`.
+    """The documents of an archive. Its file name, `name-version`, gives source and revision.
 
     Raises:
-        UsageError: it cannot be read as what its name says.
+        UsageError: the file cannot be read in the format of its suffix.
     """
     stem = path.name
     for suffix in SUFFIXES:
@@ -109,7 +109,7 @@ def _open_zip(path: Path, stack: ExitStack) -> _Archive:
             with file.open(name) as member:
                 return member.read(MAX_BYTES + 1)
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError) as error:
-            # encrypted, packed in a way that is not known here, or damaged
+            # encrypted, damaged, or compressed by an unsupported method
             raise OSError(0, str(error)) from error
 
     return _Archive([name for name in file.namelist()[:_MAX_MEMBERS] if not name.endswith("/")], read)
@@ -129,27 +129,27 @@ def _open_tar(path: Path, stack: ExitStack) -> _Archive:
 
 
 def _unpacked(path: Path) -> IO[bytes]:
-    """A compressed archive in a file without a name: going back and forth in a compressed one begins anew each time."""
+    """Decompress an archive into an unnamed temporary file, because seeking back in a compressed file starts over."""
     packed: IO[bytes]
     if path.suffix == ".bz2":
         packed = bz2.open(path)  # noqa: SIM115
     else:
         packed = cast(IO[bytes], lzma.open(path) if path.suffix == ".xz" else gzip.open(path))  # noqa: SIM115
-    whole = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's
+    whole = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with packed:
         while piece := packed.read(1 << 20):
             whole.write(piece)
             if whole.tell() > _MAX_UNPACKED:
-                raise ValueError(f"it holds more than {_MAX_UNPACKED:,} bytes")
+                raise ValueError(f"it decompresses to more than {_MAX_UNPACKED:,} bytes")
     whole.seek(0)
     return whole
 
 
 def _refuse_damaged(file: tarfile.TarFile, whole: IO[bytes]) -> None:
-    """A header that is damaged looks like the end, and everything after it would be missing without a word.
+    """Refuse an archive with a damaged header, which looks like the end and would silently hide everything after it.
 
     Raises:
-        tarfile.ReadError: something stands after what looks like the end.
+        tarfile.ReadError: there is data after the apparent end.
     """
     members = file.getmembers()
     whole.seek(file.offset)

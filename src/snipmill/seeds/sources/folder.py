@@ -1,4 +1,4 @@
-"""A folder on this machine, without what its .gitignore files leave out, and single files."""
+"""Reads local folders, without the files that .gitignore excludes, and single files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from snipmill.seeds.document import Document
 from snipmill.seeds.sources.tree import Origin, documents_of
 
 _MAX_IGNORE = 100_000
-_MAX_STARS = 8  # more of them take the matcher for ever on some names
+_MAX_STARS = 8  # with more, the matcher takes forever on some names
 
 
 class Folder:
-    """A `Tree` of a folder. Links are not followed, so that no file is met twice and nothing lies outside."""
+    """A `Tree` of a folder. Links are not followed, so no file is read twice and none is outside the folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -29,7 +29,7 @@ class Folder:
     def entries(self, folder: str) -> list[tuple[str, bool]]:
         """The names in a folder that are not ignored."""
         with os.scandir(self.root / folder) as listed:
-            # Links lead out or in circles, and a pipe would be waited for without end.
+            # Links may lead outside or form cycles, and reading a pipe could block forever.
             found = [
                 (entry.name, entry.is_dir(follow_symlinks=False))
                 for entry in listed
@@ -44,12 +44,12 @@ class Folder:
         return sorted((name, is_folder) for name, is_folder in found if not _ignored(specs, prefix + name, is_folder))
 
     def content(self, path: str) -> Path:
-        """Where a file is read."""
+        """The path to read a file from."""
         return self.root / path
 
 
 def _patterns(lines: list[str]) -> GitIgnoreSpec:
-    """The patterns of a .gitignore; lines that are none are passed over, as git does, and so are those without an end."""
+    """The patterns of a .gitignore. Invalid lines are skipped, as in git, and so are lines with too many stars."""
     lines = [line for line in lines if line.count("*") <= _MAX_STARS]
     try:
         return GitIgnoreSpec.from_lines(lines)
@@ -63,7 +63,7 @@ def _patterns(lines: list[str]) -> GitIgnoreSpec:
 
 
 def _ignored(specs: list[tuple[str, GitIgnoreSpec]], path: str, is_folder: bool) -> bool:
-    """Whether the last .gitignore that has a pattern for a path leaves it out."""
+    """Whether a path is ignored. The last .gitignore with a pattern for it decides."""
     verdict = False
     for base, spec in specs:
         relative = path[len(base) + 1 :] if base else path
@@ -73,12 +73,12 @@ def _ignored(specs: list[tuple[str, GitIgnoreSpec]], path: str, is_folder: bool)
 
 
 def folder_documents(root: Path, origin: Origin) -> Iterator[Document | Reject]:
-    """The documents of a folder. Where it is a part of a repository, the repository's licence and .gitignore hold in it."""
+    """The documents of a folder. If it is part of a repository, the repository's licence and .gitignore apply to it."""
     whole = next((above for above in root.resolve().parents if (above / ".git").exists()), None)
     if whole is None:
         return documents_of(Folder(root), origin)
     tree, start = Folder(whole), root.resolve().relative_to(whole).as_posix()
-    if not _is_listed(tree, start):  # who names a folder means it, whatever a .gitignore above it says
+    if not _is_listed(tree, start):  # a folder that the user names is read even if ignored
         return documents_of(Folder(root), origin)
     return documents_of(tree, Origin(whole.name, origin.revision, origin.license, origin.languages), start)
 
@@ -96,6 +96,6 @@ def _is_listed(tree: Folder, path: str) -> bool:
 
 
 def file_document(path: Path, origin: Origin) -> Document:
-    """One file of code. A file of an unknown kind is taken for Python."""
+    """One file of code. A file with an unknown suffix is read as Python."""
     language = language_of(path.name) or "Python"
     return Document(path.name, path, language, origin.source, origin.revision, path.name, origin.license)

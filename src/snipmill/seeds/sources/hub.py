@@ -1,4 +1,4 @@
-"""A data set on the hub, streamed row by row. Its library is an extra; HF_TOKEN and HF_ENDPOINT are what it expects."""
+"""Streams a data set from the hub row by row. The library is an optional extra; it reads HF_TOKEN and HF_ENDPOINT."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hub_documents(spec: str, columns: Columns, origin: Origin) -> Iterator[Docum
     Args:
         spec: owner/name, with options as in owner/name?split=train&name=python&data_dir=data&revision=main.
         columns: which column holds what.
-        origin: what is looked for.
+        origin: the licence that the user states, and the languages to look for.
 
     Raises:
         UsageError: it cannot be reached, it lacks a column, an option is unknown, or the extra is not installed.
@@ -30,14 +30,12 @@ def hub_documents(spec: str, columns: Columns, origin: Origin) -> Iterator[Docum
     options = dict(parse_qsl(query))
     unknown = sorted(options.keys() - set(_OPTIONS))
     if unknown:
-        raise UsageError(f"{PREFIX}{spec}: there is no option {unknown[0]!r}; there are {', '.join(_OPTIONS)}.")
+        raise UsageError(f"{PREFIX}{spec}: there is no option {unknown[0]!r}; the options are {', '.join(_OPTIONS)}.")
     try:
         import datasets
         from huggingface_hub import HfApi
     except ImportError:
-        raise UsageError(
-            f"{PREFIX}{name} is on the hub; install `pip install 'snipmill[datasets]'` to read it."
-        ) from None
+        raise UsageError(f"{PREFIX}{name} is on the hub; to read it, run `pip install 'snipmill[datasets]'`.") from None
     datasets.disable_progress_bars()
     try:
         revision = HfApi().dataset_info(name, revision=options.get("revision")).sha
@@ -53,6 +51,6 @@ def hub_documents(spec: str, columns: Columns, origin: Origin) -> Iterator[Docum
         yield from row_documents(rows, name, columns, own)
     except UsageError:
         raise
-    except Exception as error:  # the library raises many kinds, of many packages
+    except Exception as error:  # the library raises exceptions of many types and packages
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"{PREFIX}{spec} cannot be read: {type(error).__name__}: {reason[:300]}") from error

@@ -1,4 +1,4 @@
-"""From the words that name a source to its documents."""
+"""Resolves a source argument to its documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snipmill.seeds.sources.tree import Origin
 
 
 def expand(source: str) -> list[str]:
-    """The sources that a pattern stands for, sorted; a source that is no pattern stands for itself.
+    """Expand a glob pattern to the sources that match it, sorted. Other sources are returned unchanged.
 
     Raises:
         UsageError: nothing matches.
@@ -32,7 +32,7 @@ def expand(source: str) -> list[str]:
 
 
 def is_ready_made(source: str, columns: Columns | None) -> bool:
-    """Whether a source is a file of seeds rather than one of code."""
+    """Whether a source is a file of ready-made seeds rather than code."""
     return source == "-" or (columns is None and not _has_scheme(source) and Path(source).suffix in (".jsonl", ".json"))
 
 
@@ -46,8 +46,8 @@ def open_source(source: str, columns: Columns | None, origin: Origin) -> Iterato
     Args:
         source: `stdlib`, `stdlib:heapq,json`; a folder; a git repository, by its folder or as git+URL, with @REVISION; a
             source distribution, wheel or other archive; a table with a column of code; hub:OWNER/NAME; a file of code.
-        columns: of tables.
-        origin: the licence that the user states, and the languages that are looked for.
+        columns: which columns of a table to read.
+        origin: the licence that the user states, and the languages to look for.
 
     Raises:
         UsageError: there is no such source, or it cannot be read.
@@ -74,13 +74,13 @@ def open_source(source: str, columns: Columns | None, origin: Origin) -> Iterato
     if revision is not None and Path(folder).is_dir():
         return repository.repository_documents(folder, revision, origin)
     raise UsageError(
-        f"There is no file or folder {source!r}. Give one, an archive, git+URL, hub:OWNER/NAME, "
+        f"There is no file or folder {source!r}. Give an existing file, folder or archive, git+URL, hub:OWNER/NAME, "
         f"or `{STDLIB}` for Python's standard library."
     )
 
 
 def _split_revision(spec: str) -> tuple[str, str | None]:
-    """Address and revision of address@revision; the @ of user@host is part of the address."""
+    """Split address@revision into address and revision. The @ of user@host is part of the address."""
     host = re.match(r"[a-z+]+://[^/]*/|[^/@]+@[^/:]+:", spec)
     start = host.end() if host else 0
     address, _, revision = spec[start:].rpartition("@")

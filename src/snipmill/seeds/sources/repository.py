@@ -1,4 +1,7 @@
-"""A git repository, here or behind a URL, at a revision: what is committed, without a checkout. Its library is an extra."""
+"""Reads a git repository, local or by URL, at a revision, without a checkout. Only committed files are read.
+
+The git library is an optional extra.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +43,12 @@ class _Commit:
         return bytes(self._object(path).data[: MAX_BYTES + 1])
 
     def _object(self, path: str) -> Any:
-        """What lies at a path. Raises OSError where there is nothing, or nothing that can be read."""
+        """The git object at a path. Raises OSError if it is missing or cannot be read."""
         try:
             return self._store[self._ids[path]]
-        except KeyError:  # as in a clone without its blobs
+        except KeyError:  # for example, in a blobless clone
             raise FileNotFoundError(2, "no such object in the repository") from None
-        except Exception as error:  # a damaged object raises one of many kinds
+        except Exception as error:  # a damaged object may raise exceptions of many types
             raise OSError(5, f"damaged object: {error}") from error
 
 
@@ -60,18 +63,16 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
     Args:
         spec: a folder, or a URL that git can clone.
         revision: branch, tag or commit; None for the current one.
-        origin: what is looked for; source and revision are the repository's own.
+        origin: the user's licence and the languages to look for; source and revision come from the repository.
 
     Raises:
-        UsageError: it cannot be reached, it has no commits, or no such revision.
+        UsageError: the repository cannot be reached, has no commits or no such revision, or the extra is not installed.
     """
     try:
         from dulwich.objectspec import parse_commit
         from dulwich.repo import Repo
     except ImportError:
-        raise UsageError(
-            f"{spec} is a git repository; install `pip install 'snipmill[seeds]'` to read its commits."
-        ) from None
+        raise UsageError(f"{spec} is a git repository; to read it, run `pip install 'snipmill[seeds]'`.") from None
     with ExitStack() as stack:
         try:
             if Path(spec).is_dir():
@@ -80,7 +81,7 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
                 repository = _clone(spec, revision, stack)
         except UsageError:
             raise
-        except Exception as error:  # no repository, or one with a damaged configuration
+        except Exception as error:  # not a repository, or one with a damaged configuration
             raise UsageError(
                 f"{spec} is no git repository that can be read: {type(error).__name__}: {error}."
             ) from None
@@ -91,7 +92,7 @@ def repository_documents(spec: str, revision: str | None, origin: Origin) -> Ite
 
 
 def _commit(repository: Any, name: str, revision: str | None, parse: Callable[[Any, Any], Any]) -> Any:
-    """A commit by branch, tag or id; a clone has its branches under `origin`."""
+    """Look up a commit by branch, tag or id. A clone has its branches under `origin`."""
     for wanted in ["HEAD"] if revision is None else [revision, f"refs/remotes/origin/{revision}"]:
         try:
             return parse(repository, wanted)
@@ -99,25 +100,25 @@ def _commit(repository: Any, name: str, revision: str | None, parse: Callable[[A
             continue
     if revision is None:
         raise UsageError(f"The repository {name} has no commits; commit its files first.")
-    raise UsageError(f"The repository {name} has no revision {revision!r}.")
+    raise UsageError(f"The repository {name} has no revision {revision!r}; give a branch, tag or commit.")
 
 
 def refuse_password(source: str) -> None:
-    """Sources are written down with the configuration: secrets may not be part of them.
+    """Refuse a source with a password, because sources are saved with the configuration.
 
     Raises:
-        UsageError: the address of a repository holds a password.
+        UsageError: the address of the repository contains a password.
     """
     address = source.removeprefix(PREFIX)
     if source.startswith(PREFIX) and urlsplit(address).password:
         raise UsageError(
-            f"The address of {_name(address)} holds a password, which would be written down with the configuration. Clone the "
-            "repository yourself, and name its folder."
+            f"The address of {_name(address)} holds a password, which would be saved with the configuration. "
+            "Clone the repository yourself and give its folder."
         )
 
 
 def _name(spec: str) -> str:
-    """What to call a repository: its folder's name, or its URL without user, password and query."""
+    """The name of a repository: its folder's name, or its URL without user, password and query."""
     if Path(spec).is_dir():
         return Path(spec).resolve().name
     parts = urlsplit(spec)
@@ -130,9 +131,9 @@ def _clone(url: str, revision: str | None, stack: ExitStack) -> Any:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="snipmill-git-"))
     quiet = io.BytesIO()
     try:
-        # A single commit is enough where the newest one is wanted.
+        # Without a revision, only the newest commit is needed.
         repository = porcelain.clone(url, folder, bare=True, depth=None if revision else 1, errstream=quiet)
         return stack.enter_context(repository)
-    except Exception as error:  # its transports raise many kinds
+    except Exception as error:  # its transports raise exceptions of many types
         reason = " ".join(str(error).replace(url, _name(url)).split()) or type(error).__name__
         raise UsageError(f"The repository {_name(url)} cannot be cloned: {reason}.") from None

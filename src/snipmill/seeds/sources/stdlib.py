@@ -1,4 +1,4 @@
-"""The running Python's standard library, whole or some of its modules: PSF-2.0."""
+"""The standard library of the running Python, whole or only some modules. Its licence is PSF-2.0."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def stdlib_documents(modules: str) -> Iterator[Document | Reject]:
     """The files of the standard library.
 
     Args:
-        modules: names of modules and packages, with commas; empty for all of them.
+        modules: comma-separated names of modules and packages; empty for all of them.
 
     Raises:
-        UsageError: there is no such module in Python.
+        UsageError: the standard library has no such module written in Python.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     origin = Origin("cpython", platform.python_version(), LICENSE)
@@ -41,7 +41,9 @@ def stdlib_documents(modules: str) -> Iterator[Document | Reject]:
             for document in documents_of(Folder(root / name.replace(".", "/")), origin):
                 yield _within(_below(document, name.replace(".", "/")))
         else:
-            raise UsageError(f"Python's standard library has no module {name!r} in Python (in {STDLIB}:{modules}).")
+            raise UsageError(
+                f"The standard library has no module {name!r} written in Python; correct {STDLIB}:{modules}."
+            )
 
 
 def _below(document: Document | Reject, folder: str) -> Document | Reject:
@@ -52,7 +54,7 @@ def _below(document: Document | Reject, folder: str) -> Document | Reject:
 
 
 def _within(document: Document | Reject) -> Document | Reject:
-    """All of it is under one licence, and there wherever Python is: what imports from its own package stands alone."""
+    """Set the licence and clear the package: imports from the standard library work wherever Python is installed."""
     return (
         document if isinstance(document, Reject) else replace(document, package="", license=LICENSE, license_holds=True)
     )

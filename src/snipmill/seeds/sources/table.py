@@ -1,4 +1,4 @@
-"""Tables with a column of code: JSONL, CSV, TSV and Parquet files, compressed or not, and rows in general."""
+"""Reads tables with a column of code: JSONL, CSV, TSV and Parquet files, compressed or not, or any iterable of rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from snipmill.errors import UsageError
 from snipmill.languages import language_named, language_of
+from snipmill.reasons import Reason
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
 from snipmill.seeds.licenses.expressions import UNKNOWN, normalize_licenses
@@ -38,7 +39,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of a table holds what; None where no column does."""
+    """The columns of a table, by what they hold; None if there is no such column."""
 
     code: str
     license: str | None = None
@@ -48,13 +49,13 @@ class Columns:
     language: str | None = None
 
     def wanted(self) -> list[str]:
-        """The names of all columns that are read."""
+        """The names of all columns to read."""
         names = (self.code, self.license, self.path, self.source, self.revision, self.language)
         return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def format_of(name: str) -> str | None:
-    """The format of a table by its file's name, compressed or not; None where it is no table."""
+    """The format of a table, compressed or not, by its file name; None if it is not a table."""
     for compression in _COMPRESSIONS:
         name = name.removesuffix(compression)
     return _FORMATS.get(Path(name).suffix.lower())
@@ -64,7 +65,7 @@ def table_documents(path: Path, columns: Columns, origin: Origin) -> Iterator[Do
     """A document for each row of a file.
 
     Raises:
-        UsageError: it cannot be read, lacks a column, or needs an extra.
+        UsageError: the file cannot be read, lacks a column, or needs an extra that is not installed.
     """
     origin = Origin(path.name, origin.revision, origin.license, origin.languages)
     kind = format_of(path.name)
@@ -85,7 +86,7 @@ def table_documents(path: Path, columns: Columns, origin: Origin) -> Iterator[Do
 def row_documents(
     rows: Iterable[Row | str], shown: str, columns: Columns, origin: Origin
 ) -> Iterator[Document | Reject]:
-    """A document for each row; a row that is a text is a fault of that row, in words.
+    """A document for each row. A row given as a string is an error message, and becomes a reject.
 
     Raises:
         UsageError: the first row lacks one of the columns.
@@ -94,7 +95,7 @@ def row_documents(
     for number, row in enumerate(rows, start=1):
         where = f"{shown}:{number}"
         if isinstance(row, str):
-            yield reject_document(where, "not-a-row", row)
+            yield reject_document(where, Reason.NOT_A_ROW, row)
             continue
         if not seen:
             missing = [name for name in columns.wanted() if name not in row]
@@ -108,15 +109,15 @@ def row_documents(
 def _document(row: Row, where: str, columns: Columns, origin: Origin) -> Document | Reject:
     code = row.get(columns.code)
     if not isinstance(code, str) or not code.strip():
-        return reject_document(where, "not-a-row", f"has no text in the column {columns.code!r}.")
+        return reject_document(where, Reason.NOT_A_ROW, f"has no text in the column {columns.code!r}.")
     path = _text(row, columns.path)
     named = _text(row, columns.language)
     language = language_named(named) if named is not None else language_of(path or "") or "Python"
     if language is None or language not in origin.languages:
-        return reject_document(where, "other-language", f"is {named or language}, which is not looked for.")
+        return reject_document(where, Reason.OTHER_LANGUAGE, f"is {named or language}, which is not looked for.")
     license = origin.license
     if columns.license is not None and row.get(columns.license):
-        # A name that nobody knows is not the same as no name: what the user states does not replace it.
+        # An unknown licence name is not a missing one: the licence that the user states does not replace it.
         license = normalize_licenses(row[columns.license]) or UNKNOWN
     return Document(
         shown=where,
@@ -135,7 +136,7 @@ def _text(row: Row, column: str | None) -> str | None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A file's bytes, decompressed by what its name says."""
+    """Open a file, decompressed according to its suffix."""
     if path.suffix == ".gz":
         return cast(BinaryIO, gzip.open(path))
     if path.suffix == ".bz2":
@@ -146,13 +147,13 @@ def _opened(path: Path) -> BinaryIO:
         try:
             import zstandard
         except ImportError:
-            raise UsageError(f"{path} is compressed; install `pip install 'snipmill[seeds]'` to read it.") from None
+            raise UsageError(f"{path} is compressed; to read it, run `pip install 'snipmill[seeds]'`.") from None
         return cast(BinaryIO, io.BufferedReader(_Zstandard(path, zstandard)))
     return path.open("rb")
 
 
 class _Zstandard(io.RawIOBase):
-    """The bytes of a .zst file of one or more frames. A file that ends within a frame is damaged, and says so."""
+    """The decompressed bytes of a .zst file of one or more frames. Raises EOFError if it ends within a frame."""
 
     def __init__(self, path: Path, library: Any) -> None:
         self._file = path.open("rb")
@@ -221,7 +222,7 @@ def _csv_rows(handle: BinaryIO, delimiter: str) -> Iterator[Row | str]:
 
 
 def _one_by_one(batch: Any) -> Iterator[Row | str]:
-    """The rows of a batch of which one at least cannot be read."""
+    """The rows of a batch in which at least one row cannot be read."""
     for number in range(batch.num_rows):
         try:
             yield from batch.slice(number, 1).to_pylist()
@@ -233,13 +234,13 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row | str]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise UsageError(f"{path} is Parquet; install `pip install 'snipmill[parquet]'` to read it.") from None
+        raise UsageError(f"{path} is Parquet; to read it, run `pip install 'snipmill[parquet]'`.") from None
     try:
         with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             wanted = [name for name in columns.wanted() if name in names]
             if len(wanted) < len(columns.wanted()):
-                yield dict.fromkeys(names)  # enough to say which columns there are
+                yield dict.fromkeys(names)  # enough to report which columns there are
                 return
             for batch in file.iter_batches(_BATCH, columns=wanted):
                 try:
@@ -247,4 +248,4 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row | str]:
                 except (UnicodeDecodeError, OverflowError):
                     yield from _one_by_one(batch)
     except (ArrowException, ValueError) as error:
-        raise UsageError(f"{path} is no Parquet file: {error}.") from error
+        raise UsageError(f"{path} is not a valid Parquet file: {error}.") from error

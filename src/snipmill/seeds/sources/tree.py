@@ -1,7 +1,7 @@
-"""A tree of files, wherever it lies: the documents in it, each with the licence that holds where it stands.
+"""The documents of a file tree (a folder, commit or archive), each with the licence that applies to its folder.
 
-Installed packages, hidden folders and links are left out. The licence of a file is that of the nearest folder above it
-that says something, by its licence files and package metadata; a file's own header is read later.
+Installed packages, hidden folders and links are skipped. The licence of a file is that of the nearest folder above it
+that has licence files or package metadata. The file's own header is read later.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snipmill.languages import language_of
+from snipmill.reasons import Reason
 from snipmill.records import Reject
 from snipmill.seeds.document import MAX_BYTES, Document, reject_document
 from snipmill.seeds.licenses.expressions import UNKNOWN, all_of
@@ -30,17 +31,17 @@ class Tree(Protocol):
     """A tree of files. Paths are relative, with `/`; the root is the empty path."""
 
     def entries(self, folder: str) -> list[tuple[str, bool]]:
-        """The names in a folder, sorted, and whether each is a folder itself. Raises OSError."""
+        """The names in a folder, sorted, and whether each is itself a folder. Raises OSError."""
         ...
 
     def content(self, path: str) -> bytes | Path:
-        """A file's bytes, at most a little more than `MAX_BYTES` of them, or where to read them. Raises OSError."""
+        """A file's bytes, limited to slightly more than `MAX_BYTES`, or the path to read. Raises OSError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all documents of a tree share. `languages` are those that are looked for; `license` is stated by the user."""
+    """What all documents of a tree share. `languages` are those to look for; `license` is stated by the user."""
 
     source: str
     revision: str | None = None
@@ -49,12 +50,12 @@ class Origin:
 
 
 def documents_of(tree: Tree, origin: Origin, start: str = "") -> Iterator[Document | Reject]:
-    """The documents of a tree, folder by folder, each in the order of the names.
+    """The documents of a tree, folder by folder, each sorted by name.
 
     Args:
-        tree: where they lie.
-        origin: what they share.
-        start: the folder below which they are wanted; what stands above it still says under which licence they are.
+        tree: the tree to read.
+        origin: what the documents share.
+        start: the folder to read; the licences and packages of the folders above it still apply.
     """
     license, package, folder = origin.license, "", ""
     for part in start.split("/") if start else ():
@@ -67,12 +68,12 @@ def documents_of(tree: Tree, origin: Origin, start: str = "") -> Iterator[Docume
 
 def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Origin) -> Iterator[Document | Reject]:
     if folder.count("/") >= MAX_DEPTH:
-        yield reject_document(folder[:200], "unreadable", f"lies more than {MAX_DEPTH} folders deep.")
+        yield reject_document(folder[:200], Reason.UNREADABLE, f"lies more than {MAX_DEPTH} folders deep.")
         return
     try:
         entries = tree.entries(folder)
     except OSError as error:
-        yield reject_document(folder or ".", "unreadable", f"cannot be listed: {error.strerror or error}.")
+        yield reject_document(folder or ".", Reason.UNREADABLE, f"cannot be listed: {error.strerror or error}.")
         return
     prefix = f"{folder}/" if folder else ""
     license = _license_at(tree, prefix, entries, license, origin)
@@ -89,7 +90,7 @@ def _walk(tree: Tree, folder: str, license: str | None, package: str, origin: Or
         try:
             content = tree.content(path)
         except OSError as error:
-            yield reject_document(path, "unreadable", f"cannot be read: {error.strerror or error}.")
+            yield reject_document(path, Reason.UNREADABLE, f"cannot be read: {error.strerror or error}.")
             continue
         yield Document(
             shown=path,
@@ -111,14 +112,14 @@ def _package(folder: str, package: str, has_init: bool) -> str:
 def _license_at(
     tree: Tree, prefix: str, entries: list[tuple[str, bool]], above: str | None, origin: Origin
 ) -> str | None:
-    """The licence that holds in a folder: what it says, else what holds above it."""
+    """The licence of a folder: the one that it states, or else that of the folder above it."""
     found = _license_of_folder(tree, prefix, entries, origin.languages)
     if found is None:
         return above
     parts = found.split(" AND ")
     if UNKNOWN not in parts or origin.license is None:
         return found
-    # A text that nobody knows does not stand against what the user states; what stands beside it does.
+    # The licence that the user states replaces an unrecognised text, but not the recognised licences beside it.
     return all_of([*(part for part in parts if part != UNKNOWN), above or origin.license])
 
 

@@ -1,0 +1,99 @@
+"""`snipmill audit`: does a finished data set hold?"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from snipmill.cli import options
+from snipmill.cli.configured import configured
+from snipmill.cli.display import console, live_count, say
+from snipmill.cli.errors import guarded
+from snipmill.config import Config
+from snipmill.engine.audit import BAD, Audit, Columns, audit_file
+from snipmill.stages.funnel import StageCount
+
+_KEYS = (
+    "select.min_mutation",
+    "select.decontaminate",
+    "select.benchmarks",
+    *options.EXECUTION[:-1],
+    "seeds.limit",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command = configured(audit, _KEYS, {"select.min_mutation": 0.5})
+    app.command("audit", rich_help_panel=options.LOOK)(guarded(command))
+
+
+def audit(
+    config: Config,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="Rows as JSON lines or Parquet, snipmill's or anyone's.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="File for the finding on each row.", show_default=False)
+    ] = None,
+    instruction_column: Annotated[
+        str, typer.Option("--instruction-column", help="Column that holds the task.")
+    ] = "instruction",
+    response_column: Annotated[
+        str,
+        typer.Option(
+            "--response-column", help="Column that holds the answer: four sections, or Markdown with Python blocks."
+        ),
+    ] = "response",
+    tests_column: Annotated[
+        str | None,
+        typer.Option(
+            "--tests-column", help="Column that holds the tests, where the answer does not.", show_default=False
+        ),
+    ] = None,
+    allow: Annotated[
+        float, typer.Option("--allow", min=0, max=1, help="Share of bad rows up to which the exit code is 0.")
+    ] = 0.0,
+) -> None:
+    """Execute a finished data set again, row by row: how many rows hold, fail, prove nothing, repeat or are contaminated.
+
+    The exit code is 1 where more rows are bad than --allow, so that it can guard a release, and where not one row could be
+    executed. Rows in style `smart` show few tests: audit a data set in style `raw` or `plain`.
+    """
+    count, columns = StageCount(), Columns(instruction_column, response_column, tests_column)
+    with live_count("audit", count):
+        found = asyncio.run(audit_file(dataset, out, columns, config, count, say))
+    _print_audit(found)
+    if found.unchecked:
+        say(
+            f"{found.unchecked:,} of {found.rows:,} rows could not be judged: no tests, a missing package, or the sandbox failed."
+        )
+    if found.bad > allow * found.rows:
+        say(f"{found.bad:,} of {found.rows:,} rows are bad.")
+        raise typer.Exit(1)
+    if found.unchecked and found.unchecked == found.rows:
+        say(
+            "Not one row was verified. Rows need tests: in style raw or plain, or in a column of their own (--tests-column)."
+        )
+        raise typer.Exit(1)
+
+
+def _print_audit(found: Audit) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "rows", "share", "an example"):
+        table.add_column(name, justify="right" if name in ("rows", "share") else "left", overflow="fold")
+    for name, (number, example) in found.findings.items():
+        if not number and name != "holds":
+            continue
+        style = "red" if name in BAD and number else ""
+        table.add_row(
+            Text(name, style=style), f"{number:,}", f"{number / max(found.rows, 1):.1%}", Text(example, style="dim")
+        )
+    console.print(table)

@@ -1,0 +1,217 @@
+"""Options from the configuration: a command names the keys that it offers, and receives the resolved configuration.
+
+Type, range, default and help of an option are those of its key (`config`). Every such command also takes --set KEY=VALUE for any
+other key. Later wins: built-in defaults, the command's own, a configuration file, --set, options.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import typer
+
+from snipmill.config import Config
+from snipmill.config_file import change_config, load_config, parse_assignments
+from snipmill.errors import UsageError
+
+_PANELS = {
+    "run": "Run",
+    "seeds": "Seeds",
+    "judge": "Judge",
+    "model": "Model and server",
+    "generate": "Generation",
+    "execute": "Execution",
+    "verify": "Verification",
+    "select": "Selection",
+}
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the configuration, such as select.min_confidence=0.6; can be repeated.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the configuration, as its table declares it.
+
+    Attributes:
+        dotted: its name, such as `select.min_confidence`.
+        type: of its value, without None.
+        meaning: what it says.
+        least, above, most: bounds of a number; `above` excludes the bound.
+        default: its value without a configuration.
+        default_text: what a default of None, or an empty one, means.
+        option: the name of its option.
+    """
+
+    dotted: str
+    type: Any
+    meaning: str
+    least: float | None
+    above: float | None
+    most: float | None
+    default: Any
+    default_text: str | None
+    option: str
+
+
+def find_key(dotted: str) -> Key:
+    """The declaration of a key."""
+    *tables, last = dotted.split(".")
+    table: Any = Config()
+    for name in tables:
+        table = getattr(table, name)
+    kind, metas = _unwrap(get_type_hints(type(table), include_extras=True)[last])
+    extra: dict[str, str] = {}
+    for meta in metas:
+        extra |= meta.extra or {}
+    bounds = [meta for meta in metas if meta.ge is not None or meta.gt is not None]
+    return Key(
+        dotted=dotted,
+        type=kind,
+        meaning=next((meta.description for meta in metas if meta.description), ""),
+        least=next((meta.ge for meta in bounds if meta.ge is not None), None),
+        above=next((meta.gt for meta in bounds if meta.gt is not None), None),
+        most=next((meta.le for meta in metas if meta.le is not None), None),
+        default=getattr(table, last),
+        default_text=extra.get("default"),
+        option=extra.get("option", f"--{last.replace('_', '-')}"),
+    )
+
+
+def _unwrap(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
+    """A type without None, and everything that is said of it."""
+    metas: list[msgspec.Meta] = []
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *found = get_args(hint)
+            metas += [meta for meta in found if isinstance(meta, msgspec.Meta)]
+        elif get_origin(hint) in (Union, types.UnionType):
+            parts = [part for part in get_args(hint) if part is not type(None)]
+            if len(parts) > 1:
+                return tuple[str, ...], metas  # one address or several
+            (hint,) = parts
+        else:
+            return hint, metas
+
+
+class Choice(NamedTuple):
+    """A key under another option name than its own."""
+
+    dotted: str
+    option: str
+
+
+def _annotation(key: Key, option: str, default: Any) -> Any:
+    """The option of a key, as typer reads it. Without a value it is None: not given."""
+    shown = key.default_text if default in (None, ()) else _shown(default)
+    told = f" [dim]\\[default: {shown}][/]" if shown else ""  # typer would not show a default that it is not given
+    settings: dict[str, Any] = {
+        "help": f"{key.meaning}{told}".replace("`", ""),
+        "rich_help_panel": _PANELS[key.dotted.partition(".")[0]],
+        "show_default": False,
+    }
+    kind: Any = key.type
+    if get_origin(kind) is tuple:
+        kind, repeated = str, option == "--benchmark"
+        settings["metavar"] = "FILE" if repeated else "A,B,..."
+        return Annotated[list[str] | None if repeated else str | None, typer.Option(option, **settings)]
+    if kind is bool:
+        return Annotated[bool | None, typer.Option(f"{option}/--no-{option.removeprefix('--')}", **settings)]
+    if kind in (int, float):
+        settings |= {"min": key.least, "max": key.most}
+    return Annotated[
+        kind | None if get_origin(kind) is not Literal else _optional(kind), typer.Option(option, **settings)
+    ]
+
+
+def _optional(kind: Any) -> Any:
+    return Union[kind, None]  # noqa: UP007 - Literal and None, at run time
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _value(key: Key, option: str, given: Any) -> Any:
+    """What was given for a key, as the configuration holds it."""
+    if get_origin(key.type) is not tuple:
+        return given
+    parts = given if isinstance(given, list) else [part.strip() for part in given.split(",") if part.strip()]
+    allowed = get_args(get_args(key.type)[0])
+    by_name = {name.casefold(): name for name in allowed}
+    for part in parts:
+        if allowed and part.casefold() not in by_name:
+            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
+    return [by_name.get(part.casefold(), part) if allowed else part for part in parts]
+
+
+def configured(
+    body: Callable[..., None],
+    keys: Sequence[str | Choice],
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    from_file: bool = False,
+) -> Callable[..., None]:
+    """A command out of a function whose first parameter is the resolved configuration.
+
+    Args:
+        body: takes `config`, and the command's own arguments and options.
+        keys: those that get an option, in the order of the help.
+        defaults: values by dotted key that differ for this command.
+        from_file: whether the command's first argument is a configuration file.
+    """
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    choices = [key if isinstance(key, Choice) else Choice(key, find_key(key).option) for key in keys]
+    found = {choice.dotted.replace(".", "__"): (find_key(choice.dotted), choice.option) for choice in choices}
+    base = change_config(Config(), defaults or {}, "defaults")
+
+    def call(**given: Any) -> None:
+        config = load_config(given.pop("config_file")) if from_file else base
+        config = change_config(config, parse_assignments(given.pop("assignments") or ()), "--set")
+        options = {name: given.pop(name) for name in found}
+        for name, value in options.items():
+            if value is not None:
+                key, option = found[name]
+                config = change_config(config, {key.dotted: _value(key, option, value)}, option)
+        body(config, **given)
+
+    parameters = [parameter for parameter in own if parameter.default is inspect.Parameter.empty]
+    if from_file:
+        parameters.append(_parameter("config_file", ConfigFile))
+    optional = [parameter for parameter in own if parameter.default is not inspect.Parameter.empty]
+    for name, (key, option) in found.items():
+        default = functools.reduce(getattr, key.dotted.split("."), base)
+        shown = "the configured one" if from_file else default
+        optional.append(_parameter(name, _annotation(key, option, shown), None))
+    optional.append(_parameter("assignments", SetOption, None))
+    signature = inspect.Signature(
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*parameters, *optional)]
+    )
+    call.__signature__ = signature  # type: ignore[attr-defined]  # what typer reads
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    call.__name__, call.__doc__ = body.__name__, body.__doc__
+    return call
+
+
+ConfigFile = Annotated[
+    str,
+    typer.Argument(metavar="CONFIG.toml", help="The configuration; see docs/configuration.md.", show_default=False),
+]
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

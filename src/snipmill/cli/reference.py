@@ -1,0 +1,116 @@
+"""`python -m snipmill.cli.reference DOCS`: writes the generated parts of the documentation into a folder of docs.
+
+docs/configuration.md comes from the tables of `config`, and the rejects in docs/data.md from `reasons`. A test holds that they
+are up to date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from snipmill.cli.configured import Key, find_key
+from snipmill.config import Config
+from snipmill.reasons import Reason
+
+_BEGIN, _END = "<!-- reasons: generated -->", "<!-- /reasons -->"
+_INTRODUCTION = """# Configuration
+
+<!-- Generated from src/snipmill/config.py by `python -m snipmill.cli.reference docs`. Change it there. -->
+
+`snipmill run CONFIG.toml` reads one TOML file. Every key has a default; an unknown key or an invalid value is refused with its
+name. The resolved configuration is written to `RUN/config.toml`, and can be run again. Secrets are not part of it: the server's
+key comes from `OPENAI_API_KEY`.
+
+Every command that uses the configuration also takes `--set KEY=VALUE`, for any key: `--set select.min_confidence=0.6`. A value is
+read as TOML, or else as text; `--set seeds.limit=` unsets a key. Options such as `--limit` name the keys that a command needs
+most. Of several sources the last one wins: built-in default, the command's own default, configuration file, `--set`, option.
+
+A file for your own code and your own model needs few keys:
+
+```toml
+[run]
+dir = "my-run"
+
+[seeds]
+sources = ["path/to/my/repository"]
+license = "LicenseRef-ours"
+
+[model]
+base_url = "http://127.0.0.1:8000/v1"
+
+[generate]
+samples = 10
+```
+"""
+
+
+def configuration_page() -> str:
+    """docs/configuration.md."""
+    return "\n".join([_INTRODUCTION.rstrip(), *_tables(Config(), "")]) + "\n"
+
+
+def _tables(table: Any, prefix: str) -> Iterator[str]:
+    for name in table.__struct_fields__:
+        value = getattr(table, name)
+        if not isinstance(value, msgspec.Struct):
+            continue
+        yield f"\n## [{prefix}{name}]\n\n{inspect.getdoc(type(value))}\n"
+        keys = [key for key in value.__struct_fields__ if not isinstance(getattr(value, key), msgspec.Struct)]
+        yield "| key | default | meaning |\n| --- | --- | --- |"
+        for key in keys:
+            found = find_key(f"{prefix}{name}.{key}")
+            yield f"| `{key}` | {_default(found)} | {found.meaning}{_values(found)} |"
+        yield from _tables(value, f"{prefix}{name}.")
+
+
+def _default(key: Key) -> str:
+    if key.default in (None, ()):
+        return key.default_text or ("`[]`" if key.default == () else "not set")
+    return f"`{msgspec.json.encode(key.default).decode()}`"
+
+
+def _values(key: Key) -> str:
+    """The values that a key takes, where its type says so."""
+    kind = key.type
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        return (
+            f" One of {', '.join(f'`{value}`' for value in get_args(kind))}."
+            if key.type is kind
+            else (f" Some of {', '.join(f'`{value}`' for value in get_args(kind))}.")
+        )
+    if (key.least, key.most) != (None, None) and key.most is not None:
+        return f" From {key.least:g} to {key.most:g}."
+    return ""
+
+
+def reasons_table() -> str:
+    """The table of reject reasons, in the order of the data."""
+    lines = ["| stage | reason | for example |", "| --- | --- | --- |"]
+    lines += [f"| {reason.stages} | `{reason.value}` | {reason.example} |" for reason in Reason]
+    return "\n".join(lines)
+
+
+def with_reasons(page: str) -> str:
+    """docs/data.md with the table of today."""
+    before, _, rest = page.partition(_BEGIN)
+    return f"{before}{_BEGIN}\n{reasons_table()}\n{_END}{rest.partition(_END)[2]}"
+
+
+def main() -> None:
+    """Write the generated parts into the folder that is given."""
+    docs = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    (docs / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    data = docs / "data.md"
+    data.write_text(with_reasons(data.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a run cost, and what a row cost: requests, tokens, speed, and money where prices are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snipmill.config import PriceTable
+from snipmill.llm.fleet import Counts
+from snipmill.stages.funnel import Funnel
+from snipmill.stages.spec import GENERATING
+
+
+def cost(prompt: int, cached: int, completion: int, prices: PriceTable) -> float:
+    """What tokens cost; `cached` is a part of `prompt`."""
+    cached_price = prices.prompt if prices.cached is None else prices.cached
+    return ((prompt - cached) * prices.prompt + cached * cached_price + completion * prices.completion) / 1e6
+
+
+def account(funnel: Funnel, counts: Counts, seconds: float, prices: PriceTable) -> dict[str, Any]:
+    """The account of a run, as it stands in the manifest.
+
+    Args:
+        funnel: tokens by stage, those of earlier sessions of the run included.
+        counts: requests and retries of this session.
+        seconds: how long this session has taken.
+        prices: per million tokens.
+
+    Returns:
+        totals of tokens; tokens and money per accepted row (None while there is none); speeds of this session; and what
+        the responses would have cost, had every instruction used up its budget of samples.
+    """
+    stages = [funnel[name] for name in GENERATING]
+    prompt, cached, completion = (
+        sum(getattr(stage, name) for stage in stages)
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
+    )
+    rows, accepted = funnel["select"].kept, funnel["sanitize"].kept
+    responses = funnel["responses"]
+    drawn, spared = responses.came_in, responses.spared
+    share = (drawn + spared) / drawn if drawn else 1.0
+    fresh = sum(stage.fresh_tokens for stage in stages)
+    price = cost(prompt, cached, completion, prices)
+    return {
+        "requests": counts.requests,
+        "retries": counts.retries,
+        "empty_answers": counts.empty,
+        "prompt_tokens": prompt,
+        "cached_tokens": cached,
+        "completion_tokens": completion,
+        "tokens_per_second": round(fresh / seconds, 1) if seconds else 0.0,
+        "rows_per_hour": round(3600 * funnel["execute"].fresh / seconds, 1) if seconds else 0.0,
+        "rows": rows,
+        "tokens_per_row": round((prompt + completion) / rows) if rows else None,
+        "tokens_per_accepted_sample": round((prompt + completion) / accepted) if accepted else None,
+        "samples_drawn": drawn,
+        "samples_spared": spared,
+        "response_tokens": responses.completion_tokens,
+        "response_tokens_without_early_stop": round(responses.completion_tokens * share),
+        "cost": round(price, 6) if price else None,
+        "cost_per_row": round(price / rows, 6) if price and rows else None,
+    }

@@ -1,0 +1,301 @@
+"""A finished data set, anyone's, executed again: which rows hold, and what is wrong with the others.
+
+Rows with four sections are read as such; in others the Python blocks of the response are the program, and its tests are those in a
+column of their own, or the blocks that hold checks. What repeats or is contaminated is found as selection finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import msgspec
+
+from snipmill.config import Config
+from snipmill.engine.by_hand import Announce
+from snipmill.errors import UsageError
+from snipmill.parallel.in_order import map_in_order
+from snipmill.reasons import Reason
+from snipmill.records import Record, Reject, Row
+from snipmill.sandbox.program import Program
+from snipmill.sandbox.slot import SlotLost
+from snipmill.stages.funnel import StageCount
+from snipmill.stages.select_rows import select_rows
+from snipmill.stages.settings import resolve_execution
+from snipmill.stages.trials import Sandboxes, TestStrength, measure_tests
+from snipmill.store.jsonl import Writer, as_record, read_records
+from snipmill.store.parquet import parquet_values
+from snipmill.text.code import has_assert
+from snipmill.text.fences import python_fences
+from snipmill.text.sections import Malformed, parse_sections
+from snipmill.verify.programs import join_program, parse_response
+
+STAGE = "audit"
+_WINDOW = 64
+# Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
+FINDINGS = (
+    "holds",
+    "weak",
+    "failed",
+    "timeout",
+    "vacuous",
+    "flaky",
+    "syntax-error",
+    "unsupported",
+    "sandbox-error",
+    "no-tests",
+    "duplicate",
+    "near-duplicate",
+    "contaminated",
+    "unreadable",
+)
+BAD = ("failed", "timeout", "vacuous", "flaky", "syntax-error", "duplicate", "contaminated", "unreadable")
+UNCHECKED = ("unsupported", "sandbox-error", "no-tests")
+_SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed"}
+_DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a foreign data set hold what."""
+
+    instruction: str = "instruction"
+    response: str = "response"
+    tests: str | None = None
+
+
+@dataclass
+class Audit:
+    """What was found: how many rows there are, how many are bad, and of each finding its rows and an example."""
+
+    rows: int = 0
+    findings: dict[str, tuple[int, str]] = field(default_factory=lambda: dict.fromkeys(FINDINGS, (0, "")))
+    bad_ids: set[str] = field(default_factory=set)
+
+    @property
+    def bad(self) -> int:
+        """Rows with at least one bad finding."""
+        return len(self.bad_ids)
+
+    @property
+    def unchecked(self) -> int:
+        """Rows that could not be executed: without tests, in need of a package, or lost by the sandbox."""
+        return sum(self.findings[name][0] for name in UNCHECKED)
+
+    def add(self, finding: str, row_id: str, detail: str) -> None:
+        """One more row of a finding."""
+        number, example = self.findings[finding]
+        self.findings[finding] = (number + 1, example or (f"{row_id}: {detail}"[:300] if detail else row_id))
+        if finding in BAD:
+            self.bad_ids.add(row_id)
+
+
+class Found(Record, frozen=True, kw_only=True):
+    """What was found of one row, as `--out` writes it."""
+
+    finding: str
+    detail: str = ""
+    checks_executed: int = 0
+    mutants: int = 0
+    killed: int = 0
+    lines: float = 0.0
+    branches: float = 0.0
+
+
+async def audit_file(
+    path: str, out: str | None, columns: Columns, config: Config, count: StageCount, announce: Announce
+) -> Audit:
+    """Execute a data set again.
+
+    Args:
+        path: JSON lines or Parquet; read twice.
+        out: a file for the findings, row by row.
+        columns: where instruction, response and tests are.
+        config: limits, sandbox, benchmarks, and the least mutation score.
+        count: counts rows as they are done.
+        announce: is told the sandbox tier.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    audit = Audit()
+    async with resolve_execution(config.execute).open() as sandboxes:
+        announce(f"sandbox tier {sandboxes.first.tier}")
+
+        async def work(row: Row | Reject) -> Found:
+            if isinstance(row, Reject):
+                return Found(id=row.id, finding="unreadable", detail=row.detail)
+            return await _audit_row(row, columns, config.select.min_mutation, sandboxes)
+
+        with contextlib.ExitStack() as stack:
+            written = stack.enter_context(Writer[Found](out)) if out else None
+            rows = read_rows(path, columns, config.seeds.limit)
+            async for found in map_in_order(rows, work, _WINDOW):
+                audit.rows += 1
+                count.count(None if found.finding in ("holds", "weak") else found.finding)
+                audit.add(found.finding, found.id, found.detail)
+                if found.finding == "weak":
+                    audit.add("holds", found.id, "")
+                if written is not None:
+                    written.write(found)
+    _look_for_duplicates(path, columns, config, audit)
+    return audit
+
+
+def _look_for_duplicates(path: str, columns: Columns, config: Config, audit: Audit) -> None:
+    def note(reject: Reject) -> None:
+        if reject.reason in _DUPLICATES:
+            audit.add("duplicate", reject.id, reject.detail)
+        elif reject.reason in FINDINGS:
+            audit.add(reject.reason, reject.id, reject.detail)
+
+    table = msgspec.structs.replace(config.select, min_mutation=0.0)
+    rows = (row for row in read_rows(path, columns, config.seeds.limit) if isinstance(row, Row))
+    for _ in select_rows(rows, table, config.run.seed, note):
+        pass
+
+
+def read_rows(path: str, columns: Columns, limit: int | None) -> Iterator[Row | Reject]:
+    """The rows of a data set; each is named by its own id, or by its place in the file where it has none.
+
+    Raises:
+        UsageError: there is no such file, or it has no such columns.
+    """
+    if path == "-":
+        raise UsageError("A data set is read twice, so it cannot come from standard input; give a file.")
+    values = parquet_values(path) if path.endswith(".parquet") else _lines(path)
+    seen: set[str] = set()
+    for number, value in enumerate(values, start=1):
+        if limit is not None and number > limit:
+            return
+        if isinstance(value, Reject):
+            yield value
+            continue
+        row = _row(value, columns, f"{path}:{number}")
+        if isinstance(row, Row) and row.id in seen:
+            row = msgspec.structs.replace(row, id=f"{row.id}@{number}")
+        if isinstance(row, Row):
+            seen.add(row.id)
+        yield row
+
+
+class _Any(Record, frozen=True, kw_only=True):
+    pass
+
+
+def _lines(path: str) -> Iterator[dict[str, Any] | Reject]:
+    for record in read_records(path, _Any, STAGE):
+        if isinstance(record, Reject):
+            yield record
+        else:
+            columns = record.columns if isinstance(record.columns, dict) else {}
+            yield {"id": record.id, **{key: msgspec.json.decode(value) for key, value in columns.items()}}
+
+
+def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
+    tests = value.get(columns.tests) if columns.tests is not None else None
+    for name in (columns.instruction, columns.response, columns.tests):
+        if name is not None and not isinstance(value.get(name), str | list):
+            found = ", ".join(sorted(set(value) - {"id"})) or "none"
+            detail = f"{where} has no text in column {name!r}; its columns are {found}."
+            return Reject(id=where, stage=STAGE, reason=Reason.MISSING_FIELD, detail=detail)
+    fields = {
+        "id": value.get("id"),
+        "instruction": _text(value[columns.instruction]),
+        "response": _text(value[columns.response]),
+        _TESTS: _text(tests) if tests is not None else "",
+    }
+    return as_record(fields, Row)
+
+
+_TESTS = "tests to verify with"
+
+
+def _text(value: str | list[Any]) -> str:
+    return value if isinstance(value, str) else "\n".join(map(str, value))
+
+
+class AuditedProgram(NamedTuple):
+    """An implementation, and the program that tests it."""
+
+    implementation: str
+    program: Program
+
+
+def build_any_program(response: str, tests: str) -> AuditedProgram | Malformed:
+    """Implementation and program of a response, with four sections or with code blocks alone.
+
+    Args:
+        response: Markdown.
+        tests: tests that stand apart; empty where the response holds its own.
+    """
+    if not tests and not isinstance(parse_sections(response), Malformed):
+        parsed = parse_response(response)
+        return parsed if isinstance(parsed, Malformed) else AuditedProgram(parsed.sections.code, parsed.program)
+    blocks = [fence.code.rstrip() for fence in python_fences(response)]
+    if not blocks:
+        blocks = [response] if tests and "```" not in response else []
+    if not blocks:
+        return Malformed(Reason.NO_TESTS, "The response holds no Python block.")
+    if tests:
+        found = python_fences(tests)
+        return _joined(blocks, [found[0].code if found else tests])
+    checking = [block for block in blocks[1:] if has_assert(block) or "unittest" in block]
+    if checking:
+        return _joined([block for block in blocks if block not in checking], checking)
+    if any(has_assert(block) or "unittest" in block for block in blocks):
+        return AuditedProgram("\n\n".join(blocks), Program(source="\n\n".join(blocks) + "\n"))
+    return Malformed(Reason.NO_TESTS, "Neither the response nor another column holds a check.")
+
+
+def _joined(implementation: list[str], tests: list[str]) -> AuditedProgram:
+    code = "\n\n".join(implementation)
+    return AuditedProgram(code, join_program(code, "\n\n".join(tests)))
+
+
+async def _audit_row(row: Row, columns: Columns, min_mutation: float, sandboxes: Sandboxes) -> Found:
+    tests = ""
+    if columns.tests is not None and isinstance(row.columns, dict):
+        tests = msgspec.json.decode(row.columns[_TESTS], type=str)
+    built = build_any_program(row.response, tests)
+    if isinstance(built, Malformed):
+        known = built.reason if built.reason in FINDINGS else "unreadable"
+        return Found(id=row.id, finding=known, detail=built.detail)
+    verdict = await sandboxes.first.run(built.program)
+    if verdict.status != "passed":
+        finding = _SAME.get(verdict.status, verdict.status)
+        detail = verdict.failed_check or verdict.detail
+        return Found(id=row.id, finding=finding, detail=detail, checks_executed=verdict.checks_executed)
+    again = await sandboxes.run_again(built.program)
+    if again.status == "sandbox-error":
+        return Found(id=row.id, finding="sandbox-error", detail=again.detail)
+    if again.status != "passed":
+        return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {again.status}: {again.detail}")
+    strength = TestStrength()
+    if built.program.tests_line is not None:
+        try:
+            strength = await measure_tests(built.implementation, built.program, sandboxes.first)
+        except SlotLost as lost:
+            return Found(id=row.id, finding="sandbox-error", detail=str(lost))
+    finding, detail = _finding_of(strength, min_mutation)
+    return Found(
+        id=row.id,
+        finding=finding,
+        detail=detail,
+        checks_executed=verdict.checks_executed,
+        mutants=strength.mutants,
+        killed=strength.killed,
+        lines=strength.lines,
+        branches=strength.branches,
+    )
+
+
+def _finding_of(strength: TestStrength, min_mutation: float) -> tuple[str, str]:
+    """What the tests of a passing row are worth: the finding, and a sentence where there is something to say."""
+    if strength.survives_gutting:
+        return "vacuous", "Its tests pass with all function bodies removed."
+    if strength.score is not None and strength.score < min_mutation:
+        return "weak", f"Its tests notice {strength.killed} of {strength.mutants} mutants."
+    return "holds", ""

@@ -1,0 +1,234 @@
+"""One stage by hand, file to file: the same work as in a whole run, with the same result for the same seed.
+
+Outputs are in input order. Beside an output file G lie G.rejects.jsonl and, where something was paid for, G.journal.jsonl, from
+which the same command continues.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+
+from snipmill.config import Config
+from snipmill.engine.flow import sample_groups
+from snipmill.id_index import IdIndex
+from snipmill.llm.connect import connect
+from snipmill.parallel.in_order import gather_or_raise, map_in_order
+from snipmill.prompts.judge import apply_threshold
+from snipmill.reasons import Reason
+from snipmill.records import Execution, Record, Reject, Response, Row
+from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
+from snipmill.stages.execute import Execute
+from snipmill.stages.funnel import StageCount
+from snipmill.stages.generate import Generate, SampleTask
+from snipmill.stages.runner import Runner
+from snipmill.stages.sanitize_rows import sanitize_rows
+from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
+from snipmill.stages.select_rows import select_lines
+from snipmill.stages.settings import for_model, resolve_execution, resolve_generation
+from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
+from snipmill.stages.verify_samples import Verifier, Verify
+from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry
+from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.run_directory import journal_path, rejects_path
+
+R = TypeVar("R", bound=Record)
+Task = TypeVar("Task")
+Announce = Callable[[str], None]
+_PROGRAMS, _INSTRUCTIONS = 64, 16  # how many are under way at a time
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a command reads and writes; `rejects` None is beside the output."""
+
+    source: str
+    out: str
+    rejects: str | None = None
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal beside the output; None where the output is a pipe."""
+        return None if self.out == "-" else journal_path(self.out)
+
+
+class Output:
+    """An output file with its rejects beside it; use as a context manager.
+
+    Args:
+        files: where they are.
+        count: of the stage; rejects of unreadable input are counted here, everything else where it is made.
+    """
+
+    def __init__(self, files: Files, count: StageCount) -> None:
+        self._out, self._rejects, self._count = files.out, files.rejects, count
+        if self._rejects is None and files.out != "-":
+            self._rejects = str(rejects_path(files.out))
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Output:
+        self._kept: Writer[Record] = self._stack.enter_context(Writer(self._out))
+        self._dropped: Writer[Reject] | None = None
+        if self._rejects is not None:
+            self._dropped = self._stack.enter_context(Writer(self._rejects))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, outcome: Record) -> None:
+        """A record to the output, or a reject beside it."""
+        if not isinstance(outcome, Reject):
+            self._kept.write(outcome)
+        elif self._dropped is not None:
+            self._dropped.write(outcome)
+
+    def write_and_count(self, outcome: Record) -> None:
+        """As `write`, for what nobody else counts."""
+        self._count.count(outcome.reason if isinstance(outcome, Reject) else None)
+        self.write(outcome)
+
+    def write_line(self, line: bytes, reason: str | None) -> None:
+        """Count and write a record that is encoded already, or a reject where there is a reason."""
+        self._count.count(reason)
+        if reason is None:
+            self._kept.write_line(line)
+        elif self._dropped is not None:
+            self._dropped.write_line(line)
+
+
+def _read(files: Files, kind: type[R], stage: str, output: Output, config: Config | None = None) -> Iterator[R]:
+    """The records of the input; unreadable lines and repeated records go to the rejects."""
+    start, limit = (0, None) if config is None else (config.seeds.start, config.seeds.limit)
+    seen = IdIndex()
+    for record in read_records(files.source, kind, stage, start, limit):
+        if isinstance(record, Reject):
+            output.write_and_count(record)
+        elif record.id in seen:
+            detail = "A record with this id was already read."
+            output.write_and_count(Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail))
+        else:
+            seen.put(record.id)
+            yield record
+
+
+async def _run_over(
+    tasks: Iterable[Task], make: Callable[[Task], Awaitable[Sequence[Record]]], output: Output, window: int
+) -> None:
+    """A file is one runner over its records."""
+    async for outcomes in map_in_order(tasks, make, window):
+        for outcome in outcomes:
+            output.write(outcome)
+
+
+def seeds_file(config: Config, out: str, rejects: str | None, count: StageCount) -> None:
+    """Mine or read seeds and write them down.
+
+    Raises:
+        SnipmillError: a source or the output cannot be used, or an extra is missing.
+    """
+    files, settings = Files("", out, rejects), resolve_seeds(config)
+    with Output(files, count) as output, Journal(files.journal, MiningEntry) as journal:
+        for seed in iterate_seeds(settings, output.write_and_count, journal):
+            output.write_and_count(seed)
+
+
+async def generate_file(stage: str, files: Files, config: Config, count: StageCount, announce: Announce) -> None:
+    """Run a generation stage over a file, with `generate.samples` samples for each record.
+
+    Raises:
+        SnipmillError: the file, the server or the output cannot be used.
+    """
+    spec = BY_NAME[stage]
+    assert spec.generation is not None and spec.reads is not None
+    kind: type[Any] = BY_NAME[spec.reads].makes
+    generation = resolve_generation(config)
+    with Output(files, count) as output, Journal(files.journal, CompletionEntry) as journal:
+        async with connect(config.model) as connection:
+            announce(connection.description)
+            settings = for_model(generation, connection.model)[stage]
+            work: Generate[Any, Any] = Generate(spec.generation, settings, connection.fleet)
+            if stage == JUDGE:
+                work = work.deciding(partial(apply_threshold, threshold=config.judge.threshold))
+            groups = sample_groups(config.generate.samples, config.generate.per_request)
+            records = _read(files, kind, stage, output, config)
+            tasks = (SampleTask(record, group) for record in records for group in groups)
+            await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.most)
+
+
+async def execute_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:
+    """Run the programs of a file of responses.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    settings = resolve_execution(config.execute)
+    with Output(files, count) as output, Journal(files.journal, VerdictEntry) as journal:
+        async with settings.sandbox(config.execute.sandbox) as sandbox:
+            announce(f"sandbox tier {sandbox.tier}")
+            runner = Runner(Execute(settings.context(sandbox.tier), sandbox), journal, count)
+            candidates = map(parse_candidate, _read(files, Response, EXECUTE, output, config))
+            await _run_over(candidates, runner.make, output, _PROGRAMS)
+
+
+async def verify_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:
+    """Run a file of responses, and hold the samples of each instruction against each other. They must be adjacent.
+
+    Raises:
+        SnipmillError: the file, the sandbox or the output cannot be used.
+    """
+    settings = resolve_execution(config.execute)
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(Output(files, count))
+        verdicts = files.journal and files.journal.with_suffix(".executed")
+        executed = stack.enter_context(Journal(verdicts, VerdictEntry))
+        verified = stack.enter_context(Journal(files.journal, VerificationEntry))
+        async with settings.open() as sandboxes:
+            announce(f"sandbox tier {sandboxes.first.tier}")
+            context = settings.context(sandboxes.first.tier)
+            execute = Runner(Execute(context, sandboxes.first), executed)
+            verify = Runner(Verify(Verifier(context, config.verify, sandboxes)), verified, count)
+
+            async def try_response(response: Response) -> Attempt:
+                candidate = parse_candidate(response)
+                (outcome,) = await execute.make(candidate)
+                return Attempt(candidate, outcome)
+
+            async def make(group: list[Response]) -> list[Execution | Reject]:
+                samples = SampleSet(await gather_or_raise(map(try_response, group)))
+                outcomes = list(await verify.make(samples))
+                told = {outcome.id for outcome in outcomes}
+                for attempt in samples.attempts:
+                    if isinstance(attempt.outcome, Reject) and attempt.outcome.id not in told:
+                        count.count(attempt.outcome.reason)
+                        outcomes.append(attempt.outcome)
+                return outcomes
+
+            responses = _read(files, Response, VERIFY, output, config)
+            groups = (list(group) for _, group in groupby(responses, _instruction_of))
+            await _run_over(groups, make, output, _INSTRUCTIONS)
+
+
+def _instruction_of(response: Response) -> str:
+    return response.parents.get("instruction") or response.instruction
+
+
+def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
+    """Check the responses of a file and write them as rows in a style."""
+    with Output(files, count) as output:
+        rows = _read(files, Row, "sanitize", output)
+        for line, reason in sanitize_rows(rows, config.select, config.run.seed):
+            output.write_line(line, reason)
+
+
+def select_file(files: Files, config: Config, count: StageCount) -> None:
+    """Choose among the rows of a file."""
+    with Output(files, count) as output:
+        rows = _read(files, Row, "select", output)
+        for line in select_lines(rows, config.select, config.run.seed, output.write_and_count):
+            output.write_line(line, None)

@@ -1,0 +1,159 @@
+"""The flow of a seed, stated once: what comes of it, stage by stage, and when sampling stops.
+
+Whoever carries it out supplies the steps: a run asks and executes (`local`), a plan only looks up (`plan`). Draws belong to
+records, and sampling stops by a rule over whole waves, so order and concurrency change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from snipmill.config import GenerateTable, SelectTable
+from snipmill.records import Execution, Record, Reject, Response, Row, Seed
+from snipmill.seeds.document import STAGE as SEEDS
+from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.select.sanitize import sanitize
+from snipmill.select.styles import RAW
+from snipmill.stages.attempts import Attempt, Candidate, SampleSet, parse_candidate
+from snipmill.stages.funnel import Funnel
+from snipmill.stages.generate import SampleTask
+from snipmill.stages.select_rows import weakness
+from snipmill.stages.spec import EXECUTE, VERIFY
+
+T = TypeVar("T")
+
+
+class Together(Protocol):
+    """Carries out several branches of the flow, and returns their results in order."""
+
+    async def __call__(self, works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """The results."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How each stage's outcomes come about.
+
+    Attributes:
+        ask: by generation stage, in the order of the data; the last one gives responses.
+        execute: the outcome of one program.
+        suffice: whether the samples so far are enough.
+        verify: the outcomes of all samples of an instruction.
+        together: how branches are carried out.
+    """
+
+    ask: Mapping[str, Callable[[SampleTask], Awaitable[Sequence[Any]]]]
+    execute: Callable[[Candidate], Awaitable[Sequence[Execution | Reject]]]
+    suffice: Callable[[SampleSet], Awaitable[Sequence[bool]]]
+    verify: Callable[[SampleSet], Awaitable[Sequence[Execution | Reject]]]
+    together: Together
+
+
+@dataclass
+class SeedOutcome:
+    """Everything that came of one seed, in order, by stage.
+
+    `drawn` samples were asked for, `spared` ones were not needed.
+    """
+
+    kept: dict[str, list[Any]] = field(default_factory=dict)
+    rejected: dict[str, list[Reject]] = field(default_factory=dict)
+    drawn: int = 0
+    spared: int = 0
+
+    def add(self, stage: str, outcome: Record) -> None:
+        """Add a record or a reject of a stage."""
+        target: dict[str, Any] = self.rejected if isinstance(outcome, Reject) else self.kept
+        target.setdefault(stage, []).append(outcome)
+
+    def has_row(self, table: SelectTable) -> bool:
+        """Whether a row came of it that clears the bars of selection, whatever other rows there are."""
+        rows: list[Row] = self.kept.get(SANITIZE, [])
+        return any(weakness(row, table) is None for row in rows)
+
+    @property
+    def rescued(self) -> int:
+        """How many samples whose program had failed are kept after their tests were repaired."""
+        failed = {reject.id for reject in self.rejected.get(EXECUTE, ())}
+        return sum(record.id in failed for record in self.kept.get(VERIFY, ()))
+
+    def count(self, funnel: Funnel) -> None:
+        """Count everything in a funnel."""
+        funnel[VERIFY].rescued += self.rescued
+        for stage, records in self.kept.items():
+            funnel[stage].kept += len(records)
+        for stage, rejects in self.rejected.items():
+            funnel[stage].rejected.update(reject.reason for reject in rejects)
+
+
+class Wave(NamedTuple):
+    """Samples that are drawn at a time: the samples of each request, and how many there are after the wave."""
+
+    requests: list[range]
+    end: int
+
+
+def sample_groups(end: int, size: int, start: int = 0) -> list[range]:
+    """The samples from `start` up to `end`, as many at a time as one request asks for."""
+    return [range(first, min(first + size, end)) for first in range(start, end, size)]
+
+
+def waves(table: GenerateTable) -> Iterator[Wave]:
+    """The waves in which an instruction's samples are drawn."""
+    for start in range(0, table.samples, table.wave):
+        end = min(start + table.wave, table.samples)
+        yield Wave(sample_groups(end, table.per_request, start), end)
+
+
+async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, outcome: SeedOutcome) -> None:
+    """Grow a seed into concepts, an instruction, responses, verdicts and rows, as far as it comes.
+
+    Args:
+        seed: where it begins.
+        steps: how outcomes come about.
+        table: how many samples are drawn, and when they are enough.
+        run_seed: for the draws of sanitising.
+        outcome: receives everything that comes of the seed; what it holds when a step raises is what had come by then.
+    """
+    outcome.add(SEEDS, seed)
+    *stages, responses = steps.ask
+    record: Record = seed
+    for stage in stages:
+        (record,) = await steps.ask[stage](SampleTask(record, range(1)))
+        outcome.add(stage, record)
+        if isinstance(record, Reject):
+            return
+    samples = SampleSet([])
+    for wave in waves(table):
+        outcome.drawn = wave.end
+        tasks = [SampleTask(record, request) for request in wave.requests]
+        drawn = await steps.together(_try_samples(steps, responses, task) for task in tasks)
+        for response, attempt in chain.from_iterable(drawn):
+            outcome.add(responses, response)
+            if attempt is not None:
+                outcome.add(EXECUTE, attempt.outcome)
+                samples.attempts.append(attempt)
+        if table.accept and all(await steps.suffice(samples.acceptable(run_seed))):
+            outcome.spared = table.samples - wave.end
+            break
+    for verified in await steps.verify(samples):
+        outcome.add(VERIFY, verified)
+        if isinstance(verified, Execution):
+            outcome.add(SANITIZE, sanitize(verified, RAW, run_seed, samples.sections_of(verified)))
+
+
+async def _try_samples(steps: Steps, stage: str, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]]:
+    """The samples of one request, each executed as soon as all of them are there."""
+    found = await steps.ask[stage](task)
+    return await steps.together(_try(steps, response) for response in found)
+
+
+async def _try(steps: Steps, response: Response | Reject) -> tuple[Response | Reject, Attempt | None]:
+    if isinstance(response, Reject):
+        return response, None
+    candidate = parse_candidate(response)
+    (outcome,) = await steps.execute(candidate)
+    return response, Attempt(candidate, outcome)

@@ -1,0 +1,248 @@
+"""The local engine: a whole run on one machine.
+
+Every seed grows as soon as each part of it is there (`flow`); only selection looks across instructions, and waits for the end.
+Later stages go first at the server, so that what was begun is finished. Files are written in the order of the seeds, whatever
+the order in which things happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from snipmill import __version__
+from snipmill.config import Config
+from snipmill.config_file import render_config
+from snipmill.engine.account import account
+from snipmill.engine.flow import SeedOutcome, Steps, grow
+from snipmill.engine.progress import Progress
+from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
+from snipmill.llm.connect import Connection, connect
+from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
+from snipmill.records import Reject, Row, Seed, content_hash
+from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.stages.funnel import Funnel
+from snipmill.stages.generate import GenerationSettings
+from snipmill.stages.sanitize_rows import sanitize_rows
+from snipmill.stages.seed_stream import iterate_seeds
+from snipmill.stages.select_rows import select_rows
+from snipmill.stages.settings import Settings, resolve
+from snipmill.stages.spec import JUDGE, RESPONSES, STAGES, VERIFY
+from snipmill.stages.trials import Sandboxes
+from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.run_directory import CONFIG, RunDirectory
+
+_LONG_PROMPTS = ("concepts", "instructions")
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run works with."""
+
+    settings: Settings
+    directory: RunDirectory
+    journals: Journals
+    connection: Connection
+    sandboxes: Sandboxes
+    progress: Progress
+
+
+async def run(config: Config, progress: Progress) -> RunDirectory:
+    """Make a data set, or continue where an earlier run with this directory stopped.
+
+    Raises:
+        SnipmillError: no single record can be blamed for it; all that was made is kept.
+    """
+    settings = resolve(config)  # what is invalid is told before anything is written
+    directory = RunDirectory(config.run.dir)
+    directory.create()
+    async with _open_run(settings, directory, progress) as context:
+        manifest = _manifest(context)
+        directory.write_manifest({**manifest, "status": "running"})
+        await _grow_all(context)
+        progress.phase = "selecting"
+        finish(config, directory, progress.funnel)
+        counts, seconds = context.connection.fleet.counts, progress.seconds
+        accounting = account(progress.funnel, counts, seconds, config.model.price)
+        done = {"status": "done", "seconds": seconds, "accounting": accounting}
+        directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
+    progress.phase = "done"
+    return directory
+
+
+@contextlib.asynccontextmanager
+async def _open_run(settings: Settings, directory: RunDirectory, progress: Progress) -> AsyncIterator[RunContext]:
+    """Journals, sandboxes and model, for as long as the block runs."""
+    config = settings.config
+    async with contextlib.AsyncExitStack() as stack:
+        # The journals are opened first: they keep a second process out.
+        journals = stack.enter_context(open_journals(directory))
+        directory.write_text(CONFIG, render_config(config))
+        sandboxes = await stack.enter_async_context(settings.execution.open())
+        progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
+        connection = await stack.enter_async_context(connect(config.model))
+        progress.model, progress.phase = connection.description, "mining seeds"
+        progress.fleet = connection.fleet
+        yield RunContext(settings, directory, journals, connection, sandboxes, progress)
+
+
+def _serialized_stages(connection: Connection) -> Mapping[str, asyncio.Semaphore]:
+    """The stages of which one request may be under way at a time."""
+    return {} if connection.shares_prefixes else {name: asyncio.Semaphore(1) for name in _LONG_PROMPTS}
+
+
+def _window(config: Config, connection: Connection) -> int:
+    """How many seeds may be under way: plenty, so that one slow request holds nothing up, but bounded."""
+    if not connection.shares_prefixes:
+        return connection.most
+    window = max(2 * connection.most, 16)
+    enough = config.generate.enough
+    return window if enough is None else min(window, max(8, 2 * enough))
+
+
+def _manifest(context: RunContext) -> dict[str, Any]:
+    config, generation = context.settings.config, context.settings.generation
+    return {
+        "snipmill": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": context.connection.model,
+        "served": context.connection.description,
+        "prompting": config.model.prompting,
+        "fewshot_hash": generation["concepts"].bank.hash,
+        "prompt_hashes": _prompt_hashes(generation),
+        "sandbox_tier": context.sandboxes.first.tier,
+        "seed": config.run.seed,
+    }
+
+
+def _prompt_hashes(generation: Mapping[str, GenerationSettings]) -> dict[str, str]:
+    return {
+        mode: content_hash(mode, system)
+        for settings in generation.values()
+        for mode, system in sorted(settings.bank.systems.items())
+    }
+
+
+def _live_steps(context: RunContext) -> Steps:
+    """Steps that ask and execute what the journals do not hold."""
+    connection = context.connection
+    backends = Backends(
+        model=connection.model,
+        tier=context.sandboxes.first.tier,
+        fleet=connection.fleet,
+        serialized_stages=_serialized_stages(connection),
+        sandboxes=context.sandboxes,
+    )
+    runners = make_runners(context.settings, context.journals, backends, context.progress.funnel)
+    return Steps(
+        ask={name: runner.make for name, runner in runners.ask.items()},
+        execute=runners.execute.make,
+        suffice=runners.suffice.make,
+        verify=runners.verify.make,
+        together=gather_or_raise,
+    )
+
+
+async def _grow_all(context: RunContext) -> None:
+    """Grow the seeds, and write what comes of them in their order, until there are enough."""
+    config, progress = context.settings.config, context.progress
+    steps = _live_steps(context)
+    progress.phase, progress.enough, progress.limit = "writing", config.generate.enough, config.seeds.limit
+
+    async def grow_one(seed: Seed) -> SeedOutcome:
+        outcome = SeedOutcome()
+        progress.funnel["seeds"].count(None)
+        await grow(seed, steps, config.generate, config.run.seed, outcome)
+        _count_grown(outcome, progress.funnel)
+        progress.seeds_done += 1
+        return outcome
+
+    stop = threading.Event()
+    with _Files(context.directory, config) as files:
+
+        def drop_seed(reject: Reject) -> None:
+            files.rejects["seeds"].write(reject)
+            progress.funnel["seeds"].count(reject.reason)
+
+        def mined() -> Generator[Seed, None, None]:
+            yield from iterate_seeds(context.settings.seeds, drop_seed, context.journals["seeds"], stop.is_set)
+            progress.all_seeds_known = True
+
+        seeds, window = in_thread(mined(), stop), _window(config, context.connection)
+        async with contextlib.aclosing(map_in_order(seeds, grow_one, window)) as outcomes:
+            written = Funnel()
+            written["seeds"].rejected = progress.funnel["seeds"].rejected
+            try:
+                async for outcome in outcomes:
+                    outcome.count(written)
+                    files.write(outcome)
+                    progress.with_rows += outcome.has_row(config.select)
+                    if progress.enough is not None and progress.with_rows >= progress.enough:
+                        return  # counted in the order of the seeds: the same in every run, whatever is under way
+            finally:
+                progress.funnel.agree_with(written)
+
+
+def _count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
+    """Count what no runner counts."""
+    funnel[RESPONSES].spared += outcome.spared
+    funnel[VERIFY].rescued += outcome.rescued
+    funnel[SANITIZE].kept += len(outcome.kept.get(SANITIZE, ()))
+    funnel[SANITIZE].rejected.update(reject.reason for reject in outcome.rejected.get(SANITIZE, ()))
+
+
+class _Files:
+    """The files of all stages before selection; use as a context manager."""
+
+    def __init__(self, directory: RunDirectory, config: Config) -> None:
+        self._stack = contextlib.ExitStack()
+        names = [stage.name for stage in STAGES[:-1] if stage.name != JUDGE or config.judge.enabled]
+        self.kept: dict[str, Writer[Any]] = {name: self._open(Writer(directory.kept(name))) for name in names}
+        self.rejects: dict[str, Writer[Reject]] = {name: self._open(Writer(directory.rejects(name))) for name in names}
+
+    def _open(self, writer: Writer[Any]) -> Writer[Any]:
+        return self._stack.enter_context(writer)
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, outcome: SeedOutcome) -> None:
+        """Append everything that came of a seed."""
+        for writers, by_stage in ((self.kept, outcome.kept), (self.rejects, outcome.rejected)):
+            for stage, records in by_stage.items():
+                for record in records:
+                    writers[stage].write(record)
+
+
+def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
+    """Select among all rows and write the data set in the configured style."""
+    seed, count = config.run.seed, funnel["select"]
+    with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
+
+        def drop(reject: Reject) -> None:
+            rejects.write(reject)
+            count.count(reject.reason)
+
+        chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
+        for line, reason in sanitize_rows(chosen, config.select, seed):
+            (dataset if reason is None else rejects).write_line(line)
+            count.count(reason)
+
+
+def _raw_rows(directory: RunDirectory) -> Iterator[Row]:
+    path = directory.kept(SANITIZE)
+    if path.stat().st_size:
+        for row in read_records(str(path), Row, "select"):
+            if isinstance(row, Row):
+                yield row

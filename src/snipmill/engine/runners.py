@@ -1,0 +1,97 @@
+"""The runners of a run directory: each stage's work, over its journal, counted in the funnel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from snipmill.llm.fleet import Fleet
+from snipmill.prompts.judge import apply_threshold
+from snipmill.records import Execution, Reject
+from snipmill.stages.attempts import Candidate, SampleSet
+from snipmill.stages.execute import Execute, ExecutionJob
+from snipmill.stages.funnel import Funnel
+from snipmill.stages.generate import Generate, SampleRequest, SampleTask
+from snipmill.stages.runner import Runner
+from snipmill.stages.settings import Settings, for_model
+from snipmill.stages.spec import EXECUTE, JUDGE, STAGES, VERIFY
+from snipmill.stages.trials import Sandboxes
+from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
+from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
+from snipmill.store.run_directory import RunDirectory
+
+Journals = Mapping[str, Journal[Any]]
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Who does the work. Without a fleet and sandboxes, outcomes can only be looked up.
+
+    Attributes:
+        model: the model's name.
+        tier: the sandbox tier.
+        fleet: the servers.
+        serialized_stages: held during a request, for stages of which one request may be under way at a time.
+        sandboxes: where programs run.
+    """
+
+    model: str
+    tier: str
+    fleet: Fleet | None = None
+    serialized_stages: Mapping[str, asyncio.Semaphore] = field(default_factory=dict)
+    sandboxes: Sandboxes | None = None
+
+
+@dataclass(frozen=True)
+class Runners:
+    """A runner for each stage that is paid for; `ask` has those of the generation stages, in the order of the data."""
+
+    ask: dict[str, Runner[SampleTask, SampleRequest, CompletionEntry, Any]]
+    execute: Runner[Candidate, ExecutionJob, VerdictEntry, Execution | Reject]
+    suffice: Runner[SampleSet, VerificationJob, VerificationEntry, bool]
+    verify: Runner[SampleSet, VerificationJob, VerificationEntry, Execution | Reject]
+
+
+@contextlib.contextmanager
+def open_journals(directory: RunDirectory, *, to_read: bool = False) -> Iterator[Journals]:
+    """The journals of a run, by stage. Opening them to write keeps a second process out.
+
+    Raises:
+        StoreError: another process works on this run, or a journal is damaged.
+    """
+    with contextlib.ExitStack() as stack:
+        journals: dict[str, Journal[Any]] = {}
+        for stage in STAGES:
+            if stage.entry is not None:
+                journal = Journal(directory.journal(stage.name), stage.entry, read_only=to_read)
+                journals[stage.name] = stack.enter_context(journal)
+        yield journals
+
+
+def make_runners(settings: Settings, journals: Journals, backends: Backends, funnel: Funnel) -> Runners:
+    """The runners of a run."""
+    config = settings.config
+    generation = for_model(settings.generation, backends.model)
+    context = settings.execution.context(backends.tier)
+    verifier = Verifier(context, config.verify, backends.sandboxes)
+    sandbox = None if backends.sandboxes is None else backends.sandboxes.first
+    ask = {}
+    for stage in STAGES:
+        if stage.generation is None or (stage.name == JUDGE and not config.judge.enabled):
+            continue
+        work: Generate[Any, Any] = Generate(
+            stage.generation, generation[stage.name], backends.fleet, backends.serialized_stages.get(stage.name)
+        )
+        if stage.name == JUDGE:
+            work = work.deciding(partial(apply_threshold, threshold=config.judge.threshold))
+        ask[stage.name] = Runner(work, journals[stage.name], funnel[stage.name])
+    return Runners(
+        ask=ask,
+        execute=Runner(Execute(context, sandbox), journals[EXECUTE], funnel[EXECUTE]),
+        suffice=Runner(Suffice(verifier, config.generate.accept), journals[VERIFY]),
+        verify=Runner(Verify(verifier), journals[VERIFY], funnel[VERIFY]),
+    )

@@ -1,0 +1,129 @@
+"""Many tasks at once, bounded in number, with results in the order of the input: what makes outputs deterministic."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+A = TypeVar("A")
+B = TypeVar("B")
+_END = object()
+
+
+async def in_thread(items: Generator[A, None, None], stop: threading.Event) -> AsyncGenerator[A, None]:
+    """Take items from a generator that works for them, in a thread of its own, so that all else goes on meanwhile.
+
+    Args:
+        items: it can be closed only between two items.
+        stop: set when no more items are wanted; the generator does well to look at it while it works for the next one.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="snipmill-items") as thread:
+        loop = asyncio.get_running_loop()
+        try:
+            while (item := await loop.run_in_executor(thread, next, items, _END)) is not _END:
+                yield cast(A, item)
+        finally:
+            stop.set()
+            thread.submit(items.close)
+
+
+async def map_in_order(
+    items: Iterable[A] | AsyncIterator[A], work: Callable[[A], Awaitable[B]], window: int
+) -> AsyncGenerator[B, None]:
+    """Apply `work` to items, at most `window` of them at a time, and yield the results in order, each as soon as it may.
+
+    The first exception in any of them is raised at once and ends the others.
+    """
+    source = _Source(items)
+    pending: deque[asyncio.Task[B]] = deque()
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def watch(task: asyncio.Task[B]) -> None:
+        if not task.cancelled() and task.exception() is not None and not failed.done():
+            failed.set_result(None)
+
+    async def start(item: A) -> B:
+        return await work(item)
+
+    try:
+        while True:
+            if len(pending) < window:
+                source.ask()
+            while len(pending) < window and (item := source.take()) is not _END:
+                task = asyncio.create_task(start(cast(A, item)))
+                task.add_done_callback(watch)
+                pending.append(task)
+                source.ask()
+            # An item that is there already and has no room yet is not waited for: that would be a wait without end.
+            coming = source.waiting() if len(pending) < window else []
+            waited: set[asyncio.Future[Any]] = {*coming, *([pending[0]] if pending else [])}
+            if not waited:
+                return
+            await asyncio.wait({*waited, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                for task in pending:
+                    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                        raise error
+            while pending and pending[0].done():
+                yield await pending.popleft()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        failed.cancel()
+        await source.close()
+
+
+async def gather_or_raise(works: Iterable[Coroutine[Any, Any, B]]) -> list[B]:
+    """The results of some coroutines, in their order. The first exception ends the others, and is raised alone."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # one sentence for the user, not a group of the same
+    return [task.result() for task in tasks]
+
+
+class _Source:
+    """The next item, of an iterable at once, of an asynchronous iterator when it comes."""
+
+    def __init__(self, items: Iterable[Any] | AsyncIterator[Any]) -> None:
+        self._later = items if isinstance(items, AsyncIterator) else None
+        self._now = iter(()) if isinstance(items, AsyncIterator) else iter(items)
+        self._asked: asyncio.Task[Any] | None = None
+        self._over = False
+
+    def ask(self) -> None:
+        """Have the next item made, where it has to be waited for."""
+        if self._later is not None and self._asked is None and not self._over:
+            self._asked = asyncio.create_task(self._next(self._later))
+
+    @staticmethod
+    async def _next(items: AsyncIterator[Any]) -> Any:
+        return await anext(items, _END)
+
+    def take(self) -> Any:
+        """The next item if it is there, else the end."""
+        if self._later is None:
+            return next(self._now, _END)
+        if self._asked is None or not self._asked.done():
+            return _END
+        item, self._asked = self._asked.result(), None
+        self._over = item is _END
+        return item
+
+    def waiting(self) -> list[asyncio.Task[Any]]:
+        """What is waited for."""
+        return [self._asked] if self._asked is not None else []
+
+    async def close(self) -> None:
+        """Ask for no more."""
+        if self._asked is not None:
+            self._asked.cancel()
+            await asyncio.gather(self._asked, return_exceptions=True)
+        if isinstance(self._later, AsyncGenerator):
+            await self._later.aclose()

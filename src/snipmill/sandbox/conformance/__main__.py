@@ -1,0 +1,29 @@
+"""`python -m snipmill.sandbox.conformance [TIER]`: hold a tier, or the strongest one here, against the corpora."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from snipmill.errors import SandboxError
+from snipmill.sandbox.conformance.conform import conform
+from snipmill.sandbox.conformance.honest import HONEST
+from snipmill.sandbox.conformance.hostile import HOSTILE
+from snipmill.sandbox.driver import choose_tier
+
+
+def main() -> None:
+    """Print what is wrong; the exit code is 1 where anything is."""
+    try:
+        tier = asyncio.run(choose_tier(sys.argv[1] if len(sys.argv) > 1 else "auto"))
+        wrong = asyncio.run(conform(tier))
+    except SandboxError as error:
+        raise SystemExit(str(error)) from None
+    for name, what in wrong.items():
+        print(f"{name}: {what}")
+    print(f"tier {tier}: {len(HOSTILE)} hostile and {len(HONEST)} honest programs, {len(wrong)} findings")
+    raise SystemExit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

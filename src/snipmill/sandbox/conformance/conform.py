@@ -1,0 +1,154 @@
+"""Holds a tier against the corpora: hostile programs must not pass, honest ones must, and nothing may be left behind.
+
+It looks for what its own programs leave: descendants of this process, and files in a temporary folder of its own. Other work on
+the machine does not disturb it. Does not cover tiers without /proc.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from snipmill.records import Verdict
+from snipmill.sandbox.child.linux import PR_SET_CHILD_SUBREAPER, prctl
+from snipmill.sandbox.conformance.honest import HONEST
+from snipmill.sandbox.conformance.hostile import HOSTILE, Case
+from snipmill.sandbox.driver import Sandbox, time_bound
+from snipmill.sandbox.program import Limits, Program
+
+HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20), Limits(timeout=20.0)
+WORKERS = 2
+
+
+def program(implementation: str, tests: str) -> Program:
+    """The program of an implementation and its tests."""
+    lines = implementation.replace("\r\n", "\n").count("\n")
+    return Program(source=f"{implementation}\n{tests}", tests_line=lines + 2)
+
+
+class Canary:
+    """A server that no program may reach."""
+
+    def __enter__(self) -> Canary:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.visits = 0
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self._socket.accept()
+            except OSError:
+                return
+            self.visits += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+
+def descendants() -> set[int]:
+    """The living processes that this process started, directly or through others, by pid."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status = dict(
+                    line.split(":\t", 1) for line in (entry / "status").read_text().splitlines() if ":\t" in line
+                )
+            except OSError:  # it has ended
+                continue
+            if not status["State"].startswith("Z"):
+                parents[int(entry.name)] = int(status["PPid"])
+    found: set[int] = set()
+    newest = {os.getpid()}
+    while newest:
+        newest = {pid for pid, parent in parents.items() if parent in newest} - found
+        found |= newest
+    return found
+
+
+@contextlib.contextmanager
+def _own_traces() -> Iterator[str]:
+    """Orphans become our children, and temporary files lie in a folder of their own, while the block runs."""
+    before = tempfile.tempdir
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    with tempfile.TemporaryDirectory(prefix="snipmill-conform-") as folder:
+        Path(folder).chmod(0o755)  # slots of other users go through it
+        tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+            prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+async def conform(
+    tier: str, *, skip_hostile: Mapping[str, str] | None = None, skip_honest: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Run both corpora over a tier and return what is wrong: nothing, for a tier that conforms.
+
+    Args:
+        tier: the tier's name.
+        skip_hostile: programs whose harm this tier is documented not to prevent, with the reason.
+        skip_honest: honest programs that this tier is documented to refuse, with the reason.
+    """
+    wrong: dict[str, str] = {}
+    hostile = {name: case for name, case in HOSTILE.items() if name not in (skip_hostile or {})}
+    honest = {name: case for name, case in HONEST.items() if name not in (skip_honest or {})}
+    with Canary() as canary, _own_traces() as folder:
+        async with Sandbox(tier=tier, limits=HOSTILE_LIMITS, workers=WORKERS) as sandbox:
+            # The slots are up, and their descriptors open, before anything is counted.
+            await asyncio.gather(*(sandbox.run(program("", "assert int('1') == 1\n")) for _ in range(2 * WORKERS)))
+            before_processes, before_files = descendants(), len(os.listdir("/proc/self/fd"))
+            before_temporary = set(os.listdir(folder))
+            started = time.monotonic()
+
+            async def judge_hostile(name: str, case: Case) -> None:
+                implementation, tests, right = case
+                verdict = await sandbox.run(program(implementation.replace("CANARY", str(canary.port)), tests))
+                if verdict.status not in right:
+                    wrong[name] = f"{verdict.status}, not {' or '.join(sorted(right))}: {_evidence(verdict)}"
+
+            await asyncio.gather(*(judge_hostile(name, case) for name, case in hostile.items()))
+            bound = time_bound(len(hostile), HOSTILE_LIMITS, WORKERS)
+            if time.monotonic() - started > bound:
+                wrong["time"] = f"more than the computed bound of {bound} s"
+            if survivors := descendants() - before_processes:
+                wrong["survivors"] = str({pid: _command(pid) for pid in survivors})
+            if len(os.listdir("/proc/self/fd")) > before_files:
+                wrong["descriptors"] = f"{len(os.listdir('/proc/self/fd'))} open, {before_files} before"
+            if left := set(os.listdir(folder)) - before_temporary:
+                wrong["files"] = str(left)
+        if canary.visits:
+            wrong["canary"] = f"{canary.visits} connections"
+    async with Sandbox(tier=tier, limits=HONEST_LIMITS, workers=WORKERS) as sandbox:
+
+        async def judge_honest(name: str, implementation: str, tests: str) -> None:
+            verdict = await sandbox.run(program(implementation, tests))
+            if verdict.status != "passed":
+                wrong[name] = f"honest, but {verdict.status}: {_evidence(verdict)}"
+            if verdict.tier != tier:
+                wrong[name] = f"the verdict says tier {verdict.tier}"
+
+        await asyncio.gather(*(judge_honest(name, *case) for name, case in honest.items()))
+    return wrong
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:80]
+    except OSError:
+        return "gone"
+
+
+def _evidence(verdict: Verdict) -> str:
+    return f"{verdict.detail} {verdict.failed_check or ''} {verdict.output_tail or verdict.output_head}"[:400]

@@ -1,0 +1,1 @@
+"""What is like what: near duplicates, contamination and semantic duplicates. Pure."""

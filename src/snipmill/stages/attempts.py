@@ -1,0 +1,122 @@
+"""Responses on their way through execution and verification: each is parsed once, and what is known of it stays together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from snipmill.languages import PYTHON
+from snipmill.records import Execution, Reject, Response, Row, Verdict, extend
+from snipmill.sandbox.program import Program
+from snipmill.select.sanitize import sanitize
+from snipmill.select.styles import RAW
+from snipmill.stages.spec import EXECUTE
+from snipmill.text.sections import Malformed, Sections
+from snipmill.verify.agreement import Agreement
+from snipmill.verify.programs import parse_response
+from snipmill.verify.questions import Sample
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A response with its sections and its program, or with the outcome that it has without one."""
+
+    response: Response
+    sections: Sections | None = None
+    program: Program | None = None
+    settled: Execution | Reject | None = None
+
+
+def parse_candidate(response: Response) -> Candidate:
+    """Parse a response. In a language that cannot be executed it goes on, marked as unverified."""
+    if response.language != PYTHON:
+        verdict = Verdict(status="unverified", detail=f"{response.language} is not executed.")
+        return Candidate(response, settled=extend(Execution, response, verdict=verdict))
+    parsed = parse_response(response.response)
+    if isinstance(parsed, Malformed):
+        reject = Reject(id=response.id, stage=EXECUTE, reason=parsed.reason, detail=parsed.detail)
+        return Candidate(response, settled=reject)
+    return Candidate(response, parsed.sections, parsed.program)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A candidate and what came of it."""
+
+    candidate: Candidate
+    outcome: Execution | Reject
+
+    @property
+    def response(self) -> Response:
+        """The response that was executed."""
+        return self.candidate.response
+
+    @property
+    def status(self) -> str:
+        """`passed`, or the reason of the reject."""
+        return self.outcome.reason if isinstance(self.outcome, Reject) else "passed"
+
+    @property
+    def passed(self) -> bool:
+        """Whether its program was executed and passed."""
+        return isinstance(self.outcome, Execution) and self.outcome.verdict.status == "passed"
+
+    def as_row(self, seed: int) -> Row | Reject:
+        """The row in style `raw`, or why there is none.
+
+        Args:
+            seed: the run's seed.
+        """
+        if isinstance(self.outcome, Reject):
+            return self.outcome
+        return sanitize(self.outcome, RAW, seed, self.candidate.sections)
+
+
+@dataclass(frozen=True)
+class ProgramAttempt(Attempt):
+    """An attempt that has a program, so that it can be held against others."""
+
+    sections: Sections
+    program: Program
+
+    @property
+    def sample(self) -> Sample:
+        """What the crosswise examination needs of it."""
+        return Sample(self.response.id, self.sections.code, self.sections.tests, isinstance(self.outcome, Execution))
+
+
+# Crosswise executions of one instruction, by its samples: what decided when to stop sampling serves verification too.
+AgreementCache = dict[tuple[Sample, ...], Agreement]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The attempts at one instruction, with the agreement that was worked out so far."""
+
+    attempts: list[Attempt]
+    cache: AgreementCache = field(default_factory=dict)
+
+    @property
+    def with_programs(self) -> list[ProgramAttempt]:
+        """The attempts that can be held against each other."""
+        return [
+            ProgramAttempt(attempt.candidate, attempt.outcome, sections, program)
+            for attempt in self.attempts
+            if (program := attempt.candidate.program) is not None
+            and (sections := attempt.candidate.sections) is not None
+        ]
+
+    def acceptable(self, seed: int) -> SampleSet:
+        """Without the passes that would not become rows; they do not count for early stopping."""
+        kept = [
+            attempt
+            for attempt in self.attempts
+            if isinstance(attempt.outcome, Reject) or isinstance(attempt.as_row(seed), Row)
+        ]
+        return SampleSet(kept, self.cache)
+
+    def sections_of(self, execution: Execution) -> Sections | None:
+        """The sections of a verified response, where it is still as it was parsed; None where its tests were repaired."""
+        for attempt in self.attempts:
+            if attempt.response.id == execution.id and attempt.response.response == execution.response:
+                return attempt.candidate.sections
+        return None

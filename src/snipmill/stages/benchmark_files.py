@@ -1,0 +1,156 @@
+"""Benchmarks as files: the fingerprint index that comes with snipmill, users' own sets, and making an index.
+
+The shipped index holds hashes of HumanEval (MIT) and MBPP (CC-BY-4.0), not their texts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snipmill.errors import StoreError, UsageError
+from snipmill.similarity.contamination import Decontaminator, Index, Item, build_index
+from snipmill.store.parquet import parquet_values
+
+_SHIPPED = "benchmarks.fingerprints"
+# Column names that benchmarks use, the first that is there counts.
+_PROMPT = ("prompt", "instruction", "question", "text", "problem")
+_SOLUTION = ("canonical_solution", "code", "solution", "response", "answer")
+_TESTS = ("test", "test_list", "tests")
+_NAME = ("task_id", "id", "name")
+
+
+def shipped_index() -> Index:
+    """The index of the well-known sets that comes with snipmill."""
+    return _decode((files("snipmill.similarity") / _SHIPPED).read_bytes(), _SHIPPED)
+
+
+def load_index(path: str) -> Index:
+    """An index from a file: one that `write_index` made, or a benchmark's own JSONL or JSON, fingerprinted now.
+
+    Raises:
+        UsageError: it cannot be read, or holds no tasks.
+    """
+    if path.endswith(".fingerprints"):
+        return _decode(read_benchmark(path), path)
+    return build_index(list(read_items(path)), {Path(path).name: "given by the user"})
+
+
+def _decode(raw: bytes, name: str) -> Index:
+    try:
+        return msgspec.msgpack.decode(gzip.decompress(raw), type=Index)
+    except (OSError, EOFError, msgspec.DecodeError) as error:
+        raise UsageError(f"{name} is no fingerprint index: {error}.") from error
+
+
+def write_index(index: Index, path: str) -> None:
+    """Write an index to a file, or `-` for standard output; the same index gives the same bytes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    body = gzip.compress(msgspec.msgpack.encode(index), mtime=0)
+    try:
+        if path == "-":
+            sys.stdout.buffer.write(body)
+            sys.stdout.buffer.flush()
+        else:
+            Path(path).write_bytes(body)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@lru_cache(maxsize=4)
+def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
+    """What looks texts up in the shipped index and in users' own, loaded once in each process; None where there is neither.
+
+    Raises:
+        UsageError: a benchmark cannot be read.
+    """
+    indexes = [shipped_index()] if shipped else []
+    indexes += map(load_index, benchmarks)
+    return Decontaminator(indexes) if indexes else None
+
+
+def read_benchmark(path: str) -> bytes:
+    """The bytes of a benchmark's file, which may be on the hub.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return Path(_local(path)).read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"There is no benchmark file {path}.") from None
+    except OSError as error:
+        raise UsageError(f"The benchmark file {path} cannot be read: {error.strerror}.") from error
+
+
+def read_items(path: str) -> Iterator[Item]:
+    """The tasks of a benchmark's file: JSONL or a JSON list, gzipped or not.
+
+    Raises:
+        UsageError: it is neither, or a task has no prompt and no solution.
+    """
+    path = _local(path)
+    raw = read_benchmark(path)
+    if path.endswith(".gz"):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError) as error:
+            raise UsageError(f"{path} is not gzipped: {error}.") from error
+    name = Path(path).name.split(".")[0]
+    values: Iterable[Any] = parquet_values(path) if path.endswith(".parquet") else _values(raw, path)
+    for number, value in enumerate(values, start=1):
+        if not isinstance(value, dict):
+            raise UsageError(f"{path}:{number} holds no object.")
+        item = Item(
+            name=f"{name}/{_first(value, _NAME) or number}",
+            prompt=_first(value, _PROMPT),
+            solution=_first(value, _SOLUTION),
+            tests=_first(value, _TESTS),
+        )
+        if not item.prompt and not item.solution:
+            raise UsageError(f"{path}:{number} has none of the columns {', '.join(_PROMPT + _SOLUTION)}.")
+        yield item
+
+
+def _local(path: str) -> str:
+    """Where a benchmark's file lies: `hub:owner/name/path` is fetched first."""
+    if not path.startswith("hub:"):
+        return path
+    owner, name, file = [*path.removeprefix("hub:").split("/", 2), "", ""][:3]
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise UsageError(f"{path} is on the hub; install `pip install 'snipmill[hub]'` to fetch it.") from None
+    try:
+        return str(hf_hub_download(f"{owner}/{name}", file, repo_type="dataset"))
+    except Exception as error:  # the hub's client raises many kinds; all mean that the file cannot be had
+        raise UsageError(f"The hub did not give {path}: {error}") from error
+
+
+def _values(raw: bytes, path: str) -> Sequence[Any]:
+    try:
+        text = raw.decode("utf-8")
+        if text.lstrip().startswith("["):
+            return json.loads(text)  # type: ignore[no-any-return]
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is neither JSONL nor a JSON list: {error}.") from error
+
+
+def _first(value: dict[str, Any], names: Sequence[str]) -> str:
+    for name in names:
+        if name in value and value[name] not in (None, ""):
+            found = value[name]
+            return "\n".join(map(str, found)) if isinstance(found, list) else str(found)
+    return ""

@@ -1,0 +1,89 @@
+"""Counts of what came in, what stayed, and what was dropped for which reason, with tokens and seconds, per stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from snipmill.records import Usage
+from snipmill.stages.spec import STAGES
+
+
+@dataclass(slots=True)
+class StageCount:
+    """One stage's share of the funnel. Seconds add up over concurrent tasks.
+
+    `reused` came from the journal, `fresh` records and tokens are of this session; `spared` samples were not needed;
+    `rescued` records were kept although the stage before had dropped them.
+    """
+
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    reused: int = 0
+    requests: int = 0
+    fresh: int = 0
+    fresh_tokens: int = 0
+    spared: int = 0
+    rescued: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def came_in(self) -> int:
+        """How many records the stage has seen."""
+        return self.kept + self.rejected.total()
+
+    def count(self, reason: str | None) -> None:
+        """One record more: kept where there is no reason against it."""
+        if reason is None:
+            self.kept += 1
+        else:
+            self.rejected[reason] += 1
+
+    def spend(self, usage: Usage, seconds: float, *, fresh: bool = True) -> None:
+        """Tokens and seconds of one request; not `fresh` are those of an earlier session."""
+        if fresh:
+            self.fresh_tokens += usage.completion_tokens
+        self.prompt_tokens += usage.prompt_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.seconds += seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the manifest; reasons from the most to the least frequent."""
+        return {
+            "in": self.came_in,
+            "kept": self.kept,
+            "rejected": dict(sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))),
+            "reused": self.reused,
+            "requests": self.requests,
+            "spared": self.spared,
+            "rescued": self.rescued,
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+class Funnel:
+    """The counts of all stages, in the order of the data."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, StageCount] = {stage.name: StageCount() for stage in STAGES}
+
+    def __getitem__(self, stage: str) -> StageCount:
+        return self.stages[stage]
+
+    def agree_with(self, harvested: Funnel) -> None:
+        """Take over the counts of what was written to files; tokens and seconds stay, since they were spent."""
+        for name, count in self.stages.items():
+            count.kept, count.rejected = harvested[name].kept, harvested[name].rejected
+            count.rescued = harvested[name].rescued
+
+    def to_json(self) -> dict[str, Any]:
+        """Stages that saw anything."""
+        return {name: count.to_json() for name, count in self.stages.items() if count.came_in}

@@ -1,0 +1,182 @@
+"""Seeds from sources, in the order that a run uses them, with what was dropped on the way."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import msgspec
+
+from snipmill.config import Config, SeedsTable
+from snipmill.errors import UsageError
+from snipmill.id_index import IdIndex
+from snipmill.languages import PYTHON
+from snipmill.prompts.judge import apply_threshold
+from snipmill.randomness import generator
+from snipmill.reasons import Reason
+from snipmill.records import Reject, Seed
+from snipmill.seeds.document import STAGE
+from snipmill.seeds.from_document import MineSettings
+from snipmill.seeds.licenses.expressions import PERMISSIVE, normalize_license
+from snipmill.seeds.rules import RULES, Rules
+from snipmill.seeds.sources.opening import expand, is_ready_made, open_source
+from snipmill.seeds.sources.repository import refuse_password
+from snipmill.seeds.sources.table import Columns
+from snipmill.seeds.sources.tree import Origin
+from snipmill.stages.mine import Mining, mine_documents
+from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.jsonl import decode_record, encode_line, read_records
+
+_PERMISSIVE = "permissive"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """Where seeds come from, and what they must be like.
+
+    Attributes:
+        table: as it was configured.
+        mining: how documents are mined.
+        stated_license: of sources that state none, as SPDX.
+        seed: the run's, for shuffling.
+    """
+
+    table: SeedsTable
+    mining: Mining
+    stated_license: str | None
+    seed: int
+
+
+def iterate_seeds(
+    settings: SeedSettings,
+    on_reject: Callable[[Reject], None],
+    journal: Journal[MiningEntry] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[Seed]:
+    """The seeds of a configuration: mined or read, deduplicated, shuffled if wanted, from `start` to `limit`.
+
+    Shuffled seeds are spooled to a temporary file.
+
+    Args:
+        settings: sources, and what seeds must be like.
+        on_reject: called with each reject.
+        journal: where mining writes down what it found; None for nowhere.
+        stopped: asked between batches of documents; mining ends once it has returned True.
+
+    Raises:
+        UsageError: a source does not exist, an extra is missing, or a setting is invalid.
+    """
+    table = settings.table
+    found = _sourced(settings, Journal(None, MiningEntry) if journal is None else journal, stopped)
+    seeds = _unique(found, table, on_reject)
+    if table.shuffle:
+        seeds = _shuffled(seeds, settings.seed)
+    yield from islice(seeds, table.start, None if table.limit is None else table.start + table.limit)
+
+
+def _shuffled(seeds: Iterator[Seed], seed: int) -> Iterator[Seed]:
+    offsets, draws = array("Q"), array("d")
+    end = 0
+    with tempfile.TemporaryFile() as spool:
+        for record in seeds:
+            line = encode_line(record)
+            spool.write(line)
+            offsets.append(end)
+            draws.append(generator(seed, "shuffle", record.id).random())
+            end += len(line)
+        for index in sorted(range(len(draws)), key=draws.__getitem__):
+            spool.seek(offsets[index])
+            yield decode_record(spool.readline(), Seed)
+
+
+def _unique(records: Iterator[Seed | Reject], table: SeedsTable, on_reject: Callable[[Reject], None]) -> Iterator[Seed]:
+    seen = IdIndex()
+    for record in records:
+        if isinstance(record, Reject):
+            on_reject(record)
+        elif record.id in seen:
+            detail = "The same code was already there under the same id."
+            on_reject(Reject(id=record.id, stage=STAGE, reason=Reason.DUPLICATE_SEED, detail=detail))
+        elif isinstance(unfit := apply_threshold(record, table.min_judge), Reject):
+            on_reject(unfit)
+        else:
+            seen.put(record.id)
+            yield record
+
+
+def _sourced(
+    settings: SeedSettings, journal: Journal[MiningEntry], stopped: Callable[[], bool]
+) -> Iterator[Seed | Reject]:
+    """The seeds of all sources: first the ready-made ones, as they are, then documents, through mining."""
+    table = settings.table
+    columns = Columns(**msgspec.structs.asdict(table.columns)) if table.columns.code is not None else None
+    origin = Origin("", None, settings.stated_license, frozenset(table.languages))
+    sources = [found for source in table.sources for found in expand(source)]
+    # All are opened before any is read: a source that does not exist is told at once.
+    opened = [open_source(source, columns, origin) for source in sources if not is_ready_made(source, columns)]
+    for source in sources:
+        if is_ready_made(source, columns):
+            yield from read_records(source, Seed, STAGE)
+    if opened:
+        # One stream for all of them: near duplicates are found across sources.
+        documents = chain.from_iterable(opened)
+        yield from mine_documents(documents, settings.mining, table.near, journal, stopped=stopped)
+
+
+def resolve_seeds(config: Config) -> SeedSettings:
+    """Where the seeds of a configuration come from, and what they must be like.
+
+    Raises:
+        UsageError: it names a rule or a licence that does not exist, or a source with a password.
+    """
+    table = config.seeds
+    for source in table.sources:
+        refuse_password(source)
+    unknown = sorted(set(table.allow) - RULES.keys())
+    if unknown:
+        raise UsageError(f"seeds.allow: there is no rule {unknown[0]!r}; the rules are {', '.join(RULES)}.")
+    rules = Rules(
+        allow=frozenset(table.allow),
+        max_lines=table.max_lines,
+        max_context_lines=table.max_context_lines,
+        max_line_length=table.max_line_length,
+        min_ascii=table.min_ascii,
+        denied_modules=frozenset(table.denied_modules),
+    )
+    licenses: set[str] = set()
+    for name in table.licenses:
+        if name in (_PERMISSIVE, "any"):
+            licenses |= PERMISSIVE if name == _PERMISSIVE else {"any"}
+        else:
+            known = normalize_license(name)
+            if known is None:
+                raise UsageError(
+                    f"seeds.licenses: {name!r} is no SPDX id; give ids such as MIT, LicenseRef-NAME for one of your own, "
+                    f"`{_PERMISSIVE}` or `any`."
+                )
+            licenses.add(known)
+    stated = _stated_license(table)
+    if stated is not None:
+        licenses.add(stated)  # who says under which licence the sources are has thought about it
+    mining = Mining(
+        mine=MineSettings(rules, frozenset(table.kinds), frozenset(licenses)),
+        types=table.types,
+        secrets=table.secrets,
+        benchmarks=config.select.benchmarks if table.decontaminate else None,
+        languages=tuple(sorted(set(table.languages) - {PYTHON})),
+    )
+    return SeedSettings(table, mining, stated, config.run.seed)
+
+
+def _stated_license(table: SeedsTable) -> str | None:
+    if table.license is None:
+        return None
+    known = normalize_license(table.license)
+    if known is None:
+        raise UsageError(
+            f"seeds.license: {table.license!r} is no SPDX expression; give one, or LicenseRef-NAME for one of your own."
+        )
+    return known

@@ -1,0 +1,192 @@
+"""Selection over files of any size: rows are spooled to a temporary file, keys decide, chosen rows are read back.
+
+Resident memory is about half a kilobyte for each row, near-duplicate search included; the rows themselves stay on disk.
+What is worked out for each row alone is worked out on all cores.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from operator import itemgetter
+from typing import BinaryIO, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from snipmill.config import SelectTable
+from snipmill.parallel.chunks import map_chunks
+from snipmill.reasons import Reason
+from snipmill.records import Reject, Row, Verification
+from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, OfTasks, choose, key_of, reject_for
+from snipmill.similarity.minhash import PERMUTATIONS, Signatures, near_duplicates, signatures
+from snipmill.similarity.semantic import embed, semantic_duplicates
+from snipmill.stages.benchmark_files import decontaminator
+from snipmill.stages.embedder import load_embedder
+from snipmill.store.jsonl import decode_record, encode_line
+from snipmill.text.fences import find_fences
+
+OnReject = Callable[[Reject], None]
+
+
+def select_rows(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: OnReject) -> Iterator[Row]:
+    """As `select_lines`, with rows as records."""
+    for line in select_lines(rows, table, seed, on_reject):
+        yield decode_record(line, Row)
+
+
+def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: OnReject) -> Iterator[bytes]:
+    """The rows that stay as JSON lines, in the seeded order of the data set; the others go to `on_reject`.
+
+    Args:
+        rows: candidates, read once.
+        table: which duplicates are dropped, and what rows are held against.
+        seed: the run's seed.
+        on_reject: called with each reject.
+
+    Raises:
+        UsageError: a benchmark cannot be read.
+    """
+    decontaminator(table.decontaminate, table.benchmarks)  # a benchmark that cannot be read is told before the work
+    with _Pool(table) as pool:
+        work = partial(reduce_rows, table=table, seed=seed)
+        for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
+            pool.take(reduced, on_reject)
+        choice = choose(
+            pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders(), max_easy=table.max_easy
+        )
+        for index, (reason, other) in choice.dropped.items():
+            on_reject(reject_for(pool.keys, index, reason, other))
+        for index in choice.kept:
+            yield pool.line(index)
+
+
+def _read_back(line: bytes) -> tuple[Row, bytes]:
+    return decode_record(line, Row), line
+
+
+class Reduced(NamedTuple):
+    """What selection needs of some rows: keys, two kinds of signatures, and which are refused, why, by place."""
+
+    keys: list[Key]
+    instructions: bytes
+    codes: bytes
+    refused: dict[int, tuple[str, str]]
+
+
+def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int) -> Reduced:
+    """Reduce rows, given with their lines, to what decides about them."""
+    rows = [row for row, _ in spooled]
+    blocks = [_codes(row) for row in rows]
+    refused: dict[int, tuple[str, str]] = {}
+    looker = decontaminator(table.decontaminate, table.benchmarks)
+    for place, row in enumerate(rows):
+        weak = weakness(row, table)
+        match = looker.find([row.instruction, row.response], blocks[place]) if looker else None
+        if match is not None:
+            refused[place] = (Reason.CONTAMINATED, f"{match.item}, {match.kind}: {match.text}")
+        elif weak is not None:
+            refused[place] = weak
+    return Reduced(
+        keys=[key_of(row, seed, table.name_diversity) for row in rows],
+        instructions=signatures([row.instruction for row in rows]).tobytes() if table.near_instructions else b"",
+        codes=signatures(["\n".join(codes) for codes in blocks]).tobytes() if table.near_code else b"",
+        refused=refused,
+    )
+
+
+def _codes(row: Row) -> list[str]:
+    """What of a response is code: its blocks, or all of it where it has none, as in the style `codeonly`."""
+    return [fence.code for fence in find_fences(row.response) if fence.is_in(row.language)] or [row.response]
+
+
+def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
+    """Why a row's evidence is below the bar: a reason code and a sentence. A row without any has the least."""
+    if row.is_unverified and not table.unverified:
+        return Reason.UNVERIFIED, f"{row.language} was not executed; --unverified keeps such rows."
+    found = row.verification or Verification(samples=1, passed=1)
+    mutation = found.mutation if found.mutation is not None else 0.0
+    if table.min_mutation and mutation < table.min_mutation:
+        return Reason.WEAK_TESTS, f"Mutation score {mutation:.2f} is below {table.min_mutation}."
+    if found.group < table.min_agreement:
+        return Reason.LITTLE_AGREEMENT, f"{found.group} implementations agree, {table.min_agreement} are asked for."
+    if found.ease < RARE and found.confidence < table.min_rare_confidence:
+        detail = f"{found.passed} of {found.samples} samples passed: confidence {found.confidence:.2f} is below"
+        return Reason.LOW_CONFIDENCE, f"{detail} {table.min_rare_confidence}."
+    if found.confidence < table.min_confidence:
+        return Reason.LOW_CONFIDENCE, f"Confidence {found.confidence:.2f} is below {table.min_confidence}."
+    return None
+
+
+class _Instruction(msgspec.Struct):
+    instruction: str
+
+
+class _Pool:
+    """The candidates: lines and signatures in temporary files, keys in memory. Use as a context manager."""
+
+    def __init__(self, table: SelectTable) -> None:
+        self.keys = Keys()
+        self.refused: set[int] = set()
+        self._table = table
+        self._offsets = array("Q")
+        self._rows, self._instructions, self._codes = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115
+
+    def __enter__(self) -> _Pool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in (self._rows, self._instructions, self._codes):
+            file.close()
+
+    def spooled(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Write rows down, and pass them on with their lines."""
+        end = 0
+        for row in rows:
+            line = encode_line(row)
+            self._rows.write(line)
+            self._offsets.append(end)
+            end += len(line)
+            yield row, line
+
+    def take(self, reduced: Reduced, on_reject: OnReject) -> None:
+        """Take in what decides about the next rows."""
+        first = len(self.keys)
+        for key in reduced.keys:
+            self.keys.add(key)
+        self._instructions.write(reduced.instructions)
+        self._codes.write(reduced.codes)
+        for place, (reason, detail) in reduced.refused.items():
+            self.refused.add(first + place)
+            on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason=reason, detail=detail))
+
+    def finders(self) -> Iterator[tuple[str, OfTasks, Finder]]:
+        """What finds rows that are too alike; each holds its signatures only while it works."""
+        for file, threshold, of_tasks in (
+            (self._instructions, self._table.near_instructions, True),
+            (self._codes, self._table.near_code, False),
+        ):
+            if threshold > 0:
+                yield Reason.NEAR_DUPLICATE, of_tasks, partial(_find_near, file, threshold)
+        if self._table.semantic > 0:
+            yield Reason.SEMANTIC_DUPLICATE, True, self._find_semantic
+
+    def _find_semantic(self, order: NDArray[np.int64]) -> dict[int, int]:
+        decoder = msgspec.json.Decoder(_Instruction)
+        instructions = (decoder.decode(self.line(index)).instruction for index in range(len(self.keys)))
+        vectors = embed(load_embedder(self._table.embedding_model), instructions)
+        return semantic_duplicates(vectors, order, self._table.semantic)
+
+    def line(self, index: int) -> bytes:
+        """A row as it came in."""
+        self._rows.seek(self._offsets[index])
+        return self._rows.readline()
+
+
+def _find_near(file: BinaryIO, threshold: float, order: NDArray[np.int64]) -> dict[int, int]:
+    file.seek(0)
+    signs: Signatures = np.fromfile(file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
+    return near_duplicates(signs, order, threshold)

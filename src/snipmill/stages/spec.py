@@ -1,0 +1,76 @@
+"""The stages of the pipeline, in the order of the data. Every table of stages elsewhere derives from this list.
+
+A new stage is a file with its work, a line here, and its place in `engine/flow.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from snipmill.prompts import concepts, instructions, judge, responses
+from snipmill.prompts.stage import GenerationStage
+from snipmill.records import Concepts, Execution, Instruction, Record, Response, Row, Seed
+from snipmill.seeds.document import STAGE as SEEDS
+from snipmill.select.choose import STAGE as SELECT
+from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
+
+JUDGE, RESPONSES = judge.STAGE.name, responses.STAGE.name
+EXECUTE, VERIFY = "execute", "verify"
+DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage.
+
+    Attributes:
+        name: in files, rejects, the funnel and reports.
+        makes: the kind of its records.
+        reads: the stage whose records it reads; None for the first.
+        entry: what its journal holds; None where nothing is paid for.
+        generation: how the model is asked, for stages that ask one.
+        id_in_children: the key under which `parents` of later records hold the id of this stage's record, if they do.
+        file: name of the file that holds its records, without `.jsonl`.
+        shown: the columns that `snipmill show` prints.
+    """
+
+    name: str
+    makes: type[Record]
+    reads: str | None
+    entry: type[Entry] | None = None
+    generation: GenerationStage[Any, Any] | None = None
+    id_in_children: str | None = None
+    file: str = ""
+    shown: tuple[str, ...] = ()
+
+
+def _asking(
+    stage: GenerationStage[Any, Any],
+    makes: type[Record],
+    reads: str,
+    shown: tuple[str, ...],
+    child_key: str | None = None,
+) -> StageSpec:
+    return StageSpec(stage.name, makes, reads, CompletionEntry, stage, child_key, stage.name, shown)
+
+
+STAGES: tuple[StageSpec, ...] = (
+    StageSpec(SEEDS, Seed, None, MiningEntry, None, "seed", SEEDS, ("provenance", "seed")),
+    _asking(judge.STAGE, Seed, SEEDS, ("judge",), "seed"),
+    _asking(concepts.STAGE, Concepts, SEEDS, ("concepts", "usage"), "concepts"),
+    _asking(instructions.STAGE, Instruction, "concepts", ("category", "difficulty", "instruction"), "instruction"),
+    _asking(responses.STAGE, Response, "instructions", ("sample", "response")),
+    StageSpec(EXECUTE, Execution, "responses", VerdictEntry, file=EXECUTE, shown=("verdict",)),
+    StageSpec(VERIFY, Execution, EXECUTE, VerificationEntry, file=VERIFY, shown=("verification",)),
+    StageSpec(SANITIZE, Row, VERIFY, file=SANITIZE),
+    StageSpec(SELECT, Row, SANITIZE, file=DATASET, shown=("style", "instruction", "response")),
+)
+BY_NAME = {stage.name: stage for stage in STAGES}
+GENERATING = tuple(stage.name for stage in STAGES if stage.generation is not None)
+
+
+def server_rank(name: str) -> int:
+    """The rank of a stage's requests at the server: later stages go first (0), so that what was begun is finished."""
+    return len(GENERATING) - 1 - GENERATING.index(name)

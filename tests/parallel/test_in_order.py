@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator
+
+import pytest
+
+from snipmill.parallel.in_order import in_thread, map_in_order
+
+
+def test_results_come_in_order_and_the_window_holds() -> None:
+    running = most = 0
+
+    async def work(n: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001 * ((n * 7) % 5))
+        running -= 1
+        return n
+
+    async def go() -> list[int]:
+        return [result async for result in map_in_order(range(50), work, 6)]
+
+    assert asyncio.run(go()) == list(range(50))
+    assert most == 6
+
+
+def test_the_first_exception_stops_the_rest() -> None:
+    started: list[int] = []
+
+    async def work(n: int) -> int:
+        started.append(n)
+        if n == 3:
+            raise ValueError("three")
+        await asyncio.sleep(60)
+        return n
+
+    async def go() -> None:
+        async for _ in map_in_order(range(1000), work, 8):
+            pass
+
+    with pytest.raises(ValueError, match="three"):
+        asyncio.run(asyncio.wait_for(go(), 5))
+    assert len(started) <= 8
+
+
+def numbers(count: int, pause: float = 0.0) -> Generator[int, None, None]:
+    for number in range(count):
+        time.sleep(pause)
+        yield number
+
+
+async def slowly(number: int) -> int:
+    await asyncio.sleep(0.3 if number % 5 == 0 else 0.0)
+    return number
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+@pytest.mark.parametrize("window", [1, 3, 100])
+def test_results_come_in_order_and_waiting_costs_nothing(threaded: bool, window: int) -> None:
+    async def go() -> list[int]:
+        source = in_thread(numbers(20), threading.Event()) if threaded else numbers(20)
+        return [result async for result in map_in_order(source, slowly, window)]
+
+    started, cpu = time.monotonic(), time.process_time()
+    assert asyncio.run(go()) == list(range(20))
+    assert time.process_time() - cpu < (time.monotonic() - started) / 3, (
+        "a wait that spins takes the CPU from the model"
+    )
+
+
+def test_a_failure_is_told_while_the_source_is_at_work() -> None:
+    stop = threading.Event()
+
+    def endless() -> Generator[int, None, None]:
+        yield 0
+        while not stop.wait(0.01):
+            pass
+
+    async def fail(number: int) -> int:
+        raise ValueError(number)
+
+    async def go() -> None:
+        async for _ in map_in_order(in_thread(endless(), stop), fail, 50):
+            pass
+
+    with pytest.raises(ValueError, match="0"):
+        asyncio.run(go())
+    assert stop.is_set()
+
+
+def test_a_result_is_given_as_soon_as_it_may() -> None:
+    stop = threading.Event()
+
+    def two_and_a_pause() -> Generator[int, None, None]:
+        yield 0
+        stop.wait(20)
+
+    async def go() -> int:
+        results = map_in_order(in_thread(two_and_a_pause(), stop), slowly, 50)
+        first = await anext(results)
+        await results.aclose()
+        return first
+
+    started = time.monotonic()
+    assert asyncio.run(go()) == 0
+    assert time.monotonic() - started < 10

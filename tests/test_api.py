@@ -1,0 +1,113 @@
+"""The public API: its names, that it is lazy, and what its few functions do against real servers and the real sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snipmill
+from snipmill import Config, Reason, Reject, Run, Seed, UsageError
+from snipmill.config import GenerateTable, ModelTable, RunTable, SeedsTable, SelectTable
+from tests.conftest import RESPONSE, write_lines
+from tests.standin import StandIn
+
+PUBLIC = [
+    "Audit",
+    "AuthenticationFailed",
+    "Columns",
+    "Concepts",
+    "Config",
+    "Execution",
+    "Instruction",
+    "Limits",
+    "ModelNotFound",
+    "ModelUnavailable",
+    "Program",
+    "Provenance",
+    "Reason",
+    "Reject",
+    "Response",
+    "Row",
+    "Run",
+    "Sandbox",
+    "SandboxError",
+    "Seed",
+    "ServerError",
+    "ServerUnreachable",
+    "SnipmillError",
+    "StoreError",
+    "UsageError",
+    "Verdict",
+    "Verification",
+    "__version__",
+    "arun",
+    "audit",
+    "load_config",
+    "mine",
+    "run",
+]
+
+
+def test_what_is_public_is_pinned() -> None:
+    assert sorted(snipmill.__all__) == sorted(PUBLIC) == sorted(dir(snipmill))
+    for name in PUBLIC:
+        value = getattr(snipmill, name)
+        assert name == "__version__" or value.__doc__, name
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = snipmill.nothing
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    """The sandbox's child imports it under foreign interpreters, without our dependencies."""
+    code = "import sys; before = set(sys.modules); import snipmill; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['__future__', 'snipmill']"
+
+
+def config(directory: Path, url: str) -> Config:
+    seeds = directory / "seeds.jsonl"
+    write_lines(seeds, *({"seed": f'def f{n}(x):\n    """Add {n}."""\n    return x + {n}\n'} for n in range(6)))
+    return Config(
+        run=RunTable(dir=str(directory / "run"), seed=5),
+        seeds=SeedsTable(sources=(str(seeds),)),
+        model=ModelTable(base_url=url),
+        generate=GenerateTable(samples=3),
+        select=SelectTable(near_instructions=0, near_code=0),
+    )
+
+
+def test_a_run_and_its_results(tmp_path: Path, standin: StandIn) -> None:
+    asked = config(tmp_path, standin.url)
+
+    async def in_a_notebook() -> Run:
+        return snipmill.run(asked)  # an event loop is running here
+
+    run = asyncio.run(in_a_notebook())
+    rows = list(run.rows())
+    assert rows and run.funnel()["select"]["kept"] == len(rows)
+    assert run.config == asked and run.manifest["status"] == "done"
+    rejects = list(run.rejects("execute"))
+    assert rejects and all(isinstance(one, Reject) and one.reason == Reason.FAILED for one in rejects)
+    assert [ancestor.stage for ancestor in run.trace(rows[0].id)][:2] == ["seeds", "concepts"]
+    with pytest.raises(UsageError, match="no stage 'running'"):
+        next(run.rejects("running"))
+    with pytest.raises(UsageError, match="no run directory"):
+        Run(tmp_path)
+    requests = len(standin.requests)
+    assert list(snipmill.run(asked).rows()) == rows and len(standin.requests) == requests
+
+
+def test_mining_and_auditing(tmp_path: Path) -> None:
+    (tmp_path / "shapes.py").write_text('def area(r: int) -> int:\n    """Return r squared."""\n    return r * r\n')
+    dropped: list[Reject] = []
+    assert list(snipmill.mine(str(tmp_path), on_reject=dropped.append)) == []
+    assert {reject.reason for reject in dropped} == {"license-unknown"}
+    (seed,) = snipmill.mine(str(tmp_path), config=Config(seeds=SeedsTable(license="MIT")))
+    assert isinstance(seed, Seed) and seed.provenance is not None and seed.provenance.license == "MIT"
+    data = write_lines(tmp_path / "data.jsonl", {"instruction": "Double it.", "response": RESPONSE})
+    found = snipmill.audit(data)
+    assert (found.rows, found.bad, found.findings["holds"][0]) == (1, 0, 1)
