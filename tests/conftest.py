@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from snipmill.cli.app import app
+from snipmill.cli.display import console
 from tests.standin import StandIn
 
 Snipmill = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,8 +25,47 @@ def standin() -> Iterator[StandIn]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def mined_stdlib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeds of the whole standard library as `snipmill seeds` writes them, with the rejects beside them."""
+    out = tmp_path_factory.mktemp("stdlib") / "seeds.jsonl"
+    subprocess.run(
+        [sys.executable, "-m", "snipmill", "seeds", "stdlib", "-o", str(out)], check=True, capture_output=True
+    )
+    return out
+
+
 @pytest.fixture
-def snipmill(tmp_path: Path) -> Snipmill:
+def snipmill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snipmill:
+    """The command, called in this process, in an empty folder, with a bare environment.
+
+    A start of its own takes most of a second; `snipmill_process` is for what needs one.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: object, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            if stdin is not None:
+                patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+            patch.setattr(console, "width", 200)
+            try:
+                app(list(map(str, args)), prog_name="snipmill")
+                code = 0
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        texts = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))
+        return subprocess.CompletedProcess(list(map(str, args)), code, *texts)
+
+    return call
+
+
+@pytest.fixture
+def snipmill_process(tmp_path: Path) -> Snipmill:
     """The command itself, in a process of its own, in an empty folder, with a bare environment."""
 
     def call(*args: object, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,25 @@ from tests.conftest import RESPONSE, SEED, Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], 0, "snipmill "),
+        (["audit", "prose", "--allow", "1"], 1, "Not one row was verified"),
+        (["concepts", "nowhere", "--out", "o"], 2, "no file nowhere"),
+        (["concepts", "prose", "--out", "o", "--base-url", "http://127.0.0.1:9/v1"], 3, "No server answers"),
+        (["execute", "prose", "--out", "o", "--sandbox", "magic"], 4, "magic"),
+        (["execute", "prose", "--out", "."], 5, "folder"),
+    ],
+)
+def test_each_exit_code_of_the_command_itself(
+    snipmill_process: Snipmill, tmp_path: Path, arguments: list[str], code: int, said: str
+) -> None:
+    write_lines(tmp_path / "prose", {"seed": SEED, "instruction": "Double it.", "response": "No."})
+    done = snipmill_process(*arguments)
+    assert done.returncode == code and said in done.stdout + done.stderr, done.stderr
+
+
 def test_help_teaches(snipmill: Snipmill) -> None:
     top = snipmill("--help")
     assert top.returncode == 0
@@ -57,6 +76,17 @@ def test_help_teaches(snipmill: Snipmill) -> None:
         (["concepts", "good", "--out", "o", "--fewshot", "nowhere"], 2, "few-shot"),
         (["concepts", "good", "--out", "o", "--shots", "99"], 2, "99"),
         (["quickstart", "nowhere", "--dir", "q"], 2, "nowhere"),
+        (
+            ["select", "good", "--out", "o", "--set", "select.min_confidnce=1"],
+            2,
+            "Did you mean 'select.min_confidence'?",
+        ),
+        (["select", "good", "--out", "o", "--set", "select.min_confidence=7"], 2, "select.min_confidence"),
+        (["select", "good", "--out", "o", "--set", "select"], 2, "KEY=VALUE"),
+        (["run", "good.toml", "--set", "generate.samples=none"], 2, "generate.samples"),
+        (["seeds", "good", "--out", "o", "--languages", "COBOL"], 2, "COBOL"),
+        (["agree", "good", "--out", "o", "--repair", "off"], 2, "snipmill verify"),
+        (["verify", "good"], 2, "snipmill audit"),
     ],
 )
 def test_wrong_arguments(
@@ -64,6 +94,7 @@ def test_wrong_arguments(
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "bad.toml").write_text("[generate]\nsamples = 0\n")
+    (tmp_path / "good.toml").write_text("[generate]\nsamples = 1\n")
     write_lines(tmp_path / "good", {"seed": SEED, "concepts": ["a"], "instruction": "Double it.", "response": RESPONSE})
     environment = {"OPENAI_BASE_URL": standin.url} if arguments[0] in ("concepts", "instructions", "quickstart") else {}
     done = snipmill(*arguments, **environment)

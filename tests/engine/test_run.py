@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -67,9 +65,13 @@ def assert_same(one: RunDirectory, other: RunDirectory) -> None:
         assert without_times(contents(other)[name]) == without_times(content), name
 
 
+async def at_once() -> None:
+    """In place of the wait for another second."""
+
+
 def carry_out(configuration: Config) -> tuple[RunDirectory, Progress]:
     progress = Progress()
-    return asyncio.run(run(configuration, progress)), progress
+    return asyncio.run(run(configuration, progress, at_once)), progress
 
 
 def contents(directory: RunDirectory) -> dict[str, bytes]:
@@ -241,12 +243,17 @@ def without_times(lines: bytes) -> list[dict[str, Any]]:
     return records
 
 
+def journaled(run: Path) -> int:
+    """How many lines the journals of a run hold."""
+    return sum(path.read_bytes().count(b"\n") for path in (run / "journal").glob("*.jsonl"))
+
+
 @pytest.mark.parametrize("attempt", range(3))
 def test_killed_at_any_instant_and_continued(tmp_path: Path, standin: StandIn, attempt: int) -> None:
-    standin.delay = 0.15
+    standin.delay = 0.02
     seeds = seeds_file(tmp_path / "seeds.jsonl", 10)
     whole, _ = carry_out(config(tmp_path / "whole", seeds, standin.url, concurrency=4))
-    needed = len(standin.requests)
+    needed, lines = len(standin.requests), journaled(whole.path)
     configuration = tmp_path / "config.toml"
     configuration.write_text(
         f'[run]\ndir = "killed"\nseed = 5\n[seeds]\nsources = ["{seeds}"]\n'
@@ -254,16 +261,17 @@ def test_killed_at_any_instant_and_continued(tmp_path: Path, standin: StandIn, a
         "[select]\nnear_instructions = 0\nnear_code = 0\n"
     )
     command = [sys.executable, "-m", "snipmill", "run", str(configuration)]
+    # Each kill comes when the journals have grown to another length, wherever the run is then.
+    lengths = sorted(random.Random(attempt).sample(range(1, lines), 4))
     kills = 0
     standin.requests.clear()
-    while kills < 4:
+    for length in lengths:
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(0.7 + random.Random(attempt * 10 + kills).random() * 0.8)
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
+        while process.poll() is None and journaled(tmp_path / "killed") < length:
+            time.sleep(0.002)
+        kills += process.poll() is None
+        process.kill()
         process.wait()
-        kills += 1
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert kills > 0

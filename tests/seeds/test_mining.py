@@ -16,6 +16,7 @@ from snipmill.seeds.from_document import MineSettings, mine_document
 from snipmill.seeds.sources.opening import open_source
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
+from snipmill.store.jsonl import read_records
 from snipmill.text.code import syntax_tree
 
 CODE = '''
@@ -116,9 +117,9 @@ def test_the_published_rules(tmp_path: Path) -> None:
     assert kept[2].seed.startswith("import osmnx\n\n\ndef uses_osmnx")
 
 
-def test_the_standard_library_is_named_as_what_it_is() -> None:
-    records = mined_from("stdlib")
-    seeds = [record for record in records if isinstance(record, Seed)]
+@pytest.mark.xdist_group("stdlib")
+def test_the_standard_library_is_named_as_what_it_is(mined_stdlib: Path) -> None:
+    seeds = [record for record in read_records(str(mined_stdlib), Seed, "seeds") if isinstance(record, Seed)]
     assert len(seeds) > 300
     for seed in seeds:
         assert seed.provenance is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -13,6 +14,7 @@ from snipmill.cli.display import live_count, say, show_stage
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
 from snipmill.engine.by_hand import Announce, Files, execute_file, generate_file, verify_file
+from snipmill.errors import UsageError
 from snipmill.stages.funnel import StageCount
 
 _GENERATING = (*options.SERVER, *options.SAMPLING)
@@ -68,12 +70,24 @@ def execute(config: Config, source: options.Source, out: options.Out, rejects: o
     _run_programs("execute", execute_file, Files(source, out, rejects), config)
 
 
-def verify(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
+def verify(
+    config: Config,
+    source: options.Source,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default="required"),
+    ] = None,
+    rejects: options.RejectsFile = None,
+) -> None:
     """Execute all samples of each instruction, and hold them against each other; what may become a row is kept.
 
     Samples of one instruction must be adjacent in the file, as `snipmill responses` writes them. To check a finished data set,
     use `snipmill audit`.
     """
+    if out is None:  # `snipmill verify DATASET` was once what `audit` is now
+        raise UsageError(
+            "Give --out FILE for the verified responses. To execute a finished data set again, use `snipmill audit DATASET`."
+        )
     _run_programs("verify", verify_file, Files(source, out, rejects), config)
 
 

@@ -34,7 +34,7 @@ from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import JUDGE, RESPONSES, STAGES, VERIFY
-from snipmill.stages.trials import Sandboxes
+from snipmill.stages.trials import Sandboxes, Wait, next_second
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
@@ -53,8 +53,13 @@ class RunContext:
     progress: Progress
 
 
-async def run(config: Config, progress: Progress) -> RunDirectory:
+async def run(config: Config, progress: Progress, wait: Wait = next_second) -> RunDirectory:
     """Make a data set, or continue where an earlier run with this directory stopped.
+
+    Args:
+        config: the run's configuration.
+        progress: is kept up to date while the run works.
+        wait: awaited before a program runs a second time.
 
     Raises:
         SnipmillError: no single record can be blamed for it; all that was made is kept.
@@ -62,7 +67,7 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
     settings = resolve(config)  # what is invalid is told before anything is written
     directory = RunDirectory(config.run.dir)
     directory.create()
-    async with _open_run(settings, directory, progress) as context:
+    async with _open_run(settings, directory, progress, wait) as context:
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
         await _grow_all(context)
@@ -77,14 +82,16 @@ async def run(config: Config, progress: Progress) -> RunDirectory:
 
 
 @contextlib.asynccontextmanager
-async def _open_run(settings: Settings, directory: RunDirectory, progress: Progress) -> AsyncIterator[RunContext]:
+async def _open_run(
+    settings: Settings, directory: RunDirectory, progress: Progress, wait: Wait
+) -> AsyncIterator[RunContext]:
     """Journals, sandboxes and model, for as long as the block runs."""
     config = settings.config
     async with contextlib.AsyncExitStack() as stack:
         # The journals are opened first: they keep a second process out.
         journals = stack.enter_context(open_journals(directory))
         directory.write_text(CONFIG, render_config(config))
-        sandboxes = await stack.enter_async_context(settings.execution.open())
+        sandboxes = await stack.enter_async_context(settings.execution.open(wait))
         progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
         connection = await stack.enter_async_context(connect(config.model))
         progress.model, progress.phase = connection.description, "mining seeds"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -68,15 +68,38 @@ def write_index(index: Index, path: str) -> None:
         raise StoreError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-@lru_cache(maxsize=4)
 def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
-    """What looks texts up in the shipped index and in users' own, loaded once in each process; None where there is neither.
+    """The decontaminator for the shipped index and the user's own, loaded once in each process; None if there is neither.
+
+    A benchmark's file that has changed is loaded again.
 
     Raises:
         UsageError: a benchmark cannot be read.
     """
+    return _loaded(shipped, tuple(map(_version_of, benchmarks)))
+
+
+class _Version(NamedTuple):
+    """A benchmark's file as it is now: its name, and what tells another file or another version of it apart."""
+
+    path: str
+    place: str
+    size: int
+    changed: int
+
+
+def _version_of(path: str) -> _Version:
+    try:
+        status = Path(path).stat()
+    except OSError:  # on the hub, or nowhere, as reading it will tell
+        return _Version(path, path, 0, 0)
+    return _Version(path, str(Path(path).resolve()), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _loaded(shipped: bool, benchmarks: tuple[_Version, ...]) -> Decontaminator | None:
     indexes = [shipped_index()] if shipped else []
-    indexes += map(load_index, benchmarks)
+    indexes += [load_index(benchmark.path) for benchmark in benchmarks]
     return Decontaminator(indexes) if indexes else None
 
 

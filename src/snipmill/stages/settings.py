@@ -18,7 +18,7 @@ from snipmill.stages.fewshot_files import load_bank, load_judging
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
-from snipmill.stages.trials import Sandboxes
+from snipmill.stages.trials import Sandboxes, Wait, next_second
 
 _JUDGE_TOKENS = 4
 
@@ -96,8 +96,11 @@ class ExecutionSettings:
         )
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[Sandboxes]:
+    async def open(self, wait: Wait = next_second) -> AsyncIterator[Sandboxes]:
         """The sandboxes, for as long as the block runs.
+
+        Args:
+            wait: awaited before a program runs a second time.
 
         Raises:
             SandboxError: programs cannot be isolated here.
@@ -106,7 +109,7 @@ class ExecutionSettings:
             self.sandbox(self.table.sandbox) as first,
             self.sandbox(first.tier, hash_seed=1) as rerun,
         ):
-            yield Sandboxes(first, rerun)
+            yield Sandboxes(first, rerun, wait)
 
 
 def resolve_execution(table: ExecuteTable) -> ExecutionSettings:

@@ -19,6 +19,9 @@ from snipmill.verify.questions import Sample, gather_questions
 _MUTANT_TIME = 2.0  # seconds for one mutant: one that loops has been noticed
 
 
+Wait = Callable[[], Awaitable[None]]
+
+
 async def next_second() -> None:
     """Wait until the clock shows another second."""
     second = int(time.time())
@@ -38,7 +41,7 @@ class Sandboxes:
 
     first: Sandbox
     rerun: Sandbox
-    wait: Callable[[], Awaitable[None]] = next_second
+    wait: Wait = next_second
 
     async def run_again(self, program: Program) -> Verdict:
         """The verdict of a second run of a program that has passed."""

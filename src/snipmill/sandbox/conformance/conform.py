@@ -24,7 +24,7 @@ from snipmill.sandbox.driver import Sandbox, time_bound
 from snipmill.sandbox.program import Limits, Program
 
 HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20), Limits(timeout=20.0)
-WORKERS = 2
+WORKERS = 4  # most hostile programs wait for their time to run out
 
 
 def program(implementation: str, tests: str) -> Program:
