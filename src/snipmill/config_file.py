@@ -133,11 +133,11 @@ def _render_table(name: str, table: dict[str, Any], lines: list[str]) -> None:
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
     for key_name, value in table.items():
         if key_name not in inner and value is not None:
-            lines.append(f"{key_name} = {_render_value(value)}")
+            lines.append(f"{key_name} = {render_value(value)}")
     for key_name, value in inner.items():
         _render_table(f"{name}.{key_name}", value, lines)
 
 
-def _render_value(value: Any) -> str:
-    # JSON strings, numbers, booleans and lists of them are TOML as well.
-    return msgspec.json.encode(value).decode()
+def render_value(value: Any) -> str:
+    """A value as TOML. JSON strings, numbers, booleans and lists of them are TOML as well, but for one character."""
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

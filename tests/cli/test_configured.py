@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,14 @@ from hypothesis import strategies as st
 from snipmill.cli import reference
 from snipmill.cli.configured import configured, find_key
 from snipmill.config import CATEGORIES, Config, GenerateTable, LookTable, ModelTable, RunTable, SeedsTable, SelectTable
-from snipmill.config_file import change_config, load_config, parse_assignments, parse_config, render_config
+from snipmill.config_file import (
+    change_config,
+    load_config,
+    parse_assignments,
+    parse_config,
+    render_config,
+    render_value,
+)
 from snipmill.reasons import Reason
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 from tests.standin import StandIn
@@ -64,7 +70,7 @@ def test_any_key_can_be_set_to_any_value_that_it_can_have(before: Config, wanted
         value: Any = wanted
         for name in dotted.split("."):
             value = getattr(value, name)
-        text = "" if value is None else json.dumps(value, ensure_ascii=False)
+        text = "" if value is None else render_value(value)
         changed: Any = change_config(before, parse_assignments([f"{dotted}={text}"]), "--set")
         for name in dotted.split("."):
             changed = getattr(changed, name)
