@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import snipmill
+from snipmill.stages.spec import STAGES
 
 ROOT = Path(snipmill.__file__).parent
 BASE = {"records", "reasons", "errors", "config", "config_file", "randomness", "languages", "id_index", "python_tree"}
@@ -100,6 +101,26 @@ def test_the_sandbox_child_needs_nothing_but_the_standard_library() -> None:
             assert name.partition(".")[0] != "msgspec"
             if name.startswith("snipmill."):
                 assert name.startswith("snipmill.sandbox.child"), f"{path.name} imports {name}"
+
+
+def test_the_stages_are_listed_once() -> None:
+    """Three stages in one tuple, list, set or dictionary are another list of them."""
+    names = {stage.name for stage in STAGES} | {"dataset"}
+    for path in FILES:
+        if path.relative_to(ROOT).as_posix() == "stages/spec.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+            listed = {str(part.value) for part in parts if isinstance(part, ast.Constant)} & names
+            assert len(listed) < 3, f"{path} lists {sorted(listed)}"
+
+
+def test_no_reason_is_written_out() -> None:
+    """A reason that is not in the enum is not in the documentation either."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "reason":
+                assert not isinstance(node.value, ast.Constant), f"{path}:{node.value.lineno}"
 
 
 def test_no_file_is_a_drawer_for_everything() -> None:

@@ -305,13 +305,13 @@ class SelectTable(Table, frozen=True, kw_only=True):
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """A run's whole configuration."""
+    """A run's whole configuration, one table for each part of it."""
 
-    run: RunTable = RunTable()
-    seeds: SeedsTable = SeedsTable()
-    judge: JudgeTable = JudgeTable()
-    model: ModelTable = ModelTable()
-    generate: GenerateTable = GenerateTable()
-    execute: ExecuteTable = ExecuteTable()
-    verify: VerifyTable = VerifyTable()
-    select: SelectTable = SelectTable()
+    run: Annotated[RunTable, key("Run")] = RunTable()
+    seeds: Annotated[SeedsTable, key("Seeds")] = SeedsTable()
+    judge: Annotated[JudgeTable, key("Judge")] = JudgeTable()
+    model: Annotated[ModelTable, key("Model and server")] = ModelTable()
+    generate: Annotated[GenerateTable, key("Generation")] = GenerateTable()
+    execute: Annotated[ExecuteTable, key("Execution")] = ExecuteTable()
+    verify: Annotated[VerifyTable, key("Verification")] = VerifyTable()
+    select: Annotated[SelectTable, key("Selection")] = SelectTable()

@@ -186,7 +186,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     `samples` of the instruction had a program, `passed` of them as written; `implementations` of them differ. `group` of
     these compute the same as this one wherever both could be asked, `group_share` is their share of all samples, and
-    `agreement` the mean share of the others that compute the same. From `inputs`, those of all assertions and others near by, it
+    `agreement` the mean share of the others that compute the same. From `inputs`, those of all assertions and derived ones, it
     computes `values` that differ; `alike` is the share of the other samples that compute the same from all of them, `likeness`
     the mean squared share of inputs from which the others do. `own_assertions` hold; `contradicted` ones do too, but not
     for the majority; `changed` were taken out or given another value, since the evidence was against them. `foreign_true` of

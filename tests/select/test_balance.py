@@ -4,6 +4,8 @@ import random
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snipmill.config import SelectTable
 from snipmill.records import Reject, Row, Verification
@@ -41,6 +43,21 @@ def test_easy_tasks_take_no_more_than_their_share(share: float, easy: int) -> No
     assert select(shuffled, max_easy=share)[0] == kept
     whole = select(ROWS)[0]
     assert [name for name in whole if name in set(kept)] == kept, "what stays keeps its order"
+
+
+@given(st.lists(st.sampled_from([9, 5, 1]), max_size=30), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.9, 1.0]), st.randoms())
+def test_max_easy_never_drops_more_than_it_must_in_any_order(
+    passes: list[int], share: float, draw: random.Random
+) -> None:
+    rows = [row(number, passed) for number, passed in enumerate(passes)]
+    kept, _ = select(rows, max_easy=share)
+    easy = sum(passes[int(name.removeprefix("r-"))] == 9 for name in kept)
+    others = sum(passed != 9 for passed in passes)
+    assert len(kept) - easy == others
+    assert share == 1.0 or easy <= share / (1 - share) * others + 1e-6
+    assert easy == passes.count(9) or share / (1 - share) * others < easy + 1 + 1e-6
+    draw.shuffle(rows)
+    assert select(rows, max_easy=share)[0] == kept
 
 
 def test_rare_passes_need_more_evidence_and_are_not_excluded() -> None:

@@ -20,16 +20,6 @@ from snipmill.config import Config
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.errors import UsageError
 
-_PANELS = {
-    "run": "Run",
-    "seeds": "Seeds",
-    "judge": "Judge",
-    "model": "Model and server",
-    "generate": "Generation",
-    "execute": "Execution",
-    "verify": "Verification",
-    "select": "Selection",
-}
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -113,13 +103,19 @@ class Choice(NamedTuple):
     option: str
 
 
+def _title(table: str) -> str:
+    """What a table of the configuration is called in the help."""
+    _, metas = _unwrap(get_type_hints(Config, include_extras=True)[table])
+    return next(meta.description for meta in metas if meta.description)
+
+
 def _annotation(key: Key, option: str, default: Any) -> Any:
     """The option of a key, as typer reads it. Without a value it is None: not given."""
     shown = key.default_text if default in (None, ()) else _shown(default)
     told = f" [dim]\\[default: {shown}][/]" if shown else ""  # typer would not show a default that it is not given
     settings: dict[str, Any] = {
         "help": f"{key.meaning}{told}".replace("`", ""),
-        "rich_help_panel": _PANELS[key.dotted.partition(".")[0]],
+        "rich_help_panel": _title(key.dotted.partition(".")[0]),
         "show_default": False,
     }
     kind: Any = key.type

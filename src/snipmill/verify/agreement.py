@@ -73,7 +73,7 @@ class Support:
         contradicted: its own assertions that hold, and that the majority of implementations contradicts.
         group: distinct implementations, its own included, that compute the same wherever both can be asked.
         share: share of all samples that are in this group, copies included.
-        inputs: inputs, those of the assertions and others near by, from which it computes a value.
+        inputs: inputs, those of the assertions and derived ones, from which it computes a value.
         values: how many different values it computes from them; code that always answers None has one.
         alike: share of the other samples, copies included, that compute the same from all inputs from which both compute one;
             those that have no such input in common are not alike.

@@ -1,8 +1,8 @@
 """The questions of a crosswise examination: which assertions are put to which implementations of an instruction.
 
 Every distinct implementation is asked every distinct assertion of all samples that fits its interface, in one trial for each
-implementation. Inputs near those of the assertions (`inputs`) are asked as well: they show whether implementations compute the
-same. Duplicates count once. Everything here is frozen; `agreement` reads the answers. Does not cover running the trials.
+implementation. Inputs derived from those of the assertions (`inputs`) are asked as well: they show whether implementations
+compute the same. Duplicates count once. Everything here is frozen; `agreement` reads the answers. Does not cover running the trials.
 
 Three kinds of index occur: of samples, of distinct implementations, and of questions (assertions first, variants behind them).
 """
@@ -56,13 +56,13 @@ class Implementation:
 
 @dataclass(frozen=True)
 class Question:
-    """An assertion, or an input near one, that implementations are asked.
+    """An assertion, or a derived input, that implementations are asked.
 
     Attributes:
         assertion: as it was first read.
         asker: the sample in which it was first read.
         used: the names of the asker's code that it uses.
-        samples: all samples that make this assertion; none for an input near by.
+        samples: all samples that make this assertion; none for a derived input.
     """
 
     assertion: Assertion
@@ -87,7 +87,7 @@ class Questions:
         samples: of one instruction.
         implementations: the distinct ones.
         implementation_of: by sample, its implementation.
-        questions: distinct assertions first, inputs near by behind them.
+        questions: distinct assertions first, derived inputs behind them.
         assertion_count: how many questions are assertions.
         own: by sample, its own assertions in order.
         inputs: the first question of each distinct input.
@@ -106,7 +106,7 @@ class Questions:
     asked: tuple[tuple[QuestionIndex, ...], ...]
 
     def is_assertion(self, question: QuestionIndex) -> bool:
-        """Whether a question is a sample's assertion and no input near by."""
+        """Whether a question is a sample's assertion and not a derived input."""
         return question < self.assertion_count
 
     @property
@@ -194,7 +194,7 @@ def _distinct_assertions(
 
 
 def _questions_near(found: Sequence[Question]) -> tuple[list[Question], tuple[QuestionIndex, ...]]:
-    """Questions about inputs near those of the assertions, and the first question of each distinct input."""
+    """Questions about inputs derived from those of the assertions, and the first question of each distinct input."""
     asked = [(without_expectation(question.assertion, question.used), question.used) for question in found]
     first: dict[str, int] = {}
     bare: dict[str, tuple[int, Assertion]] = {}  # calls out of assertions that do not compare what these compute
@@ -218,7 +218,7 @@ def _trial(
     assertion_count: int,
     offers: Sequence[dict[str, Signature | None]],
 ) -> tuple[Trial, tuple[QuestionIndex, ...]]:
-    """All questions that fit an implementation's interface, assertions before inputs near by."""
+    """All questions that fit an implementation's interface, assertions before derived inputs."""
     units: list[Unit] = []
     asked: list[QuestionIndex] = []
     for number, question in enumerate(questions):
