@@ -2,7 +2,8 @@
 
 Every distinct implementation is asked every distinct assertion of all samples that fits its interface, in one trial for each
 implementation. Inputs derived from those of the assertions (`inputs`) are asked as well: they show whether implementations
-compute the same. Duplicates count once. Everything here is frozen; `agreement` reads the answers. Does not cover running the trials.
+compute the same. Duplicates count once. Everything here is frozen; `agreement` reads the answers. Does not cover running the
+trials.
 
 Three kinds of index occur: of samples, of distinct implementations, and of questions (assertions first, variants behind them).
 """
