@@ -12,6 +12,7 @@ import pytest
 import snipmill
 from snipmill import Config, Reason, Reject, Run, Seed, UsageError
 from snipmill.config import GenerateTable, ModelTable, RunTable, SeedsTable, SelectTable
+from snipmill.config_file import render_config
 from tests.conftest import RESPONSE, write_lines
 from tests.standin import StandIn
 
@@ -111,3 +112,13 @@ def test_mining_and_auditing(tmp_path: Path) -> None:
     data = write_lines(tmp_path / "data.jsonl", {"instruction": "Double it.", "response": RESPONSE})
     found = snipmill.audit(data)
     assert (found.rows, found.bad, found.findings["holds"][0]) == (1, 0, 1)
+
+
+def test_the_lines_in_the_readme_work(tmp_path: Path, standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text(render_config(config(tmp_path, standin.url)))
+    monkeypatch.chdir(tmp_path)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (block,) = [part.partition("```")[0] for part in readme.split("```python\n") if part.startswith("import snipmill")]
+    names: dict[str, object] = {}
+    exec(block, names)  # noqa: S102
+    assert names["row"].id.startswith("r-")  # type: ignore[attr-defined]
