@@ -22,9 +22,9 @@ from pathlib import Path
 
 from snipmill.records import Reject
 from snipmill.seeds.document import Document, read_document
-from snipmill.seeds.from_document import MineSettings
+from snipmill.seeds.mine_document import MineSettings
 from snipmill.seeds.rules import Rules, check_file
-from snipmill.seeds.sources.opening import open_source
+from snipmill.seeds.sources.resolve import open_source
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import Mining, mine_documents
 from snipmill.store.journal import Journal, MiningEntry

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from snipmill.errors import ServerUnreachable
 from snipmill.llm.client import Client, Server
+from snipmill.llm.concurrency import INITIAL_CONCURRENCY, ConcurrencyLimit
 from snipmill.llm.fleet import Fleet
-from snipmill.llm.limit import START, Limit
-from snipmill.llm.patience import Patience
+from snipmill.llm.hang_timeout import HangTimeout
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Refusal
 from tests.standin import StandIn
@@ -202,9 +202,9 @@ def test_a_stalled_body_is_left_by_what_others_have_needed() -> None:
 # The limit, without a server --------------------------------------------------------------------------------------------
 
 
-def simulate(slots: int, answers: int, noise: float = 0.0, refuse_above: int | None = None) -> Limit:
+def simulate(slots: int, answers: int, noise: float = 0.0, refuse_above: int | None = None) -> ConcurrencyLimit:
     """Requests of 100 tokens at a server that works on `slots` of them at a time, one token a tick."""
-    limit, now, draw = Limit(None, 0.0), 0.0, random.Random(1)
+    limit, now, draw = ConcurrencyLimit(None, 0.0), 0.0, random.Random(1)
     for _ in range(answers):
         working = min(limit.value, slots)
         now += 100 / working * draw.uniform(1 - noise, 1 + noise)
@@ -218,7 +218,11 @@ def simulate(slots: int, answers: int, noise: float = 0.0, refuse_above: int | N
 
 @pytest.mark.parametrize("slots", [8, 32, 64, 200, 500])
 def test_the_limit_finds_the_slots(slots: int) -> None:
-    assert max(slots, START) <= simulate(slots, 20_000, noise=0.5).value <= max(4 * slots, 2 * START + 1)
+    assert (
+        max(slots, INITIAL_CONCURRENCY)
+        <= simulate(slots, 20_000, noise=0.5).value
+        <= max(4 * slots, 2 * INITIAL_CONCURRENCY + 1)
+    )
 
 
 def test_the_limit_falls_when_the_server_refuses() -> None:
@@ -226,7 +230,7 @@ def test_the_limit_falls_when_the_server_refuses() -> None:
 
 
 def test_a_fixed_limit_stays() -> None:
-    limit = Limit(5, 0.0)
+    limit = ConcurrencyLimit(5, 0.0)
     for _ in range(100):
         limit.full()
         limit.overloaded(5)
@@ -235,7 +239,7 @@ def test_a_fixed_limit_stays() -> None:
 
 
 def test_patience_follows_what_was_needed() -> None:
-    patience = Patience(2.0, 600.0)
+    patience = HangTimeout(2.0, 600.0)
     assert patience.seconds == 600.0
     for _ in range(300):
         patience.waited(3.0)

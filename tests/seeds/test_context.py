@@ -6,7 +6,7 @@ from snipmill.records import Reject, Seed
 from snipmill.seeds.extract.inference import infer_import
 from snipmill.seeds.extract.module import Module
 from snipmill.seeds.extract.names import names_of
-from snipmill.seeds.from_document import MineSettings, mine_document
+from snipmill.seeds.mine_document import MineSettings, mine_document
 from snipmill.seeds.rules import Rules
 from snipmill.seeds.sources.stdlib import stdlib_documents
 from snipmill.text.code import syntax_tree

@@ -5,7 +5,7 @@ import pytest
 from snipmill.languages import language_named, language_of
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import Document
-from snipmill.seeds.from_document import MineSettings, mine_document
+from snipmill.seeds.mine_document import MineSettings, mine_document
 
 FILES = {
     "C++": (

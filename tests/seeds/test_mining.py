@@ -12,8 +12,8 @@ from snipmill.config import Config, RunTable, SeedsTable
 from snipmill.errors import UsageError
 from snipmill.records import Reject, Seed
 from snipmill.seeds.extract.python import extract_functions
-from snipmill.seeds.from_document import MineSettings, mine_document
-from snipmill.seeds.sources.opening import open_source
+from snipmill.seeds.mine_document import MineSettings, mine_document
+from snipmill.seeds.sources.resolve import open_source
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.store.jsonl import read_records

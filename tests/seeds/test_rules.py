@@ -4,7 +4,7 @@ import pytest
 
 from snipmill.records import Reject
 from snipmill.seeds.document import Document
-from snipmill.seeds.from_document import MineSettings, mine_document
+from snipmill.seeds.mine_document import MineSettings, mine_document
 from snipmill.seeds.rules import RULES, Rules
 
 GOOD = 'def half(x):\n    """Return half of x."""\n    return x / 2\n'

@@ -26,8 +26,8 @@ from identify.vendor.licenses import LICENSES
 from snipmill.errors import UsageError
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import Document
-from snipmill.seeds.from_document import MineSettings, mine_document
-from snipmill.seeds.sources.opening import expand, open_source
+from snipmill.seeds.mine_document import MineSettings, mine_document
+from snipmill.seeds.sources.resolve import expand_glob, open_source
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from tests.conftest import Snipmill
@@ -266,9 +266,9 @@ def test_tables_of_every_kind_give_the_same(tmp_path: Path) -> None:
         assert (first.provenance.source, first.provenance.path) == (path.name, "a.py")
         with pytest.raises(UsageError, match=r"no column 'code'; its columns are content, lang, lic, where"):
             opened(path, Columns("code"))
-    assert expand(f"{tmp_path}/*.jsonl*") == [str(path) for path in files if ".jsonl" in path.name]
+    assert expand_glob(f"{tmp_path}/*.jsonl*") == [str(path) for path in files if ".jsonl" in path.name]
     with pytest.raises(UsageError, match="No file matches"):
-        expand(f"{tmp_path}/*.nothing")
+        expand_glob(f"{tmp_path}/*.nothing")
     with pytest.raises(UsageError, match="--column"):
         opened(tmp_path / "t.csv")
 
@@ -336,7 +336,7 @@ def test_a_data_set_on_the_hub_is_streamed(tmp_path: Path, monkeypatch: pytest.M
     script.write_text(
         "import sys\n"
         "from snipmill.errors import UsageError\n"
-        "from snipmill.seeds.sources.opening import open_source\n"
+        "from snipmill.seeds.sources.resolve import open_source\n"
         "from snipmill.seeds.sources.table import Columns\n"
         "from snipmill.seeds.sources.tree import Origin\n"
         "try:\n"

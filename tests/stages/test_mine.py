@@ -18,7 +18,7 @@ from snipmill.errors import UsageError
 from snipmill.records import Provenance, Reject, Seed
 from snipmill.seeds import types
 from snipmill.seeds.document import Document
-from snipmill.seeds.from_document import MineSettings
+from snipmill.seeds.mine_document import MineSettings
 from snipmill.similarity.streaming import NearDuplicates
 from snipmill.stages.mine import Mining, mine_documents, own_text, without_near_duplicates
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds

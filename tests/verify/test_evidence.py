@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snipmill.verify.agreement import Support
+from snipmill.verify.code_equality import normal_form
 from snipmill.verify.confidence import confidence
 from snipmill.verify.coverage import coverage
-from snipmill.verify.inputs import input_key, variants, without_expectation
+from snipmill.verify.derived_inputs import derive_inputs, input_key, without_expectation
 from snipmill.verify.interface import align, interface, used_names
 from snipmill.verify.mutants import mutants
-from snipmill.verify.normal import normal_form
 from snipmill.verify.units import Assertion, assertions
 
 TESTS = """
@@ -348,7 +348,7 @@ def test_the_only_sample_has_nobody_who_agrees() -> None:
 
 
 def near(asked: list[Assertion], most: int = 40) -> list[tuple[int, Assertion]]:
-    return variants([(without_expectation(assertion, {"f"}), {"f"}) for assertion in asked], most)
+    return derive_inputs([(without_expectation(assertion, {"f"}), {"f"}) for assertion in asked], most)
 
 
 def test_inputs_near_those_of_assertions_are_of_the_same_kind() -> None:
@@ -421,7 +421,7 @@ def test_only_what_the_code_is_called_with_is_an_input(tests: str, kept: str) ->
 def test_the_same_input_is_asked_once_whatever_the_names() -> None:
     found = [(one, {name}) for name in ("f", "g") for one in assertions(f"assert {name}([1]) == 2", {name})]
     asked = [(question, names) for one, names in found if (question := without_expectation(one, names)) is not None]
-    texts = [input_key(one, ["f"]).replace("g", "\0") for _, one in variants(asked, 40)]
+    texts = [input_key(one, ["f"]).replace("g", "\0") for _, one in derive_inputs(asked, 40)]
     assert len(set(texts)) == len(texts) and input_key(*asked[0]) == input_key(*asked[1]) not in texts
 
 

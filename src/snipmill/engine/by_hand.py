@@ -158,7 +158,7 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             groups = sample_groups(config.generate.samples, config.generate.per_request)
             records = _read(files, kind, stage, output, config)
             tasks = (SampleTask(record, group) for record in records for group in groups)
-            await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.most)
+            await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.max_in_flight)
 
 
 async def execute_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:

@@ -107,8 +107,8 @@ def _serialized_stages(connection: Connection) -> Mapping[str, asyncio.Semaphore
 def _window(config: Config, connection: Connection) -> int:
     """How many seeds may be under way: plenty, so that one slow request holds nothing up, but bounded."""
     if not connection.shares_prefixes:
-        return connection.most
-    window = max(2 * connection.most, 16)
+        return connection.max_in_flight
+    window = max(2 * connection.max_in_flight, 16)
     enough = config.generate.enough
     return window if enough is None else min(window, max(8, 2 * enough))
 

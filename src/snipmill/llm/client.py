@@ -15,7 +15,7 @@ import msgspec
 
 from snipmill.errors import AuthenticationFailed, ServerError, ServerUnreachable
 from snipmill.llm.answer import DECODER, MODELS_DECODER
-from snipmill.llm.faults import Hung, Transient, Unreached, classify, error_message
+from snipmill.llm.faults import ConnectFailed, Hung, Transient, classify, error_message
 from snipmill.llm.request import Request
 from snipmill.llm.stream import Stream
 from snipmill.records import Completion, Refusal, Usage, encode_json
@@ -157,7 +157,7 @@ class Client:
                         break
                 return stream.completions()
         except aiohttp.ClientConnectorError as error:
-            raise Unreached(f"{type(error).__name__}: {error}") from error
+            raise ConnectFailed(f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
             raise Hung(f"the server sent no data for {self.server.timeout:.0f} s") from error
         except (aiohttp.ClientError, OSError) as error:

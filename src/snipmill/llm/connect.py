@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from snipmill.config import ModelTable
 from snipmill.errors import ModelNotFound, ServerUnreachable, UsageError
 from snipmill.llm.client import Client, Server
+from snipmill.llm.concurrency import MAX_CONCURRENCY
 from snipmill.llm.embedded import serve
 from snipmill.llm.fleet import Fleet
-from snipmill.llm.limit import MOST
 from snipmill.llm.vllm import serve_vllm
 from snipmill.llm.weights import find_weights
 
@@ -36,7 +36,7 @@ class Connection:
 
     fleet: Fleet
     model: str
-    most: int
+    max_in_flight: int
     description: str
     shares_prefixes: bool = True
 
@@ -57,13 +57,13 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             description = f"{model} (vLLM, started here)"
             fleet = Fleet([client], concurrency=table.concurrency, give_up=table.give_up)
             managed.dead.add_done_callback(lambda dead: None if dead.cancelled() else fleet.fail(dead.result()))
-            yield Connection(fleet, model, table.concurrency or MOST, description)
+            yield Connection(fleet, model, table.concurrency or MAX_CONCURRENCY, description)
         elif addresses:
             key = _key()
             servers = [Server(address, key, timeout=table.timeout, stream=table.stream) for address in addresses]
             clients = [await stack.enter_async_context(Client(server)) for server in servers]
             fleet, model = await _gather(clients, table)
-            most = (table.concurrency or MOST) * len(clients)
+            most = (table.concurrency or MAX_CONCURRENCY) * len(clients)
             yield Connection(fleet, model, most, f"{model} at {', '.join(addresses)}")
         else:
             weights = await asyncio.to_thread(find_weights, table.name)

@@ -23,7 +23,7 @@ class Transient(Exception):
         self.wait = wait
 
 
-class Unreached(Transient):
+class ConnectFailed(Transient):
     """No connection could be made."""
 
 

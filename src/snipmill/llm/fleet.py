@@ -17,9 +17,9 @@ from hashlib import blake2b
 
 from snipmill.errors import ServerUnreachable, SnipmillError
 from snipmill.llm.client import Client
-from snipmill.llm.faults import Hung, Overloaded, Transient, Unreached
-from snipmill.llm.limit import Limit
-from snipmill.llm.patience import Patience, backoff
+from snipmill.llm.concurrency import ConcurrencyLimit
+from snipmill.llm.faults import ConnectFailed, Hung, Overloaded, Transient
+from snipmill.llm.hang_timeout import HangTimeout, backoff
 from snipmill.llm.request import Request
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Refusal
@@ -66,8 +66,8 @@ class _Member:
     """One server and its state."""
 
     client: Client
-    limit: Limit
-    patience: Patience
+    limit: ConcurrencyLimit
+    patience: HangTimeout
     in_flight: int = 0
     flights: set[_Flight] = field(default_factory=set)
     failures: int = 0
@@ -103,7 +103,9 @@ class Fleet:
     def __init__(self, clients: Sequence[Client], *, concurrency: int | None = None, give_up: float = 600.0) -> None:
         now = time.monotonic()
         self._members = [
-            _Member(client, Limit(concurrency, now), Patience(client.server.patience, client.server.timeout))
+            _Member(
+                client, ConcurrencyLimit(concurrency, now), HangTimeout(client.server.patience, client.server.timeout)
+            )
             for client in clients
         ]
         self._give_up = give_up
@@ -154,7 +156,7 @@ class Fleet:
                 answer = await self._ask(request, rank, request.seed + 7919 * empty)
             except Transient as fault:
                 self.counts.retries += 1
-                tries += not isinstance(fault, Unreached)  # an unreachable server says nothing about the request
+                tries += not isinstance(fault, ConnectFailed)  # an unreachable server says nothing about the request
                 if tries >= _TRIES:
                     detail = f"The request failed {tries} times while others succeeded; the last fault: {fault.detail}"
                     return Refusal(reason=Reason.SERVER_FAILED, detail=detail)
@@ -236,7 +238,7 @@ class Fleet:
             member.closed_until = max(member.closed_until, now + fault.wait)
         if (member.failures >= _FAILURES or member.pause) and not under_way:
             self.counts.set_aside += not member.pause
-            longest = _PAUSES[1] if len(self._failing) > 1 or isinstance(fault, Unreached) else _ALONE
+            longest = _PAUSES[1] if len(self._failing) > 1 or isinstance(fault, ConnectFailed) else _ALONE
             member.pause = min(max(2 * member.pause, _PAUSES[0]), longest)
             member.closed_until = max(member.closed_until, now + member.pause)
 

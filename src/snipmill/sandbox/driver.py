@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 # Imports a module that no slot has loaded: Python's own files must be readable inside the sandbox.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
-_MOST_ERRORS = 3
-_HOPELESS = 3  # processes after which a trial is given up if no unit has finished in time
+_MAX_CONSECUTIVE_ERRORS = 3
+_MAX_LATE_PROCESSES = 3  # processes after which a trial is given up if no unit has finished in time
 COMMON_MODULES = (
     "collections",
     "dataclasses",
@@ -178,7 +178,9 @@ class Sandbox:
                 outcomes.append(UnitOutcome(place=len(outcomes), status="ended"))
                 if len(outcomes) > len(trial.units) - trial.extra:
                     outcomes += _given_up(trial, len(outcomes), "timeout")
-                elif all(map(_was_late, outcomes)) and (processes == _HOPELESS or len(outcomes) > _HOPELESS):
+                elif all(map(_was_late, outcomes)) and (
+                    processes == _MAX_LATE_PROCESSES or len(outcomes) > _MAX_LATE_PROCESSES
+                ):
                     outcomes += _given_up(trial, len(outcomes), "ended")
         return outcomes
 
@@ -223,9 +225,9 @@ class Sandbox:
 
     def _sandbox_error(self, detail: str) -> Verdict:
         self._errors_in_a_row += 1
-        if self._errors_in_a_row >= _MOST_ERRORS:
+        if self._errors_in_a_row >= _MAX_CONSECUTIVE_ERRORS:
             raise SandboxError(
-                f"The sandbox (tier {self.tier}) failed {_MOST_ERRORS} times in a row: {detail}. "
+                f"The sandbox (tier {self.tier}) failed {_MAX_CONSECUTIVE_ERRORS} times in a row: {detail}. "
                 "Run `snipmill doctor` to find the cause; everything done so far is kept."
             )
         return Verdict(status="sandbox-error", tier=self.tier, detail=detail)

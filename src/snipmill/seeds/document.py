@@ -28,7 +28,7 @@ class Document:
         revision: commit or version of the source.
         path: path within the source.
         license: SPDX expression that the source states; None if it states none.
-        license_holds: whether `license` overrides the licence in the file's own header.
+        license_is_final: whether `license` overrides the licence in the file's own header.
         package: the top-level Python package that it belongs to; empty if none.
     """
 
@@ -39,7 +39,7 @@ class Document:
     revision: str | None = None
     path: str | None = None
     license: str | None = None
-    license_holds: bool = False
+    license_is_final: bool = False
     package: str = ""
 
 

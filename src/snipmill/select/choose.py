@@ -29,7 +29,7 @@ Keep = Literal["one", "all"]
 # Rows not yet dropped, from the lowest to the highest rank -> {row to drop: the row that it is too similar to}.
 Finder = Callable[[NDArray[np.int64]], dict[int, int]]
 # Whether a finder compares only tasks. If so, rows of one instruction count as one and are kept or dropped together.
-OfTasks = bool
+ComparesTasksOnly = bool
 
 
 class Key(NamedTuple):
@@ -116,8 +116,8 @@ def choose(
     keys: Keys,
     *,
     keep: Keep = "one",
-    without: frozenset[int] = frozenset(),
-    alike: Iterable[tuple[str, OfTasks, Finder]] = (),
+    excluded: frozenset[int] = frozenset(),
+    finders: Iterable[tuple[str, ComparesTasksOnly, Finder]] = (),
     max_easy: float = 1.0,
 ) -> Choice:
     """Decide which rows to keep.
@@ -125,26 +125,26 @@ def choose(
     Args:
         keys: one for each row.
         keep: `one` row for each instruction, or `all` of them.
-        without: rows that were already dropped and are ignored.
-        alike: steps in order, each a reason code, whether it compares only tasks, and a finder of rows that are too
+        excluded: rows that were already dropped and are ignored.
+        finders: steps in order, each a reason code, whether it compares only tasks, and a finder of rows that are too
             similar among those not yet dropped.
         max_easy: maximum share of easy rows among those kept; surplus ones are dropped from the end of the order.
     """
-    order = _order(keys, without)
-    dropped = _drop_equal(keys, order, keep, without)
-    for reason, of_tasks, find in alike:
-        alive = [row for row in order if row not in dropped and row not in without]
-        heads = _heads(keys, alive) if of_tasks and keep == "all" else alive
+    order = _order(keys, excluded)
+    dropped = _drop_equal(keys, order, keep, excluded)
+    for reason, of_tasks, find in finders:
+        alive = [row for row in order if row not in dropped and row not in excluded]
+        heads = _first_of_task(keys, alive) if of_tasks and keep == "all" else alive
         asked = [row for row, head in zip(alive, heads, strict=True) if row == head]
         found = find(np.array(asked, dtype=np.int64)) if asked else {}
         dropped.update({row: (reason, found[head]) for row, head in zip(alive, heads, strict=True) if head in found})
-    kept = [row for row in order if row not in dropped and row not in without]
+    kept = [row for row in order if row not in dropped and row not in excluded]
     surplus = _surplus_of_easy(keys, kept, max_easy)
     dropped.update(surplus)
     return Choice([row for row in kept if row not in surplus], dropped)
 
 
-def _heads(keys: Keys, rows: list[int]) -> list[int]:
+def _first_of_task(keys: Keys, rows: list[int]) -> list[int]:
     """For each row, the first row of its instruction."""
     first = {keys.questions[row]: row for row in reversed(rows)}
     return [first[keys.questions[row]] for row in rows]
@@ -162,7 +162,7 @@ def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, 
     return dict.fromkeys(easy[room:], (Reason.TOO_MANY_EASY, last))
 
 
-def _order(keys: Keys, without: frozenset[int]) -> list[int]:
+def _order(keys: Keys, excluded: frozenset[int]) -> list[int]:
     """The rows by rank; within an instruction by confidence, and by their tests where confidences are about equal."""
     ranks: NDArray[np.uint64] = (
         np.frombuffer(keys.ranks, dtype=np.uint64) if len(keys) else np.zeros(0, dtype=np.uint64)
@@ -172,31 +172,31 @@ def _order(keys: Keys, without: frozenset[int]) -> list[int]:
     if any(keys.ranks[one] == keys.ranks[other] for one, other in pairwise(order)):
         order.sort(key=lambda row: (keys.ranks[row], keys.ids[row]))
     if any(keys.confidences):
-        _confident_first(keys, order, without)
+        _confident_first(keys, order, excluded)
     return order
 
 
-def _confident_first(keys: Keys, order: list[int], without: frozenset[int]) -> None:
+def _confident_first(keys: Keys, order: list[int], excluded: frozenset[int]) -> None:
     """Sort the rows of each instruction within the positions they occupy; the order of tasks stays the same."""
     places: dict[int, list[int]] = {}
     for place, row in enumerate(order):
         places.setdefault(keys.questions[row], []).append(place)
     for mine in places.values():
         if len(mine) > 1:
-            for place, row in zip(mine, _best_first(keys, [order[place] for place in mine], without), strict=True):
+            for place, row in zip(mine, _best_first(keys, [order[place] for place in mine], excluded), strict=True):
                 order[place] = row
 
 
-def _best_first(keys: Keys, rows: list[int], without: frozenset[int]) -> list[int]:
+def _best_first(keys: Keys, rows: list[int], excluded: frozenset[int]) -> list[int]:
     """Rows of one instruction by confidence; those within `NEAR` of the best come first, sorted by their tests."""
-    least = max((keys.confidences[row] for row in rows if row not in without), default=0.0) - NEAR
+    least = max((keys.confidences[row] for row in rows if row not in excluded), default=0.0) - NEAR
     best = [row for row in rows if keys.confidences[row] >= least]
     rest = [row for row in rows if keys.confidences[row] < least]
     best.sort(key=lambda row: (-keys.tests[row], -keys.confidences[row]))
     return [*best, *sorted(rest, key=lambda row: -keys.confidences[row])]
 
 
-def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int]) -> dict[int, tuple[str, int]]:
+def _drop_equal(keys: Keys, order: list[int], keep: Keep, excluded: frozenset[int]) -> dict[int, tuple[str, int]]:
     """Go through the rows in order and drop each that has a hash in common with an earlier kept row."""
     checks: list[tuple[str, array[int], dict[int, int]]] = []
     if keep == "one":
@@ -206,7 +206,7 @@ def _drop_equal(keys: Keys, order: list[int], keep: Keep, without: frozenset[int
     checks.append((Reason.DUPLICATE_NAMES, keys.names, {}))
     dropped: dict[int, tuple[str, int]] = {}
     for row in order:
-        if row in without:
+        if row in excluded:
             continue
         for reason, hashes, seen in checks:
             key = hashes[row]

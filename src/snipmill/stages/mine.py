@@ -24,7 +24,7 @@ from snipmill.reasons import Reason
 from snipmill.records import Reject, Seed, content_hash, encode_json
 from snipmill.seeds.document import MAX_BYTES, STAGE, Document
 from snipmill.seeds.extract.languages import require_grammar
-from snipmill.seeds.from_document import MineSettings, mine_document
+from snipmill.seeds.mine_document import MineSettings, mine_document
 from snipmill.seeds.private import find_private
 from snipmill.seeds.types import NOT_CHECKED, check_types, require_checker
 from snipmill.similarity.streaming import NearDuplicates
@@ -165,7 +165,7 @@ def _fingerprint(one: Document | Reject) -> bytes:
         one.revision,
         one.path,
         one.license,
-        one.license_holds,
+        one.license_is_final,
         one.package,
         digest,
     )

@@ -19,11 +19,11 @@ from snipmill.randomness import generator
 from snipmill.reasons import Reason
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import STAGE
-from snipmill.seeds.from_document import MineSettings
 from snipmill.seeds.licenses.expressions import PERMISSIVE, normalize_license
+from snipmill.seeds.mine_document import MineSettings
 from snipmill.seeds.rules import RULES, Rules
-from snipmill.seeds.sources.opening import expand, is_ready_made, open_source
 from snipmill.seeds.sources.repository import refuse_password
+from snipmill.seeds.sources.resolve import expand_glob, is_ready_made, open_source
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import Mining, mine_documents
@@ -114,7 +114,7 @@ def _sourced(
     table = settings.table
     columns = Columns(**msgspec.structs.asdict(table.columns)) if table.columns.code is not None else None
     origin = Origin("", None, settings.stated_license, frozenset(table.languages))
-    sources = [found for source in table.sources for found in expand(source)]
+    sources = [found for source in table.sources for found in expand_glob(source)]
     # All are opened before any is read: a source that does not exist is told at once.
     opened = [open_source(source, columns, origin) for source in sources if not is_ready_made(source, columns)]
     for source in sources:

@@ -21,7 +21,7 @@ from snipmill.config import SelectTable
 from snipmill.parallel.chunks import map_chunks
 from snipmill.reasons import Reason
 from snipmill.records import Reject, Row, Verification
-from snipmill.select.choose import RARE, STAGE, Finder, Key, Keys, OfTasks, choose, key_of, reject_for
+from snipmill.select.choose import RARE, STAGE, ComparesTasksOnly, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.similarity.minhash import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.similarity.semantic import embed, semantic_duplicates
 from snipmill.stages.benchmark_files import decontaminator
@@ -56,7 +56,11 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
         for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
             pool.take(reduced, on_reject)
         choice = choose(
-            pool.keys, keep=table.keep, without=frozenset(pool.refused), alike=pool.finders(), max_easy=table.max_easy
+            pool.keys,
+            keep=table.keep,
+            excluded=frozenset(pool.refused),
+            finders=pool.finders(),
+            max_easy=table.max_easy,
         )
         for index, (reason, other) in choice.dropped.items():
             on_reject(reject_for(pool.keys, index, reason, other))
@@ -163,7 +167,7 @@ class _Pool:
             self.refused.add(first + place)
             on_reject(Reject(id=reduced.keys[place].id, stage=STAGE, reason=reason, detail=detail))
 
-    def finders(self) -> Iterator[tuple[str, OfTasks, Finder]]:
+    def finders(self) -> Iterator[tuple[str, ComparesTasksOnly, Finder]]:
         """What finds rows that are too alike; each holds its signatures only while it works."""
         for file, threshold, of_tasks in (
             (self._instructions, self._table.near_instructions, True),

@@ -1,7 +1,7 @@
 """The questions of a crosswise examination: which assertions are put to which implementations of an instruction.
 
 Every distinct implementation is asked every distinct assertion of all samples that fits its interface, in one trial for each
-implementation. Inputs derived from those of the assertions (`inputs`) are asked as well: they show whether implementations
+implementation. Inputs derived from those of the assertions (`derived_inputs`) are asked as well: they show whether implementations
 compute the same. Duplicates count once. Everything here is frozen; `agreement` reads the answers. Does not cover running the
 trials.
 
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import NewType
 
 from snipmill.sandbox.program import Trial, Unit
-from snipmill.verify.inputs import common_key, input_key, variants, without_expectation
+from snipmill.verify.code_equality import normal_form
+from snipmill.verify.derived_inputs import common_key, derive_inputs, input_key, without_expectation
 from snipmill.verify.interface import Signature, align, interface, used_names
-from snipmill.verify.normal import normal_form
 from snipmill.verify.units import Assertion, assertions
 
 MOST_ASSERTIONS = 80
@@ -207,7 +207,7 @@ def _questions_near(found: Sequence[Question]) -> tuple[list[Question], tuple[Qu
             else:
                 bare.setdefault(key, (place, call))
     near = [question for key, question in bare.items() if key not in first][:MOST_VARIANTS]
-    near += variants(asked, MOST_VARIANTS - len(near))
+    near += derive_inputs(asked, MOST_VARIANTS - len(near))
     inputs = [*first.values(), *range(len(found), len(found) + len(near))]
     questions = [Question(variant, found[place].asker) for place, variant in near]
     return questions, tuple(map(QuestionIndex, inputs))

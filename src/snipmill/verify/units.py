@@ -1,6 +1,6 @@
 """Splits a response's tests into single assertions, each with only the statements that it needs.
 
-Covers plain asserts at module level and in test functions, `unittest` methods (`unittests`), and blocks that expect an
+Covers plain asserts at module level and in test functions, `unittest` methods (`plain_tests`), and blocks that expect an
 exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole. Does not cover running them
 (`sandbox`), or fitting them to other implementations (`interface`).
 """
@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.program import Unit
+from snipmill.verify.plain_tests import is_test_case, plain, plain_methods, without_checks
 from snipmill.verify.statements import DEFINITIONS, names_in, needed_for, parse, touches_state
-from snipmill.verify.unittests import is_test_case, plain, plain_methods, without_checks
 
 MOST = 40  # maximum units per response
 

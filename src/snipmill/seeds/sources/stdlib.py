@@ -56,5 +56,7 @@ def _below(document: Document | Reject, folder: str) -> Document | Reject:
 def _within(document: Document | Reject) -> Document | Reject:
     """Set the licence and clear the package: imports from the standard library work wherever Python is installed."""
     return (
-        document if isinstance(document, Reject) else replace(document, package="", license=LICENSE, license_holds=True)
+        document
+        if isinstance(document, Reject)
+        else replace(document, package="", license=LICENSE, license_is_final=True)
     )

@@ -11,7 +11,7 @@ _FACTOR = 5.0
 _STRETCH = 4.0
 
 
-class Patience:
+class HangTimeout:
     """The time without a byte after which a request counts as hung.
 
     It is five times the longest wait of the last 256 answers. Each hang doubles it, up to fourfold, until the

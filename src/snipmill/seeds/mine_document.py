@@ -50,7 +50,7 @@ def mine_document(document: Document, settings: MineSettings) -> Iterator[Seed |
     if isinstance(code, Reject):
         yield code
         return
-    own = None if document.license_holds else license_of_header(code.text)
+    own = None if document.license_is_final else license_of_header(code.text)
     license = own or document.license
     if not is_allowed(license or "", settings.licenses):
         yield _refused(document, license)

@@ -70,7 +70,7 @@ def input_key(question: Assertion, offered: Collection[str]) -> str:
     return common_key(f"{question.unit.setup}\n{question.unit.value}", offered)
 
 
-def variants(asked: Sequence[tuple[Assertion | None, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
+def derive_inputs(asked: Sequence[tuple[Assertion | None, Collection[str]]], most: int) -> list[tuple[int, Assertion]]:
     """New questions, derived from the given ones in turn.
 
     Args:

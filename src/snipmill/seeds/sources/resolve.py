@@ -17,7 +17,7 @@ from snipmill.seeds.sources.table import Columns, format_of, table_documents
 from snipmill.seeds.sources.tree import Origin
 
 
-def expand(source: str) -> list[str]:
+def expand_glob(source: str) -> list[str]:
     """Expand a glob pattern to the sources that match it, sorted. Other sources are returned unchanged.
 
     Raises:

@@ -9,14 +9,14 @@ times.
 
 from __future__ import annotations
 
-START = 32
-MOST = 1024
+INITIAL_CONCURRENCY = 32
+MAX_CONCURRENCY = 1024
 _RISE = 1.1
 _MARGIN = 1.25
 _LOOK_AGAIN = 24  # steady rounds after which the limit is probed upwards again
 
 
-class Limit:
+class ConcurrencyLimit:
     """The maximum number of requests in flight at one server.
 
     Args:
@@ -25,7 +25,7 @@ class Limit:
     """
 
     def __init__(self, fixed: int | None, now: float) -> None:
-        self.value = fixed or START
+        self.value = fixed or INITIAL_CONCURRENCY
         self._fixed = fixed is not None
         self._rising = True
         self._creeping = False
@@ -62,21 +62,21 @@ class Limit:
 
     def _judge(self, rate: float) -> None:
         if self._creeping:  # after overload, rise slowly: the server is near its capacity
-            self.value = min(MOST, self.value + max(1, self.value // 10))
+            self.value = min(MAX_CONCURRENCY, self.value + max(1, self.value // 10))
             self._rested += 1
             self._creeping = self._rested < _LOOK_AGAIN
         elif self._rising and rate > _RISE * self._best_rate:
             self._best_rate, self._best = rate, self.value
-            self.value = min(MOST, 2 * self.value)
+            self.value = min(MAX_CONCURRENCY, 2 * self.value)
         elif self._rising:
             self._rising, self._rested = False, 0
-            self.value = min(MOST, int(self._best * _MARGIN) + 1)
+            self.value = min(MAX_CONCURRENCY, int(self._best * _MARGIN) + 1)
         else:
             self._best_rate += 0.3 * (rate - self._best_rate)
             self._rested += 1
             if self._rested >= _LOOK_AGAIN:
                 self._rising = True
-                self.value = min(MOST, 2 * self._best)
+                self.value = min(MAX_CONCURRENCY, 2 * self._best)
 
     def hung(self, in_flight: int) -> None:
         """Record that a hung request was abandoned. A few may be accidents; many mean that the server is too slow."""
