@@ -49,7 +49,14 @@ def encode_json(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value, enc_hook=_decode_raw)))
+
+
+def _decode_raw(value: Any) -> Any:
+    """A foreign column, which is kept as the JSON that it came as."""
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    raise NotImplementedError(type(value).__name__)
 
 
 def _without_surrogates(value: Any) -> Any:
