@@ -65,7 +65,7 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str) -> Conf
 
     Args:
         config: what is changed.
-        changes: values by dotted key, such as ``"select.min_confidence"``.
+        changes: values by dotted key, such as ``"select.min_confidence"``; a list may be one text with commas.
         name: where the changes come from, for messages.
 
     Raises:
@@ -79,7 +79,8 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str) -> Conf
             table = table.get(part, {}) if isinstance(table, dict) else {}
         if last not in table or isinstance(table[last], dict):
             raise UsageError(f"{name}: there is no key {dotted!r}.{_suggestion(dotted, values)}")
-        table[last] = value
+        listed = isinstance(table[last], list | tuple) and isinstance(value, str)
+        table[last] = [part.strip() for part in value.split(",") if part.strip()] if listed else value
     return _convert(values, name)
 
 

@@ -77,6 +77,15 @@ def test_any_key_can_be_set_to_any_value_that_it_can_have(before: Config, wanted
         assert changed == value, dotted
 
 
+def test_a_list_may_be_a_text_with_commas() -> None:
+    changes = parse_assignments(
+        ["generate.categories=class, function", "seeds.sources=a", "generate.difficulties=['easy']"]
+    )
+    changed = change_config(Config(), changes, "--set")
+    assert changed.generate.categories == ("class", "function") and changed.seeds.sources == ("a",)
+    assert changed.generate.difficulties == ("easy",)
+
+
 def test_every_key_says_what_it_means() -> None:
     for dotted in keys():
         found = find_key(dotted)
