@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -79,8 +80,9 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str) -> Conf
             table = table.get(part, {}) if isinstance(table, dict) else {}
         if last not in table or isinstance(table[last], dict):
             raise UsageError(f"{name}: there is no key {dotted!r}.{_suggestion(dotted, values)}")
-        listed = isinstance(table[last], list | tuple) and isinstance(value, str)
-        table[last] = [part.strip() for part in value.split(",") if part.strip()] if listed else value
+        if isinstance(value, str) and isinstance(functools.reduce(getattr, dotted.split("."), Config()), tuple):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        table[last] = value
     return _convert(values, name)
 
 
