@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from snipmill.errors import UsageError
-from snipmill.prompts.fewshot import Bank, draw_examples, parse_bank, parse_original_bank
+from snipmill.prompts.fewshot import Bank, Shots, draw_examples, parse_bank, parse_original_bank
 from snipmill.records import Verdict
 from snipmill.sandbox.driver import Sandbox
 from snipmill.select.wellformed import check_sections
@@ -60,13 +60,13 @@ def test_every_example_passes_its_tests_in_the_sandbox(bank: Bank) -> None:
 
 def test_draws_depend_on_the_record_and_on_nothing_else(bank: Bank) -> None:
     def drawn(record: str, draws: int) -> list[str]:
-        return [example.name for example in draw_examples(bank, "S->C", 8, draws, 1, record)]
+        return [example.name for example in draw_examples(bank, "S->C", Shots(8, draws, 1), record)]
 
     assert drawn("a", 0) == drawn("a", 0) != drawn("b", 0)
     assert len({tuple(drawn(str(number), 3)) for number in range(60)}) == 3
     assert len({tuple(drawn(str(number), 0)) for number in range(60)}) > 50
     with pytest.raises(UsageError, match="25"):
-        draw_examples(bank, "S->C", 25, 0, 1, "a")
+        draw_examples(bank, "S->C", Shots(25, 0, 1), "a")
 
 
 def test_response_examples_can_be_named(bank: Bank) -> None:

@@ -22,7 +22,7 @@ from snipmill.sandbox.child.macos import seatbelt_profile
 from snipmill.sandbox.conformance.conform import program
 from snipmill.sandbox.driver import Sandbox, choose_tier, time_bound, try_tier
 from snipmill.sandbox.program import Limits, Program
-from snipmill.sandbox.slot import SlotLost, open_slot
+from snipmill.sandbox.slot import SlotLost, SlotSettings, open_slot
 
 
 def run(*programs: Program, **options: object) -> list[Verdict]:
@@ -301,7 +301,7 @@ def test_a_program_dies_with_its_slot(tier: str) -> None:
         assert running() is state
 
     async def go() -> None:
-        slot = await open_slot(tier, Limits(timeout=60))
+        slot = await open_slot(tier, SlotSettings(Limits(timeout=60)))
         task = asyncio.create_task(slot.run(sleeper))
         await until(True)
         os.kill(slot._process.pid, signal.SIGKILL)

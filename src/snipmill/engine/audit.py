@@ -7,14 +7,13 @@ column of their own, or the blocks that hold checks. What repeats or is contamin
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 
 from snipmill.config import Config
-from snipmill.engine.by_hand import Announce
 from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
 from snipmill.reasons import Reason
@@ -105,7 +104,7 @@ class Found(Record, frozen=True, kw_only=True):
 
 
 async def audit_file(
-    path: str, out: str | None, columns: Columns, config: Config, count: StageCount, announce: Announce
+    path: str, out: str | None, columns: Columns, config: Config, count: StageCount, announce: Callable[[str], None]
 ) -> Audit:
     """Execute a data set again.
 

@@ -57,10 +57,10 @@ class ConcurrencyLimit:
             return
         rate = self._tokens / max(now - self._started, 1e-6)
         if self._full and not self._lowered_in_round:
-            self._judge(rate)
+            self._adjust(rate)
         self._begin(now)
 
-    def _judge(self, rate: float) -> None:
+    def _adjust(self, rate: float) -> None:
         if self._creeping:  # after overload, rise slowly: the server is near its capacity
             self.value = min(MAX_CONCURRENCY, self.value + max(1, self.value // 10))
             self._rested += 1

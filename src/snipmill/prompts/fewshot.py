@@ -72,24 +72,31 @@ class Bank:
         return content_hash(*self.systems.values(), *parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Shots:
+    """How examples are drawn.
+
+    Attributes:
+        count: number of examples in a prompt; at most the number usable in its mode.
+        sets: number of different sets in the whole run. A record always gets the same one of them, so that servers can
+            reuse a cached prefix. 0 draws a set for each record, as the original does.
+        seed: the run's seed.
+    """
+
+    count: int
+    sets: int
+    seed: int
+
+
 def draw_examples(
-    bank: Bank,
-    mode: Mode,
-    shots: int,
-    draws: int,
-    seed: int,
-    record_id: str,
-    like: tuple[str, str] | None = None,
+    bank: Bank, mode: Mode, shots: Shots, record_id: str, like: tuple[str, str] | None = None
 ) -> tuple[Example, ...]:
     """The examples that the prompt of one record shows, in order.
 
     Args:
         bank: the examples to draw from.
         mode: the generation stage.
-        shots: number of examples; at most the number usable in this mode.
-        draws: number of different sets in the whole run. A record always gets the same one of them, so that servers can
-            reuse a cached prefix. 0 draws a set for each record, as the original does.
-        seed: the run's seed.
+        shots: how many, and how they are drawn.
         record_id: the record that the prompt is for.
         like: a (category, difficulty); examples that share both are taken first, then those that share one.
 
@@ -97,19 +104,19 @@ def draw_examples(
         UsageError: more shots than usable examples.
     """
     usable = bank.usable(mode)
-    if not 0 <= shots <= len(usable):
+    if not 0 <= shots.count <= len(usable):
         raise UsageError(
-            f"{mode} needs {shots} examples, but the few-shot bank has {len(usable)} usable ones. Set fewer shots."
+            f"{mode} needs {shots.count} examples, but the few-shot bank has {len(usable)} usable ones. Set fewer shots."
         )
     key: str | int = record_id
-    if draws > 0:
-        key = generator(seed, "fewshot-draw", mode, record_id).randrange(draws)
-    random = generator(seed, "fewshot", mode, key, *(like or ()))
+    if shots.sets > 0:
+        key = generator(shots.seed, "fewshot-draw", mode, record_id).randrange(shots.sets)
+    random = generator(shots.seed, "fewshot", mode, key, *(like or ()))
     drawn = random.sample(usable, len(usable))
     if like is not None:
         drawn.sort(key=lambda example: (example.category != like[0]) + (example.difficulty != like[1]))
-        drawn = random.sample(drawn[:shots], shots)
-    return tuple(drawn[:shots])
+        drawn = random.sample(drawn[: shots.count], shots.count)
+    return tuple(drawn[: shots.count])
 
 
 # Our own format -------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import msgspec
 from snipmill.errors import SandboxError
 from snipmill.records import Verdict
 from snipmill.sandbox.program import TIERS, Limits, Program, Trial, UnitOutcome, UnitStatus
-from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, open_slot
+from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, SlotSettings, open_slot
 
 T = TypeVar("T")
 
@@ -81,12 +81,8 @@ class Sandbox:
         hash_seed: int = 0,
     ) -> None:
         self.tier = tier
-        self._limits = limits or Limits()
         self._workers = workers or os.cpu_count() or 1
-        self._interpreter = interpreter
-        self._preload = tuple(preload)
-        self._allow_fork = allow_fork
-        self._hash_seed = hash_seed
+        self._settings = SlotSettings(limits or Limits(), interpreter, tuple(preload), allow_fork, hash_seed)
         # Free places: a running slot, or the CPU for a slot that is started when it is first needed.
         self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
@@ -104,15 +100,7 @@ class Sandbox:
         return self
 
     async def _open(self, tier: str, cpu: int | None) -> Slot:
-        return await open_slot(
-            tier,
-            self._limits,
-            self._interpreter,
-            self._preload,
-            allow_fork=self._allow_fork,
-            hash_seed=self._hash_seed,
-            cpu=cpu,
-        )
+        return await open_slot(tier, self._settings, cpu)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -258,7 +246,7 @@ def time_bound(programs: int, limits: Limits, workers: int) -> float:
 async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:
     """Set a tier up completely and run one program in it. Returns None if that works, else which step was refused."""
     try:
-        slot = await _open_proven(tier, lambda tier: open_slot(tier, limits or Limits(), interpreter))
+        slot = await _open_proven(tier, lambda tier: open_slot(tier, SlotSettings(limits or Limits(), interpreter)))
     except SandboxError as error:
         return str(error)
     slot.close()
@@ -271,7 +259,9 @@ async def choose_tier(wanted: str, limits: Limits | None = None, interpreter: st
     Raises:
         SandboxError: the wanted tier does not work, or none does; never falls back to `none`.
     """
-    tier, slot = await _open_strongest(wanted, lambda tier: open_slot(tier, limits or Limits(), interpreter))
+    tier, slot = await _open_strongest(
+        wanted, lambda tier: open_slot(tier, SlotSettings(limits or Limits(), interpreter))
+    )
     slot.close()
     return tier
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -206,32 +207,42 @@ class Slot:
             shutil.rmtree(self._work, ignore_errors=True)
 
 
-async def open_slot(
-    tier: str,
-    limits: Limits,
-    interpreter: str = sys.executable,
-    preload: Sequence[str] = (),
-    *,
-    allow_fork: bool = False,
-    hash_seed: int = 0,
-    cpu: int | None = None,
-) -> Slot:
+@dataclass(frozen=True)
+class SlotSettings:
+    """What a slot runs programs with.
+
+    Attributes:
+        limits: what one program may use.
+        interpreter: the Python whose packages the programs see.
+        preload: modules that a slot has imported before it forks.
+        allow_fork: let programs make processes also where no namespace ends them; they are found and ended one by one.
+        hash_seed: of the programs' string hashes.
+    """
+
+    limits: Limits
+    interpreter: str = sys.executable
+    preload: Sequence[str] = ()
+    allow_fork: bool = False
+    hash_seed: int = 0
+
+
+async def open_slot(tier: str, settings: SlotSettings, cpu: int | None = None) -> Slot:
     """Start a slot with the isolation of a tier. Its own processes, but not its programs, are pinned to `cpu` if given.
 
     Raises:
         SandboxError: the tier is not available on this machine; the message names the refused step.
         UsageError: the interpreter cannot be run, or is older than Python 3.11.
     """
-    python, _ = find_interpreter(interpreter)
+    python, _ = find_interpreter(settings.interpreter)
     ours, theirs = socket.socketpair()
     work = tempfile.mkdtemp(prefix="snipmill-work-") if tier != "namespaces" else None
-    settings = {
+    told = {
         "tier": tier,
         "home": _home(),
         "work": work or "",
-        "limits": msgspec.to_builtins(limits),
-        "preload": list(preload),
-        "allow_fork": allow_fork,
+        "limits": msgspec.to_builtins(settings.limits),
+        "preload": list(settings.preload),
+        "allow_fork": settings.allow_fork,
         "cpu": cpu,
     }
     # Not -I, which would ignore PYTHONHASHSEED. The environment is our own, without any of the user's variables.
@@ -243,19 +254,19 @@ async def open_slot(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=[theirs.fileno()],
-        env=_ENVIRONMENT | _FOR_THE_SERVER | {"PYTHONHASHSEED": str(hash_seed)},
+        env=_ENVIRONMENT | _FOR_THE_SERVER | {"PYTHONHASHSEED": str(settings.hash_seed)},
         cwd="/",
         start_new_session=True,
     )
     theirs.close()
     # Not sent as an argument, which programs could read; the message is small enough for the channel's buffer.
     with contextlib.suppress(OSError):  # it has already ended; detected below
-        ours.sendall(_framed(repr(settings).encode()))
+        ours.sendall(_framed(repr(told).encode()))
     ours.setblocking(False)
-    cgroup = make_cgroup(limits) if tier in ("namespaces", "uid") else None
+    cgroup = make_cgroup(settings.limits) if tier in ("namespaces", "uid") else None
     if cgroup is not None:
         cgroup.add(process.pid)
-    slot = Slot(process, ours, limits, work, cgroup, cpu)
+    slot = Slot(process, ours, settings.limits, work, cgroup, cpu)
     try:
         await slot.wait_ready()
     except BaseException:

@@ -17,7 +17,7 @@ import msgspec
 
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
-from snipmill.prompts.fewshot import Bank, draw_examples
+from snipmill.prompts.fewshot import Bank, Shots, draw_examples
 from snipmill.prompts.prompt import Prompt, render_chat, render_completion
 from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import request_seed
@@ -75,7 +75,9 @@ def make_request(stage: GenerationStage[Any, Any], task: SampleTask, settings: G
     like = None
     if settings.match_examples and stage.kind_of_task is not None:
         like = stage.kind_of_task(record, settings.draws)
-    examples = draw_examples(settings.bank, stage.mode, settings.shots, settings.fewshot_draws, seed, record.id, like)
+    examples = draw_examples(
+        settings.bank, stage.mode, Shots(settings.shots, settings.fewshot_draws, seed), record.id, like
+    )
     prompt = stage.build(record, examples, settings.bank.systems[stage.mode], settings.draws)
     sampling_seed = request_seed(seed, stage.name, record.id, samples[0])
     common = (prompt.hash, settings.prompting, settings.model, float(settings.temperature), sampling_seed)
