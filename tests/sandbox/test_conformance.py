@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from snipmill.sandbox.conformance.conform import conform
+from snipmill.sandbox.conformance.conform import conform, descendants, own_traces
 from snipmill.sandbox.conformance.honest import HONEST
 from snipmill.sandbox.conformance.hostile import HOSTILE
 
@@ -21,6 +23,24 @@ ROOT = Path(__file__).parents[2]
 def test_the_corpora_are_large_enough() -> None:
     assert len(HOSTILE) >= 60
     assert len(HONEST) >= 30
+
+
+def test_what_a_program_leaves_is_found_and_what_others_do_is_not() -> None:
+    orphan = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\n"
+    stranger = subprocess.Popen(["unshare", "-m", "sleep", "60"] if os.geteuid() == 0 else ["sleep", "60"])
+    before = descendants()
+    try:
+        with own_traces() as folder:
+            subprocess.run([sys.executable, "-c", orphan], check=True)
+            (Path(tempfile.gettempdir()) / "left").touch()
+            (left,) = descendants() - before
+            assert stranger.pid in before and os.listdir(folder) == ["left"]
+        os.kill(left, signal.SIGKILL)
+        os.waitpid(left, 0)
+    finally:
+        stranger.kill()
+        stranger.wait()
+    assert descendants() - before == set()
 
 
 def test_tier_namespaces_conforms() -> None:
@@ -43,7 +63,7 @@ linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, struct.pack("Hx
 CONFORM = """
 import asyncio, json
 from snipmill.sandbox.driver import choose_tier
-from snipmill.sandbox.conformance.conform import conform
+from snipmill.sandbox.conformance.conform import conform, descendants, own_traces
 tier = asyncio.run(choose_tier("auto"))
 assert tier == {tier!r}, tier
 print(json.dumps(asyncio.run(conform(tier, skip_honest={skipped!r}))))

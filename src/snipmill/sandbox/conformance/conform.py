@@ -77,7 +77,7 @@ def descendants() -> set[int]:
 
 
 @contextlib.contextmanager
-def _own_traces() -> Iterator[str]:
+def own_traces() -> Iterator[str]:
     """Orphans become our children, and temporary files lie in a folder of their own, while the block runs."""
     before = tempfile.tempdir
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -104,7 +104,7 @@ async def conform(
     wrong: dict[str, str] = {}
     hostile = {name: case for name, case in HOSTILE.items() if name not in (skip_hostile or {})}
     honest = {name: case for name, case in HONEST.items() if name not in (skip_honest or {})}
-    with Canary() as canary, _own_traces() as folder:
+    with Canary() as canary, own_traces() as folder:
         async with Sandbox(tier=tier, limits=HOSTILE_LIMITS, workers=WORKERS) as sandbox:
             # The slots are up, and their descriptors open, before anything is counted.
             await asyncio.gather(*(sandbox.run(program("", "assert int('1') == 1\n")) for _ in range(2 * WORKERS)))
