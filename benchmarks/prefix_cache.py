@@ -23,7 +23,7 @@ from snipmill.records import Instruction, Refusal
 from snipmill.stages.generate import SampleTask, make_request
 from snipmill.stages.settings import for_model, resolve_generation
 
-RECORDED = Path(__file__).parent / "false_passes" / "recorded.jsonl.gz"
+RECORDED = Path(__file__).parent / "false_passes" / "qwen2.5-coder-0.5b" / "recorded.jsonl.gz"
 
 
 def tasks(count: int) -> list[Instruction]:
