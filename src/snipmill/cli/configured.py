@@ -11,7 +11,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import typer
@@ -20,6 +20,7 @@ from snipmill.config import Config
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.errors import UsageError
 
+_REPEATED = ("--benchmark",)  # given once for each value; other lists have commas between their values
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -119,21 +120,15 @@ def _annotation(key: Key, option: str, default: Any) -> Any:
         "show_default": False,
     }
     kind: Any = key.type
+    flag = option
     if get_origin(kind) is tuple:
-        kind, repeated = str, option == "--benchmark"
-        settings["metavar"] = "FILE" if repeated else "A,B,..."
-        return Annotated[list[str] | None if repeated else str | None, typer.Option(option, **settings)]
-    if kind is bool:
-        return Annotated[bool | None, typer.Option(f"{option}/--no-{option.removeprefix('--')}", **settings)]
-    if kind in (int, float):
+        repeated = option in _REPEATED
+        kind, settings["metavar"] = (list[str], "FILE") if repeated else (str, "A,B,...")
+    elif kind is bool:
+        flag = f"{option}/--no-{option.removeprefix('--')}"
+    elif kind in (int, float):
         settings |= {"min": key.least, "max": key.most}
-    return Annotated[
-        kind | None if get_origin(kind) is not Literal else _optional(kind), typer.Option(option, **settings)
-    ]
-
-
-def _optional(kind: Any) -> Any:
-    return Union[kind, None]  # noqa: UP007 - Literal and None, at run time
+    return Annotated[Union[kind, None], typer.Option(flag, **settings)]  # noqa: UP007 - built at run time
 
 
 def _shown(value: Any) -> str:
