@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ PUBLIC = [
     "__version__",
     "arun",
     "audit",
+    "change_config",
     "load_config",
     "mine",
     "run",
@@ -119,6 +121,43 @@ def test_the_lines_in_the_readme_work(tmp_path: Path, standin: StandIn, monkeypa
     monkeypatch.chdir(tmp_path)
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     (block,) = [part.partition("```")[0] for part in readme.split("```python\n") if part.startswith("import snipmill")]
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(block, names)  # noqa: S102
-    assert names["row"].id.startswith("r-")  # type: ignore[attr-defined]
+    prompted = {ancestor.stage for ancestor in names["run"].trace(names["row"].id) if ancestor.prompt}
+    assert prompted == {"concepts", "instructions", "responses"}
+
+
+def test_configurations_that_were_built_in_python_are_checked() -> None:
+    for wrong in (GenerateTable(wave=0), GenerateTable(categories=())):
+        with pytest.raises(UsageError, match="generate"):
+            snipmill.run(Config(generate=wrong))
+    with pytest.raises(UsageError, match="sources"):
+        snipmill.mine(config=Config(seeds=SeedsTable(sources="src")))  # type: ignore[arg-type]
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path: Path) -> None:
+    """Workers do not import the script again, which would start everything anew in each of them."""
+    rows = ({"code": f'def f{n}(x):\n    """Add {n}."""\n    return x + {n}\n'} for n in range(3000))
+    write_lines(tmp_path / "in.jsonl", *rows)
+    (tmp_path / "script.py").write_text(
+        "import snipmill\nfrom snipmill.config import ColumnsTable, SeedsTable\nprint('begun')\n"
+        "table = SeedsTable(columns=ColumnsTable(code='code'), licenses=('any',), types=False, near=0)\n"
+        "print(len(list(snipmill.mine('in.jsonl', config=snipmill.Config(seeds=table)))))\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["begun", "3000"]), done.stderr
+
+
+def test_an_interruption_ends_a_run_in_a_notebook(tmp_path: Path, standin: StandIn) -> None:
+    standin.delay = 30
+    (tmp_path / "script.py").write_text(
+        "import asyncio, os, signal, sys, threading, time\nimport snipmill\n"
+        "async def notebook():\n"
+        "    threading.Timer(3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    snipmill.run(snipmill.load_config('config.toml'))\n"
+        "try:\n    asyncio.new_event_loop().run_until_complete(notebook())\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    (tmp_path / "config.toml").write_text(render_config(config(tmp_path, standin.url)))
+    # A notebook's kernel leaves SIGINT as it is, unlike `asyncio.run`; the interruption must not wait for the model.
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=25)
+    assert done.stdout.strip() == "interrupted", done.stderr

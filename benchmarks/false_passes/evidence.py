@@ -23,7 +23,7 @@ from tasks import tested_signature
 
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
-from snipmill.stages.trials import execute_crosswise, measure_tests
+from snipmill.stages.evidence_runs import execute_crosswise, measure_tests
 from snipmill.verify.agreement import support
 from snipmill.verify.interface import interface, used_names
 from snipmill.verify.programs import ParsedResponse, join_program, parse_response

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "snipmill.api": ("Run", "arun", "audit", "mine", "run"),
     "snipmill.config": ("Config",),
-    "snipmill.config_file": ("load_config",),
+    "snipmill.config_file": ("change_config", "load_config"),
     "snipmill.engine.audit": ("Audit", "Columns"),
     "snipmill.errors": (
         "AuthenticationFailed",
@@ -76,6 +76,7 @@ __all__ = [  # pinned by a test
     "__version__",
     "arun",
     "audit",
+    "change_config",
     "load_config",
     "mine",
     "run",
@@ -84,7 +85,7 @@ __all__ = [  # pinned by a test
 if TYPE_CHECKING:
     from snipmill.api import Run, arun, audit, mine, run
     from snipmill.config import Config
-    from snipmill.config_file import load_config
+    from snipmill.config_file import change_config, load_config
     from snipmill.engine.audit import Audit, Columns
     from snipmill.errors import (
         AuthenticationFailed,

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 from snipmill.config import Config
 from snipmill.config_file import change_config, load_config
 from snipmill.engine import local
-from snipmill.engine.audit import Audit, Columns, audit_file
+from snipmill.engine.audit import AUDIT_DEFAULTS, Audit, Columns, audit_file
 from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.progress import Progress
 from snipmill.engine.status import read_funnel
@@ -61,7 +63,7 @@ class Run:
 
     def rows(self) -> Iterator[Row]:
         """The rows of the data set, in their order; none before it is written."""
-        yield from _records(self._directory.dataset, Row)
+        return _records(self._directory.dataset, Row)
 
     def rejects(self, stage: str) -> Iterator[Reject]:
         """What a stage dropped, in the order of the seeds; none before the files are written.
@@ -71,7 +73,7 @@ class Run:
         """
         if stage not in BY_NAME:
             raise UsageError(f"There is no stage {stage!r}; the stages are {', '.join(BY_NAME)}.")
-        yield from _records(self._directory.rejects(stage), Reject)
+        return _records(self._directory.rejects(stage), Reject)
 
     def funnel(self) -> dict[str, dict[str, Any]]:
         """By stage, how many records came in, were kept, and were dropped for which reason; also while the run works."""
@@ -88,8 +90,13 @@ class Run:
 def _records(path: Path, kind: type[Any]) -> Iterator[Any]:
     if path.exists():
         with path.open("rb") as lines:
-            for line in lines:
-                yield decode_record(line, kind)
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield decode_record(line, kind)
+                except (msgspec.DecodeError, ValueError) as error:
+                    raise UsageError(
+                        f"{path}:{number} is damaged: {error}. `snipmill run` writes the file again."
+                    ) from None
 
 
 async def arun(config: Config, progress: Progress | None = None) -> Run:
@@ -99,7 +106,7 @@ async def arun(config: Config, progress: Progress | None = None) -> Run:
         config: the run's configuration; `run.dir` is its directory.
         progress: is kept up to date while the run works.
     """
-    directory = await local.run(config, progress or Progress())
+    directory = await local.run(_checked(config), progress or Progress())
     return Run(directory.path)
 
 
@@ -118,10 +125,8 @@ def mine(
         config: what seeds must be like, in `config.seeds`.
         on_reject: called with everything that is dropped.
     """
-    settings = config or Config()
-    if sources:
-        settings = change_config(settings, {"seeds.sources": list(sources)}, "sources")
-    return iterate_seeds(resolve_seeds(settings), on_reject)
+    changes = {"seeds.sources": list(sources)} if sources else {}
+    return iterate_seeds(resolve_seeds(change_config(config or Config(), changes)), on_reject)
 
 
 def audit(dataset: str | Path, *, columns: Columns | None = None, config: Config | None = None) -> Audit:
@@ -130,17 +135,44 @@ def audit(dataset: str | Path, *, columns: Columns | None = None, config: Config
     Args:
         dataset: JSON lines or Parquet.
         columns: which columns hold instruction, response and tests.
-        config: limits and sandbox in `config.execute`, bars and benchmarks in `config.select`.
+        config: limits and sandbox in `config.execute`, bars and benchmarks in `config.select`; None for those of
+            `snipmill audit`.
     """
-    work = audit_file(str(dataset), None, columns or Columns(), config or Config(), StageCount(), lambda _text: None)
+    settings = change_config(Config(), AUDIT_DEFAULTS) if config is None else _checked(config)
+    work = audit_file(str(dataset), None, columns or Columns(), settings, StageCount(), lambda _text: None)
     return _finish(work)
 
 
+def _checked(config: Config) -> Config:
+    """A configuration that was built in Python, checked as one from a file is."""
+    return change_config(config, {})
+
+
 def _finish(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine, wherever it is asked for."""
+    """The result of a coroutine, wherever it is asked for; an interruption ends it."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
+    return _finish_in_thread(work)
+
+
+def _finish_in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine on a loop of its own, since one is running here, as in a notebook."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def begin() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await work
+
     with ThreadPoolExecutor(1, thread_name_prefix="snipmill") as thread:
-        return thread.submit(asyncio.run, work).result()
+        result = thread.submit(asyncio.run, begin())
+        try:
+            return result.result()
+        except BaseException:
+            if not result.done():
+                loop, task = begun.result()
+                loop.call_soon_threadsafe(task.cancel)
+            raise

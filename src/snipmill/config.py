@@ -123,7 +123,7 @@ class JudgeTable(Table, frozen=True, kw_only=True):
 
     enabled: Annotated[bool, key("Ask for it.")] = False
     threshold: Annotated[Share, key('Minimum probability of "yes" for a seed to stay.')] = 0.5
-    shots: Annotated[Natural, key("Examples in the prompt.")] = 6
+    shots: Annotated[int, msgspec.Meta(ge=0, le=8), key("Examples in the prompt.")] = 6
 
 
 class PriceTable(Table, frozen=True, kw_only=True):
@@ -228,8 +228,8 @@ class ExecuteTable(Table, frozen=True, kw_only=True):
     sandbox: Annotated[
         str, key("`auto` for the strongest tier that works here, a tier's name, or `none` for no isolation at all.")
     ] = "auto"
-    timeout: Annotated[Seconds, key("Seconds that one program may take.")] = 10.0
-    memory: Annotated[Positive, key("MiB that one program may use.")] = 1024
+    timeout: Annotated[float, msgspec.Meta(ge=0.1), key("Seconds that one program may take.")] = 10.0
+    memory: Annotated[int, msgspec.Meta(ge=64), key("MiB that one program may use.")] = 1024
     workers: Annotated[Natural, key("Programs that run at a time; 0 is one for each CPU.")] = 0
     interpreter: Annotated[str | None, key("The Python whose packages programs see.", default="this one")] = None
     allow_fork: Annotated[bool, key("Let programs start processes in tiers that deny it by default, too.")] = False

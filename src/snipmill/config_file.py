@@ -50,23 +50,42 @@ def parse_config(text: str, name: str) -> Config:
 
 
 def _convert(values: dict[str, Any], name: str) -> Config:
+    _refuse_odd_text(values, name)
     try:
         config = msgspec.convert(values, type=Config)
     except msgspec.ValidationError as error:
         message, _, where = str(error).partition(" - at ")
         place = where.strip("`$.") or "the top level"
         raise UsageError(f"{name}: {place}: {message}. docs/configuration.md lists all keys.") from None
-    if not config.generate.categories or not config.generate.difficulties:
-        raise UsageError(f"{name}: generate.categories and generate.difficulties need at least one value each.")
+    for dotted in ("seeds.kinds", "seeds.languages", "generate.categories", "generate.difficulties"):
+        if not functools.reduce(getattr, dotted.split("."), config):
+            raise UsageError(f"{name}: {dotted} needs at least one value.")
     return config
 
 
-def change_config(config: Config, changes: Mapping[str, Any], name: str) -> Config:
+def _refuse_odd_text(value: Any, name: str) -> None:
+    """Neither files nor journals can hold NUL, or lone surrogates, which come from arguments that are not UTF-8."""
+    if isinstance(value, str):
+        if "\0" in value or value != value.encode("utf-8", "replace").decode("utf-8"):
+            raise UsageError(f"{name}: {value!r} holds characters that are not text in UTF-8.")
+    elif isinstance(value, dict):
+        for item in value.values():
+            _refuse_odd_text(item, name)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_odd_text(item, name)
+
+
+_WITH_COMMAS = ("seeds.sources", "select.benchmarks", "model.serve_args")
+
+
+def change_config(config: Config, changes: Mapping[str, Any], name: str = "configuration") -> Config:
     """A configuration with some keys changed.
 
     Args:
         config: what is changed.
-        changes: values by dotted key, such as ``"select.min_confidence"``; a list may be one text with commas.
+        changes: values by dotted key, such as ``"select.min_confidence"``; None is the built-in default. A list may be one
+            text with commas, but for lists whose items may hold commas themselves: there a text is one item.
         name: where the changes come from, for messages.
 
     Raises:
@@ -78,10 +97,14 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str) -> Conf
         table = values
         for part in tables:
             table = table.get(part, {}) if isinstance(table, dict) else {}
-        if last not in table or isinstance(table[last], dict):
+        if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
             raise UsageError(f"{name}: there is no key {dotted!r}.{_suggestion(dotted, values)}")
-        if isinstance(value, str) and isinstance(functools.reduce(getattr, dotted.split("."), Config()), tuple):
-            value = [part.strip() for part in value.split(",") if part.strip()]
+        default = functools.reduce(getattr, dotted.split("."), Config())
+        if value is None:
+            value = msgspec.to_builtins(default)
+        elif isinstance(value, str) and isinstance(default, tuple):
+            whole = dotted in _WITH_COMMAS
+            value = [value] if whole else [part.strip() for part in value.split(",") if part.strip()]
         table[last] = value
     return _convert(values, name)
 
@@ -99,7 +122,7 @@ def _dotted_keys(values: dict[str, Any], prefix: str) -> list[str]:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Changes from `KEY=VALUE` texts. A value is TOML where it can be read as such, else a string; empty is unset.
+    """Changes from `KEY=VALUE` texts. A value is TOML where it can be read as such, else a string; empty is the default.
 
     Raises:
         UsageError: a text has no equals sign.
@@ -107,8 +130,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for assignment in assignments:
         dotted, equals, value = assignment.partition("=")
-        if not equals or not dotted.strip():
-            raise UsageError(f"--set {assignment!r}: write KEY=VALUE, such as select.min_confidence=0.6.")
+        if not equals or not dotted.strip() or "\n" in assignment:
+            raise UsageError(f"--set {assignment!r}: write KEY=VALUE in one line, such as select.min_confidence=0.6.")
         changes[dotted.strip()] = _parse_value(value.strip())
     return changes
 
@@ -117,9 +140,10 @@ def _parse_value(text: str) -> Any:
     if not text:
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, UnicodeEncodeError):
         return text
+    return value if isinstance(value, str | int | float | list | dict) else text  # no key holds a date
 
 
 def render_config(config: Config) -> str:

@@ -84,6 +84,13 @@ def test_help_teaches(snipmill: Snipmill) -> None:
         (["select", "good", "--out", "o", "--set", "select.min_confidence=7"], 2, "select.min_confidence"),
         (["select", "good", "--out", "o", "--set", "select"], 2, "KEY=VALUE"),
         (["run", "good.toml", "--set", "generate.samples=none"], 2, "generate.samples"),
+        (["run", "good.toml", "--set", "run.seed.x=3"], 2, "no key 'run.seed.x'"),
+        (["run", "good.toml", "--set", "run.dir.run=3"], 2, "no key 'run.dir.run'"),
+        (["run", "good.toml", "--set", "model.name=\udcff"], 2, "UTF-8"),
+        (["run", "good.toml", "--set", "seeds.kinds=[]"], 2, "seeds.kinds needs at least one value"),
+        (["run", "good.toml", "--set", "seeds.shuffle=false\n[x]"], 2, "one line"),
+        (["execute", "good", "--out", "o", "--timeout", "0.001"], 2, "--timeout"),
+        (["verify", "rows", "--out", "o"], 2, "snipmill audit"),
         (["seeds", "good", "--out", "o", "--languages", "COBOL"], 2, "COBOL"),
         (["agree", "good", "--out", "o", "--repair", "off"], 2, "snipmill verify"),
         (["verify", "good"], 2, "snipmill audit"),
@@ -94,6 +101,7 @@ def test_wrong_arguments(
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "bad.toml").write_text("[generate]\nsamples = 0\n")
+    write_lines(tmp_path / "rows", {"instruction": "Double it.", "response": RESPONSE, "style": "raw"})
     (tmp_path / "good.toml").write_text("[generate]\nsamples = 1\n")
     write_lines(tmp_path / "good", {"seed": SEED, "concepts": ["a"], "instruction": "Double it.", "response": RESPONSE})
     environment = {"OPENAI_BASE_URL": standin.url} if arguments[0] in ("concepts", "instructions", "quickstart") else {}

@@ -27,7 +27,7 @@ from tests.standin import StandIn
 
 DOCS = Path(__file__).parents[2] / "docs"
 SHARE = st.floats(0, 1, allow_nan=False)
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 CONFIGS = st.builds(
     Config,
     run=st.builds(RunTable, dir=TEXT, seed=st.integers(0, 1 << 40)),

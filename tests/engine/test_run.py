@@ -115,6 +115,9 @@ def test_enough_is_enough_in_the_order_of_the_seeds(tmp_path: Path, standin: Sta
     one, progress = carry_out(config(tmp_path / "one", seeds, standin.url, concurrency=1, more="enough = 3"))
     many, _ = carry_out(config(tmp_path / "many", seeds, standin.url, concurrency=16, more="enough = 3"))
     assert progress.with_rows == 3
+    for stage in STAGES:  # whatever was under way when there were enough
+        assert len(read_lines(one.kept(stage))) == progress.funnel[stage].kept
+        assert len(read_lines(one.rejects(stage))) == progress.funnel[stage].rejected.total()
     assert len(read_lines(one.kept("seeds"))) < 40
     assert_same(one, many)
 

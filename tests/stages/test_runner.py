@@ -32,7 +32,7 @@ class Squares:
     def prepare(self, task: range) -> Job:
         return Job(tuple(map(str, task)))
 
-    def is_final(self, entry: VerdictEntry) -> bool:
+    def can_be_reused(self, entry: VerdictEntry) -> bool:
         return entry.outcome != "unsupported"
 
     async def do(self, job: Job, count: StageCount) -> Sequence[VerdictEntry]:

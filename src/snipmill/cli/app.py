@@ -8,6 +8,7 @@ from snipmill import __version__
 from snipmill.cli import (
     audit_command,
     inspect_commands,
+    publish_commands,
     run_commands,
     seed_commands,
     selection_commands,
@@ -48,3 +49,4 @@ stage_commands.register(app)
 selection_commands.register(app)
 audit_command.register(app)
 inspect_commands.register(app)
+publish_commands.register(app)

@@ -14,7 +14,7 @@ from snipmill.cli.configured import configured
 from snipmill.cli.display import console, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
-from snipmill.engine.audit import BAD, Audit, Columns, audit_file
+from snipmill.engine.audit import AUDIT_DEFAULTS, BAD, Audit, Columns, audit_file
 from snipmill.stages.funnel import StageCount
 
 _KEYS = (
@@ -28,7 +28,7 @@ _KEYS = (
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    command = configured(audit, _KEYS, {"select.min_mutation": 0.5})
+    command = configured(audit, _KEYS, AUDIT_DEFAULTS)
     app.command("audit", rich_help_panel=options.LOOK)(guarded(command))
 
 

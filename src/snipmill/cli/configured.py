@@ -147,6 +147,8 @@ def _value(key: Key, option: str, given: Any) -> Any:
     for part in parts:
         if allowed and part.casefold() not in by_name:
             raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
+    if allowed and not parts:
+        return None  # none of a few: the default
     return [by_name.get(part.casefold(), part) if allowed else part for part in parts]
 
 

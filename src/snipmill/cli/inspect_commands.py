@@ -1,4 +1,4 @@
-"""`snipmill doctor`, `status`, `show`, `export` and `attribution`: what is there, how far a run is, where rows come from."""
+"""`snipmill doctor`, `status` and `show`: what works here, how far a run is, where a record comes from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -30,14 +29,10 @@ from snipmill.llm.client import Client, Server
 from snipmill.llm.connect import server_addresses
 from snipmill.llm.embedded import engine_installed
 from snipmill.llm.weights import find_weights
-from snipmill.publish.attribution import attribute, render_attribution
-from snipmill.publish.export import export
-from snipmill.records import Reject, Row
 from snipmill.sandbox.driver import try_tier
 from snipmill.sandbox.program import TIERS
 from snipmill.stages.settings import resolve
 from snipmill.store.journal import is_in_use
-from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 
@@ -46,8 +41,6 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel=options.LOOK)(guarded(doctor))
     app.command("status", rich_help_panel=options.LOOK)(guarded(status))
     app.command("show", rich_help_panel=options.LOOK)(guarded(show))
-    app.command("export", rich_help_panel=options.LOOK)(guarded(export_command))
-    app.command("attribution", rich_help_panel=options.LOOK)(guarded(attribution))
 
 
 def doctor(
@@ -172,45 +165,3 @@ def _print_ancestor(ancestor: Ancestor) -> None:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         out.write(f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n")
     out.write("\n")
-
-
-def export_command(
-    run: Annotated[str, typer.Argument(help="The directory of a finished run.")],
-    pairs: Annotated[
-        str | None,
-        typer.Option(
-            "--pairs", help="File for preference pairs: a row, and a sample that failed, with its failing check."
-        ),
-    ] = None,
-    tasks: Annotated[
-        str | None, typer.Option("--tasks", help="File for tasks with tests, for reinforcement learning.")
-    ] = None,
-) -> None:
-    """Make more of a run than rows: preference pairs, and tasks with tests."""
-    if pairs is None and tasks is None:
-        raise UsageError("Nothing to export: give --pairs FILE, --tasks FILE, or both.")
-    written = export(RunDirectory(run), pairs, tasks)
-    for path, number, what in ((pairs, written[0], "preference pairs"), (tasks, written[1], "tasks with tests")):
-        if path is not None:
-            console.print(escape(f"{number:,} {what} in {path}"))
-
-
-def attribution(
-    dataset: Annotated[str, typer.Argument(help="A data set as JSON lines, or the directory of a finished run.")],
-    out: Annotated[
-        str, typer.Option("--out", "-o", help="File to write, Markdown, or - for standard output.", show_default=False)
-    ],
-) -> None:
-    """Write down whose code the rows of a data set grew from: sources, revisions, licences, files and lines."""
-    path = str(RunDirectory(dataset).dataset) if Path(dataset).is_dir() else dataset
-    rows = (row for row in read_records(path, Row, "attribution") if not isinstance(row, Reject))
-    found = attribute(rows)
-    with Writer[Row](out) as writer:
-        for line in render_attribution(found):
-            writer.write_line(f"{line}\n".encode())
-    if out != "-":
-        sources = len({origin.source for origin in found.rows})
-        console.print(escape(f"{found.total:,} rows from {sources:,} sources in {out}"))
-    unknown = found.without + sum(count for origin, count in found.rows.items() if not origin.license)
-    if unknown:
-        console.print(escape(f"{unknown:,} rows have no known origin or licence; they are counted as unknown."))

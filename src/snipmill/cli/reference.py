@@ -28,8 +28,9 @@ name. The resolved configuration is written to `RUN/config.toml`, and can be run
 key comes from `OPENAI_API_KEY`.
 
 Every command that uses the configuration also takes `--set KEY=VALUE`, for any key: `--set select.min_confidence=0.6`. A value is
-read as TOML, or else as text; `--set seeds.limit=` unsets a key. Options such as `--limit` name the keys that a command needs
-most. Of several sources the last one wins: built-in default, the command's own default, configuration file, `--set`, option.
+read as TOML, or else as text; a list may be written with commas, and `--set seeds.limit=` restores a default. Options such as
+`--limit` name the keys that a command needs most. Of several sources the last one wins: built-in default, the command's own
+default, configuration file, `--set`, option.
 
 A file for your own code and your own model needs few keys:
 

@@ -87,13 +87,12 @@ def quickstart(
     """
     if sources:
         config = change_config(config, {"seeds.sources": sources}, "SOURCE")
-    if config.model.base_url is None and config.model.name is None:
+    if config.model.base_url is None and config.model.name is None and not config.generate.response_examples:
         config = change_config(config, {"generate.response_examples": QUICK_EXAMPLES}, "quickstart")
     directory, table = config.run.dir, config.generate
-    say(
-        f"Growing seeds, with {table.samples} samples each, until {table.enough} tasks have a verified response (at most "
-        f"{config.seeds.limit} seeds). Everything goes to {directory}/."
-    )
+    until = f", until {table.enough} tasks have a verified response" if table.enough is not None else ""
+    most = f" (at most {config.seeds.limit} seeds)" if config.seeds.limit is not None else ""
+    say(f"Growing seeds, with {table.samples} samples each{until}{most}. Everything goes to {directory}/.")
     finished = _run(config)
     _show_one_row(finished)
     say("")

@@ -20,10 +20,10 @@ from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, Row
 from snipmill.sandbox.program import Program
 from snipmill.sandbox.slot import SlotLost
+from snipmill.stages.evidence_runs import Sandboxes, TestStrength, measure_tests
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import resolve_execution
-from snipmill.stages.trials import Sandboxes, TestStrength, measure_tests
 from snipmill.store.jsonl import Writer, as_record, read_records
 from snipmill.store.parquet import parquet_values
 from snipmill.text.code import has_assert
@@ -32,6 +32,8 @@ from snipmill.text.sections import Malformed, parse_sections
 from snipmill.verify.programs import join_program, parse_response
 
 STAGE = "audit"
+# What an audit asks for unless it is told otherwise: tests that notice half of the mutants.
+AUDIT_DEFAULTS = {"select.min_mutation": 0.5}
 _WINDOW = 64
 # Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
 FINDINGS = (

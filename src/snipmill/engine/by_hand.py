@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from snipmill.config import Config
 from snipmill.engine.flow import sample_groups
+from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.llm.connect import connect
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
@@ -62,7 +63,7 @@ class Output:
 
     Args:
         files: where they are.
-        count: of the stage; rejects of unreadable input are counted here, everything else where it is made.
+        count: of the stage; `write_and_count` and `write_line` add to it, `write` leaves that to whoever made the record.
     """
 
     def __init__(self, files: Files, count: StageCount) -> None:
@@ -155,7 +156,8 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             work: Generate[Any, Any] = Generate(spec.generation, settings, connection.fleet)
             if stage == JUDGE:
                 work = work.deciding(partial(apply_threshold, threshold=config.judge.threshold))
-            groups = sample_groups(config.generate.samples, config.generate.per_request)
+            samples = 1 if stage == JUDGE else config.generate.samples
+            groups = sample_groups(samples, config.generate.per_request)
             records = _read(files, kind, stage, output, config)
             tasks = (SampleTask(record, group) for record in records for group in groups)
             await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.max_in_flight)
@@ -203,15 +205,27 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
                 samples = SampleSet(await gather_or_raise(map(try_response, group)))
                 outcomes = list(await verify.make(samples))
                 told = {outcome.id for outcome in outcomes}
+                kept = {outcome.id for outcome in outcomes if isinstance(outcome, Execution)}
+                count.rescued += sum(attempt.response.id in kept for attempt in samples.attempts if not attempt.passed)
                 for attempt in samples.attempts:
                     if isinstance(attempt.outcome, Reject) and attempt.outcome.id not in told:
                         count.count(attempt.outcome.reason)
                         outcomes.append(attempt.outcome)
                 return outcomes
 
-            responses = _read(files, Response, VERIFY, output, config)
+            responses = map(_refuse_row, _read(files, Response, VERIFY, output, config))
             groups = (list(group) for _, group in groupby(responses, _instruction_of))
             await _run_over(groups, make, output, _INSTRUCTIONS)
+
+
+def _refuse_row(response: Response) -> Response:
+    """A response that is not a finished row: `snipmill verify DATASET` was once what `snipmill audit DATASET` is now."""
+    if isinstance(response.columns, dict) and "style" in response.columns:
+        raise UsageError(
+            f"{response.id} is a row of a finished data set. To execute a data set again, use `snipmill audit DATASET`; "
+            "`snipmill verify` takes responses."
+        )
+    return response
 
 
 def _instruction_of(response: Response) -> str:

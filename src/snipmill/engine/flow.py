@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from snipmill.config import GenerateTable, SelectTable
@@ -21,7 +21,7 @@ from snipmill.stages.attempts import Attempt, Candidate, SampleSet, parse_candid
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import SampleTask
 from snipmill.stages.select_rows import weakness
-from snipmill.stages.spec import EXECUTE, VERIFY
+from snipmill.stages.spec import EXECUTE, RESPONSES, VERIFY
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Steps:
     """How each stage's outcomes come about.
 
     Attributes:
-        ask: by generation stage, in the order of the data; the last one gives responses.
+        ask: by generation stage, in the order of the data.
         execute: the outcome of one program.
         suffice: whether the samples so far are enough.
         verify: the outcomes of all samples of an instruction.
@@ -119,9 +119,8 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
         outcome: receives everything that comes of the seed; what it holds when a step raises is what had come by then.
     """
     outcome.add(SEEDS, seed)
-    *stages, responses = steps.ask
     record: Record = seed
-    for stage in stages:
+    for stage in takewhile(lambda name: name != RESPONSES, steps.ask):
         (record,) = await steps.ask[stage](SampleTask(record, range(1)))
         outcome.add(stage, record)
         if isinstance(record, Reject):
@@ -130,9 +129,9 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
     for wave in waves(table):
         outcome.drawn = wave.end
         tasks = [SampleTask(record, request) for request in wave.requests]
-        drawn = await steps.together(_try_samples(steps, responses, task) for task in tasks)
+        drawn = await steps.together(_try_samples(steps, task) for task in tasks)
         for response, attempt in chain.from_iterable(drawn):
-            outcome.add(responses, response)
+            outcome.add(RESPONSES, response)
             if attempt is not None:
                 outcome.add(EXECUTE, attempt.outcome)
                 samples.attempts.append(attempt)
@@ -145,9 +144,9 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
             outcome.add(SANITIZE, sanitize(verified, RAW, run_seed, samples.sections_of(verified)))
 
 
-async def _try_samples(steps: Steps, stage: str, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]]:
+async def _try_samples(steps: Steps, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]]:
     """The samples of one request, each executed as soon as all of them are there."""
-    found = await steps.ask[stage](task)
+    found = await steps.ask[RESPONSES](task)
     return await steps.together(_try(steps, response) for response in found)
 
 

@@ -46,9 +46,9 @@ def trace(directory: RunDirectory, record_id: str) -> list[Ancestor]:
     generation = resolve_generation(load_config(str(directory.path / CONFIG)))
     settings = for_model(generation, str(manifest.get("model")))
     return [
-        Ancestor(BY_NAME[name].file, record, _prompt(BY_NAME[name], chain, settings), BY_NAME[name].shown)
+        Ancestor(BY_NAME[name].file, record, _prompt(BY_NAME[name], chain, settings), BY_NAME[name].shown_fields)
         for name, record in chain.items()
-        if BY_NAME[name].shown
+        if BY_NAME[name].shown_fields
     ]
 
 

@@ -27,6 +27,7 @@ from snipmill.llm.connect import Connection, connect
 from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
 from snipmill.records import Reject, Row, Seed, content_hash
 from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.sanitize_rows import sanitize_rows
@@ -34,7 +35,6 @@ from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import JUDGE, RESPONSES, STAGES, VERIFY
-from snipmill.stages.trials import Sandboxes, Wait, next_second
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
@@ -184,18 +184,18 @@ async def _grow_all(context: RunContext) -> None:
             progress.all_seeds_known = True
 
         seeds, window = in_thread(mined(), stop), _window(config, context.connection)
-        async with contextlib.aclosing(map_in_order(seeds, grow_one, window)) as outcomes:
-            written = Funnel()
-            written["seeds"].rejected = progress.funnel["seeds"].rejected
-            try:
+        written = Funnel()
+        written["seeds"].rejected = progress.funnel["seeds"].rejected
+        try:
+            async with contextlib.aclosing(map_in_order(seeds, grow_one, window)) as outcomes:
                 async for outcome in outcomes:
                     outcome.count(written)
                     files.write(outcome)
                     progress.with_rows += outcome.has_row(config.select)
                     if progress.enough is not None and progress.with_rows >= progress.enough:
                         return  # counted in the order of the seeds: the same in every run, whatever is under way
-            finally:
-                progress.funnel.agree_with(written)
+        finally:  # when all that was under way has ended, and counts no more
+            progress.funnel.agree_with(written)
 
 
 def _count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
@@ -210,15 +210,17 @@ class _Files:
     """The files of all stages before selection; use as a context manager."""
 
     def __init__(self, directory: RunDirectory, config: Config) -> None:
-        self._stack = contextlib.ExitStack()
-        names = [stage.name for stage in STAGES[:-1] if stage.name != JUDGE or config.judge.enabled]
-        self.kept: dict[str, Writer[Any]] = {name: self._open(Writer(directory.kept(name))) for name in names}
-        self.rejects: dict[str, Writer[Reject]] = {name: self._open(Writer(directory.rejects(name))) for name in names}
-
-    def _open(self, writer: Writer[Any]) -> Writer[Any]:
-        return self._stack.enter_context(writer)
+        self._directory = directory
+        self._names = [stage.name for stage in STAGES[:-1] if stage.name != JUDGE or config.judge.enabled]
+        self.kept: dict[str, Writer[Any]] = {}
+        self.rejects: dict[str, Writer[Reject]] = {}
 
     def __enter__(self) -> _Files:
+        with contextlib.ExitStack() as stack:
+            for name in self._names:
+                self.kept[name] = stack.enter_context(Writer(self._directory.kept(name)))
+                self.rejects[name] = stack.enter_context(Writer(self._directory.rejects(name)))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from snipmill.engine.flow import SeedOutcome, Steps, grow
 from snipmill.engine.runners import Backends, make_runners, open_journals
+from snipmill.languages import PYTHON
 from snipmill.records import Execution, Reject, Row, Seed
 from snipmill.stages.attempts import Attempt, Candidate, SampleSet
 from snipmill.stages.funnel import Funnel
@@ -68,12 +69,17 @@ def plan_run(settings: Settings, directory: RunDirectory, model: str, tier: str)
             verify=partial(_look_up, runners.verify),
             together=_one_by_one,
         )
-        enough, with_rows = settings.config.generate.enough, 0
-        for seed in iterate_seeds(settings.seeds, lambda _reject: None, journals["seeds"]):
-            with_rows += asyncio.run(plan.follow(seed, steps))
-            if enough is not None and with_rows >= enough:
-                break
+        seeds = iterate_seeds(settings.seeds, lambda _reject: None, journals["seeds"])
+        asyncio.run(_follow_all(plan, seeds, steps, settings.config.generate.enough))
     return plan.stages
+
+
+async def _follow_all(plan: _Plan, seeds: Iterable[Seed], steps: Steps, enough: int | None) -> None:
+    with_rows = 0
+    for seed in seeds:
+        with_rows += await plan.follow(seed, steps)
+        if enough is not None and with_rows >= enough:
+            return
 
 
 async def _look_up(runner: Runner[Task, Any, Any, Outcome], task: Task) -> Sequence[Outcome]:
@@ -127,7 +133,7 @@ class _Plan:
         """As `looking_up`, for verdicts; notes whether a sample was accepted."""
 
         async def step(candidate: Candidate) -> Sequence[Execution | Reject]:
-            (outcome,) = await self._counted(runner, candidate, int(candidate.program is not None))
+            (outcome,) = await self._counted(runner, candidate, int(candidate.response.language == PYTHON))
             row = Attempt(candidate, outcome).as_row(self._settings.config.run.seed)
             self._accepted = self._accepted or (candidate.program is not None and isinstance(row, Row))
             return [outcome]

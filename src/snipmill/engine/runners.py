@@ -13,13 +13,13 @@ from snipmill.llm.fleet import Fleet
 from snipmill.prompts.judge import apply_threshold
 from snipmill.records import Execution, Reject
 from snipmill.stages.attempts import Candidate, SampleSet
+from snipmill.stages.evidence_runs import Sandboxes
 from snipmill.stages.execute import Execute, ExecutionJob
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import Generate, SampleRequest, SampleTask
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import Settings, for_model
 from snipmill.stages.spec import EXECUTE, JUDGE, STAGES, VERIFY
-from snipmill.stages.trials import Sandboxes
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
 from snipmill.store.run_directory import RunDirectory

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -60,7 +62,7 @@ def map_chunks(
     first = next(chunks, None)
     if first is None:
         return
-    with ProcessPoolExecutor(wanted, get_context("spawn"), initializer=_leave_interrupts) as pool:
+    with ProcessPoolExecutor(wanted, _SpawnWithoutMain(), initializer=_leave_interrupts) as pool:
         pending: deque[Future[B]] = deque()
         try:
             for chunk in chain((first,), chunks):
@@ -77,6 +79,27 @@ def map_chunks(
         finally:
             for future in pending:
                 future.cancel()
+
+
+class _ProcessWithoutMain(SpawnProcess):
+    """A new interpreter that does not import the user's script again: an unguarded one would start everything anew.
+
+    `work` comes from our own modules, so nothing of the script is needed.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        names: dict[str, Any] = vars(sys.modules["__main__"])
+        hidden: dict[str, Any] = {name: names.pop(name) for name in ("__file__", "__spec__") if name in names}
+        names["__spec__"] = None
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            names.update(hidden)
+
+
+class _SpawnWithoutMain(SpawnContext):
+    Process = _ProcessWithoutMain
 
 
 def _unpacked(work: Callable[[list[A]], B], unpack: Callable[[Any], A] | None, packed: list[Any]) -> B:

@@ -138,7 +138,7 @@ class Sandbox:
         return await asyncio.shield(task)
 
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
-        """Return the outcome of each unit of a trial, in order. A unit that ended the process is an error or a timeout.
+        """Return the outcome of each unit of a trial, in order. A unit that ended the process has status `ended`.
 
         The units after it are tried in a new process, unless all units so far were late or ended their process.
 

@@ -1,7 +1,7 @@
 """Finds rows that contain a benchmark's text: runs of words, canonical solutions, function names with their docstrings.
 
 An index holds hashes of the benchmark items, not their texts. Does not cover making an index from a benchmark's files
-or reading one from disk (`pipeline.benchmarks`).
+or reading one from disk (`stages/benchmark_files.py`).
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -71,35 +72,17 @@ def write_index(index: Index, path: str) -> None:
 def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
     """The decontaminator for the shipped index and the user's own, loaded once in each process; None if there is neither.
 
-    A benchmark's file that has changed is loaded again.
-
     Raises:
         UsageError: a benchmark cannot be read.
     """
-    return _loaded(shipped, tuple(map(_version_of, benchmarks)))
-
-
-class _Version(NamedTuple):
-    """A benchmark's file as it is now: its name, and what tells another file or another version of it apart."""
-
-    path: str
-    place: str
-    size: int
-    changed: int
-
-
-def _version_of(path: str) -> _Version:
-    try:
-        status = Path(path).stat()
-    except OSError:  # on the hub, or nowhere, as reading it will tell
-        return _Version(path, path, 0, 0)
-    return _Version(path, str(Path(path).resolve()), status.st_size, status.st_mtime_ns)
+    # By absolute paths: another working folder may hold another file of that name.
+    return _loaded(shipped, tuple(name if name.startswith("hub:") else os.path.abspath(name) for name in benchmarks))  # noqa: PTH100
 
 
 @lru_cache(maxsize=4)
-def _loaded(shipped: bool, benchmarks: tuple[_Version, ...]) -> Decontaminator | None:
+def _loaded(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
     indexes = [shipped_index()] if shipped else []
-    indexes += [load_index(benchmark.path) for benchmark in benchmarks]
+    indexes += map(load_index, benchmarks)
     return Decontaminator(indexes) if indexes else None
 
 

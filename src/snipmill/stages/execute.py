@@ -60,9 +60,9 @@ class Execute:
         """The candidate with its key."""
         return ExecutionJob(task, () if task.program is None else (self.context.key(task.program),))
 
-    def is_final(self, entry: VerdictEntry) -> bool:
-        """Whether the verdict stands. A package that was missing may have been installed since."""
-        return entry.outcome != "unsupported"
+    def can_be_reused(self, entry: VerdictEntry) -> bool:
+        """Whether the verdict stands. A package that was missing may have been installed since; a look-up cannot know."""
+        return self.sandbox is None or entry.outcome != "unsupported"
 
     async def do(self, job: ExecutionJob, count: StageCount) -> Sequence[VerdictEntry]:
         """Run the program."""

@@ -24,7 +24,7 @@ from snipmill.randomness import request_seed
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Record, Refusal, Reject, content_hash
 from snipmill.stages.funnel import StageCount
-from snipmill.stages.spec import server_rank
+from snipmill.stages.spec import request_priority
 from snipmill.store.journal import CompletionEntry
 from snipmill.text.sections import Malformed
 
@@ -134,7 +134,7 @@ class Generate(Generic[In, Out]):
         """The request for a task."""
         return make_request(self.definition, task, self.settings)
 
-    def is_final(self, entry: CompletionEntry) -> bool:
+    def can_be_reused(self, entry: CompletionEntry) -> bool:
         """Whether asking again could not give another text. A refusal cost nothing, and the server may have changed since."""
         if entry.completion is None:
             return False
@@ -147,7 +147,7 @@ class Generate(Generic[In, Out]):
         assert self.fleet is not None, "outcomes are only looked up here"
         async with self.serialized or contextlib.nullcontext():
             started = time.monotonic()
-            answer = await self.fleet.complete(job.request, server_rank(self.stage))
+            answer = await self.fleet.complete(job.request, request_priority(self.stage))
             seconds = round(time.monotonic() - started, 3)
         count.requests += 1
         answers: Sequence[Completion | Refusal] = [answer] * len(job.keys) if isinstance(answer, Refusal) else answer

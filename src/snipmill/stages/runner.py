@@ -41,8 +41,8 @@ class Work(Protocol[Task_contra, J, E, Outcome_co]):
     def prepare(self, task: Task_contra) -> J:
         """The task as a job with its keys: a pure function."""
 
-    def is_final(self, entry: E) -> bool:
-        """Whether doing it again could give nothing else."""
+    def can_be_reused(self, entry: E) -> bool:
+        """Whether doing it again could give nothing else. What should be tried again is decided here, and in `replaces`."""
 
     async def do(self, job: J, count: StageCount) -> Sequence[E]:
         """Do the job: an entry for each key."""
@@ -77,13 +77,13 @@ class Runner(Generic[Task, J, E, Outcome]):
     def look_up(self, task: Task) -> Sequence[Outcome] | None:
         """The outcomes of a task, or None where it has to be done."""
         job = self.work.prepare(task)
-        entries = [entry for entry in map(self._final_entry, job.keys) if entry is not None]
+        entries = [entry for entry in map(self._reusable_entry, job.keys) if entry is not None]
         return self.work.read(job, entries) if len(entries) == len(job.keys) else None
 
     async def make(self, task: Task) -> Sequence[Outcome]:
         """The outcomes of a task. What the journal does not hold yet is done, and written down before it is used."""
         job = self.work.prepare(task)
-        known = [self._final_entry(key) for key in job.keys]
+        known = [self._reusable_entry(key) for key in job.keys]
         entries = [entry for entry in known if entry is not None]
         if len(entries) == len(known):
             self.count.reused += len(known)
@@ -98,9 +98,9 @@ class Runner(Generic[Task, J, E, Outcome]):
                 self.count.count(outcome.reason if isinstance(outcome, Reject) else None)
         return outcomes
 
-    def _final_entry(self, key: str) -> E | None:
+    def _reusable_entry(self, key: str) -> E | None:
         entry = self._journal.get(key)
-        return entry if entry is not None and self.work.is_final(entry) else None
+        return entry if entry is not None and self.work.can_be_reused(entry) else None
 
     def _write_down(self, job: J, entry: E) -> E:
         earlier = self._journal.get(entry.id)  # an equal task may have been done meanwhile

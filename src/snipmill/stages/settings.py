@@ -13,12 +13,12 @@ from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
 from snipmill.sandbox.program import Limits
+from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.fewshot_files import load_bank, load_judging
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
-from snipmill.stages.trials import Sandboxes, Wait, next_second
 
 _JUDGE_TOKENS = 4
 

@@ -1,6 +1,7 @@
-"""The stages of the pipeline, in the order of the data. Every table of stages elsewhere derives from this list.
+"""The stages of the pipeline, in the order of the data. Funnel, account, status, lineage, journals and files derive from this list.
 
-A new stage is a file with its work, a line here, and its place in `engine/flow.py`.
+A new generation stage is its pair of functions in `prompts/` and a line here. A stage of another kind is also a work in this room,
+and a step in `engine/flow.py` and `engine/runners.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class StageSpec:
         generation: how the model is asked, for stages that ask one.
         id_in_children: the key under which `parents` of later records hold the id of this stage's record, if they do.
         file: name of the file that holds its records, without `.jsonl`.
-        shown: the columns that `snipmill show` prints.
+        shown_fields: the columns that `snipmill show` prints.
     """
 
     name: str
@@ -43,17 +44,17 @@ class StageSpec:
     generation: GenerationStage[Any, Any] | None = None
     id_in_children: str | None = None
     file: str = ""
-    shown: tuple[str, ...] = ()
+    shown_fields: tuple[str, ...] = ()
 
 
 def _asking(
     stage: GenerationStage[Any, Any],
     makes: type[Record],
     reads: str,
-    shown: tuple[str, ...],
+    shown_fields: tuple[str, ...],
     child_key: str | None = None,
 ) -> StageSpec:
-    return StageSpec(stage.name, makes, reads, CompletionEntry, stage, child_key, stage.name, shown)
+    return StageSpec(stage.name, makes, reads, CompletionEntry, stage, child_key, stage.name, shown_fields)
 
 
 STAGES: tuple[StageSpec, ...] = (
@@ -62,15 +63,15 @@ STAGES: tuple[StageSpec, ...] = (
     _asking(concepts.STAGE, Concepts, SEEDS, ("concepts", "usage"), "concepts"),
     _asking(instructions.STAGE, Instruction, "concepts", ("category", "difficulty", "instruction"), "instruction"),
     _asking(responses.STAGE, Response, "instructions", ("sample", "response")),
-    StageSpec(EXECUTE, Execution, "responses", VerdictEntry, file=EXECUTE, shown=("verdict",)),
-    StageSpec(VERIFY, Execution, EXECUTE, VerificationEntry, file=VERIFY, shown=("verification",)),
+    StageSpec(EXECUTE, Execution, "responses", VerdictEntry, file=EXECUTE, shown_fields=("verdict",)),
+    StageSpec(VERIFY, Execution, EXECUTE, VerificationEntry, file=VERIFY, shown_fields=("verification",)),
     StageSpec(SANITIZE, Row, VERIFY, file=SANITIZE),
-    StageSpec(SELECT, Row, SANITIZE, file=DATASET, shown=("style", "instruction", "response")),
+    StageSpec(SELECT, Row, SANITIZE, file=DATASET, shown_fields=("style", "instruction", "response")),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
 GENERATING = tuple(stage.name for stage in STAGES if stage.generation is not None)
 
 
-def server_rank(name: str) -> int:
+def request_priority(name: str) -> int:
     """The rank of a stage's requests at the server: later stages go first (0), so that what was begun is finished."""
     return len(GENERATING) - 1 - GENERATING.index(name)

@@ -22,10 +22,10 @@ from snipmill.records import Execution, Reject, Verification, content_hash
 from snipmill.sandbox.program import Program
 from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.attempts import ProgramAttempt, SampleSet
+from snipmill.stages.evidence_runs import Sandboxes, TestStrength, execute_crosswise, measure_tests
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import VERIFY
-from snipmill.stages.trials import Sandboxes, TestStrength, execute_crosswise, measure_tests
 from snipmill.store.journal import VerificationEntry
 from snipmill.text.sections import render_sections
 from snipmill.verify.agreement import Agreement, Support, agreeing_passes, support
@@ -102,7 +102,7 @@ class Verify:
         )
         return VerificationJob(task, attempts, [f"v-{content_hash(context, one.response.id)}" for one in attempts])
 
-    def is_final(self, entry: VerificationEntry) -> bool:
+    def can_be_reused(self, entry: VerificationEntry) -> bool:
         """Always: all that it depends on is in its key."""
         del entry
         return True
@@ -169,7 +169,7 @@ class Suffice:
     def _may_suffice(self, samples: SampleSet) -> bool:
         return sum(attempt.passed for attempt in samples.attempts) >= self.accept
 
-    def is_final(self, entry: VerificationEntry) -> bool:
+    def can_be_reused(self, entry: VerificationEntry) -> bool:
         """Always."""
         del entry
         return True

@@ -1,7 +1,7 @@
 """Dual execution agreement (CodeT, Chen et al. 2022), over single assertions and the values that they compute.
 
 What independent implementations compute alike is likely right; an assertion that they contradict is likely wrong. Functions over
-the questions and their answers. Does not cover running the trials (`stages/trials.py`), or how much the evidence weighs
+the questions and their answers. Does not cover running the trials (`stages/evidence_runs.py`), or how much the evidence weighs
 (`confidence`).
 """
 

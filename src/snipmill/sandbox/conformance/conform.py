@@ -62,11 +62,13 @@ def descendants() -> set[int]:
         if entry.name.isdigit():
             try:
                 status = dict(
-                    line.split(":\t", 1) for line in (entry / "status").read_text().splitlines() if ":\t" in line
+                    line.split(":\t", 1)
+                    for line in (entry / "status").read_text(errors="replace").splitlines()
+                    if ":\t" in line
                 )
             except OSError:  # it has ended
                 continue
-            if not status["State"].startswith("Z"):
+            if not status.get("State", "Z").startswith("Z"):
                 parents[int(entry.name)] = int(status["PPid"])
     found: set[int] = set()
     newest = {os.getpid()}
