@@ -116,7 +116,7 @@ def run(config: Config, progress: Progress | None = None) -> Run:
 
 
 def mine(
-    *sources: str, config: Config | None = None, on_reject: Callable[[Reject], None] = lambda _reject: None
+    *sources: str | Path, config: Config | None = None, on_reject: Callable[[Reject], None] = lambda _reject: None
 ) -> Iterator[Seed]:
     """The seeds in some sources: documented functions, each with what it needs to stand alone.
 
@@ -125,7 +125,7 @@ def mine(
         config: what seeds must be like, in `config.seeds`.
         on_reject: called with everything that is dropped.
     """
-    changes = {"seeds.sources": list(sources)} if sources else {}
+    changes = {"seeds.sources": [str(source) for source in sources]} if sources else {}
     return iterate_seeds(resolve_seeds(change_config(config or Config(), changes)), on_reject)
 
 

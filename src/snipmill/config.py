@@ -77,8 +77,8 @@ class SeedsTable(Table, frozen=True, kw_only=True):
         key("Folders, git repositories, archives, tables, data sets on the hub, ready-made seeds, or `stdlib`."),
     ] = ("stdlib",)
     columns: ColumnsTable = ColumnsTable()
-    start: Annotated[Natural, key("Number of input records to skip.")] = 0
-    limit: Annotated[Positive | None, key("Maximum number of input records.", default="all")] = None
+    start: Annotated[Natural, key("Number of seeds to skip; by hand, of input records.")] = 0
+    limit: Annotated[Positive | None, key("Maximum number of seeds; by hand, of input records.", default="all")] = None
     shuffle: Annotated[bool, key("Take seeds in a seeded random order.")] = False
     kinds: Annotated[tuple[Kind, ...], key("Kinds of definitions to take.")] = ("function",)
     languages: Annotated[
@@ -228,9 +228,9 @@ class ExecuteTable(Table, frozen=True, kw_only=True):
     sandbox: Annotated[
         str, key("`auto` for the strongest tier that works here, a tier's name, or `none` for no isolation at all.")
     ] = "auto"
-    timeout: Annotated[float, msgspec.Meta(ge=0.1), key("Seconds that one program may take.")] = 10.0
-    memory: Annotated[int, msgspec.Meta(ge=64), key("MiB that one program may use.")] = 1024
-    workers: Annotated[Natural, key("Programs that run at a time; 0 is one for each CPU.")] = 0
+    timeout: Annotated[float, msgspec.Meta(ge=0.1, le=86400), key("Seconds that one program may take.")] = 10.0
+    memory: Annotated[int, msgspec.Meta(ge=64, le=1 << 20), key("MiB that one program may use.")] = 1024
+    workers: Annotated[int, msgspec.Meta(ge=0, le=4096), key("Programs that run at a time; 0 is one for each CPU.")] = 0
     interpreter: Annotated[str | None, key("The Python whose packages programs see.", default="this one")] = None
     allow_fork: Annotated[bool, key("Let programs start processes in tiers that deny it by default, too.")] = False
 
@@ -247,19 +247,24 @@ class VerifyTable(Table, frozen=True, kw_only=True):
     rerun: Annotated[bool, key("Run what passed a second time, with another hash seed and in another folder.")] = True
 
 
-class LookTable(Table, frozen=True, kw_only=True):
-    """Parts of the rows' look that differ from the style; a key that is not set is as the style has it."""
+def overrides(meaning: str) -> msgspec.Meta:
+    """What a key means that follows the style until it is set."""
+    return key(meaning, default="as the style has it")
 
-    tags: Annotated[bool | None, key("Show the section tags.")] = None
-    comments: Annotated[bool | None, key("Keep comments in the code.")] = None
+
+class LookTable(Table, frozen=True, kw_only=True):
+    """Overrides of the style. Keys that are not set follow the style."""
+
+    tags: Annotated[bool | None, overrides("Show the section tags.")] = None
+    comments: Annotated[bool | None, overrides("Keep comments in the code.")] = None
     tests: Annotated[
         Literal["keep", "drop", "asked"] | None,
-        key("Keep the tests, drop them, or keep them where the instruction mentions tests (`asked`)."),
+        overrides("`keep` the tests, `drop` them, or keep them where the instruction mentions tests (`asked`)."),
     ] = None
-    reasoning: Annotated[Share | None, key("Share of rows that keep the reasoning.")] = None
-    explanation: Annotated[Share | None, key("Share of rows that keep the explanation.")] = None
-    shown_asserts: Annotated[Share | None, key("Share of instructions that get some of the assertions.")] = None
-    refuse_incomplete: Annotated[bool | None, key("Drop code with placeholders.")] = None
+    reasoning: Annotated[Share | None, overrides("Share of rows that keep the reasoning.")] = None
+    explanation: Annotated[Share | None, overrides("Share of rows that keep the explanation.")] = None
+    shown_asserts: Annotated[Share | None, overrides("Share of instructions that get some of the assertions.")] = None
+    refuse_incomplete: Annotated[bool | None, overrides("Drop code with placeholders.")] = None
 
 
 class SelectTable(Table, frozen=True, kw_only=True):
@@ -281,14 +286,14 @@ class SelectTable(Table, frozen=True, kw_only=True):
         Share, key("Jaccard similarity from which the code of two rows is a near duplicate; 0 is off.")
     ] = 0.7
     semantic: Annotated[Share, key("Cosine similarity from which two instructions mean the same; 0 is off.")] = 0.0
-    embedding_model: Annotated[str, key("For `semantic`: a model2vec model, as a folder or a name on the hub.")] = (
+    embedding_model: Annotated[str, key("The model2vec model for `semantic`: a folder, or a name on the hub.")] = (
         "minishlab/potion-base-8M"
     )
     min_mutation: Annotated[Share, key("Minimum mutation score of a row's tests.")] = 0.0
     min_agreement: Annotated[Positive, key("Minimum number of implementations that compute the same.")] = 1
     min_confidence: Annotated[Share, key("Minimum probability that a row's code is right.")] = 0.0
     min_rare_confidence: Annotated[
-        Share, key("The same for tasks of which less than a third of the samples passed.")
+        Share, key("Minimum confidence for tasks where fewer than a third of the samples passed.")
     ] = 0.0
     max_easy: Annotated[Share, key("Maximum share of rows whose task more than two thirds of the samples solve.")] = 1.0
     unverified: Annotated[bool, key("Keep rows in languages that cannot be executed.")] = False

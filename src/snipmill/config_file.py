@@ -22,7 +22,7 @@ def load_config(path: str | Path) -> Config:
         UsageError: it does not exist, is not TOML, or holds an invalid value; the message names file and key.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"There is no configuration file {path}.") from None
     except IsADirectoryError:
@@ -57,7 +57,7 @@ def _convert(values: dict[str, Any], name: str) -> Config:
         message, _, where = str(error).partition(" - at ")
         place = where.strip("`$.") or "the top level"
         raise UsageError(f"{name}: {place}: {message}. docs/configuration.md lists all keys.") from None
-    for dotted in ("seeds.kinds", "seeds.languages", "generate.categories", "generate.difficulties"):
+    for dotted in _NEVER_EMPTY:
         if not functools.reduce(getattr, dotted.split("."), config):
             raise UsageError(f"{name}: {dotted} needs at least one value.")
     return config
@@ -76,6 +76,14 @@ def _refuse_odd_text(value: Any, name: str) -> None:
             _refuse_odd_text(item, name)
 
 
+_NEVER_EMPTY = (
+    "seeds.sources",
+    "seeds.kinds",
+    "seeds.languages",
+    "seeds.licenses",
+    "generate.categories",
+    "generate.difficulties",
+)
 _WITH_COMMAS = ("seeds.sources", "select.benchmarks", "model.serve_args")
 
 

@@ -33,7 +33,7 @@ CONFIGS = st.builds(
     run=st.builds(RunTable, dir=TEXT, seed=st.integers(0, 1 << 40)),
     seeds=st.builds(
         SeedsTable,
-        sources=st.lists(TEXT, max_size=3).map(tuple),
+        sources=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
         limit=st.none() | st.integers(1, 99),
         near=SHARE,
         types=st.booleans(),

@@ -47,10 +47,6 @@ def test_tier_namespaces_conforms() -> None:
     assert asyncio.run(conform("namespaces")) == {}
 
 
-NO_SHARED_MEMORY = "named semaphores would be shared with the host"
-NO_NETWORK = "there is no private network to talk to oneself on"
-NO_PROC = "there is no /proc of its own without a pid namespace"
-NO_PROCESSES = "new processes are denied, so that one kill is complete"
 DENY_NAMESPACES = """
 import ctypes, struct
 from snipmill.sandbox.child import linux, seccomp
@@ -63,10 +59,10 @@ linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, struct.pack("Hx
 CONFORM = """
 import asyncio, json
 from snipmill.sandbox.driver import choose_tier
-from snipmill.sandbox.conformance.conform import conform, descendants, own_traces
+from snipmill.sandbox.conformance.conform import conform
 tier = asyncio.run(choose_tier("auto"))
 assert tier == {tier!r}, tier
-print(json.dumps(asyncio.run(conform(tier, skip_honest={skipped!r}))))
+print(json.dumps(asyncio.run(conform(tier))))
 """
 
 
@@ -94,25 +90,17 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which become
 
 @as_root
 def test_tier_namespaces_conforms_for_an_ordinary_user() -> None:
-    done = opened(CONFORM.format(tier="namespaces", skipped={}), uid=65534)
+    done = opened(CONFORM.format(tier="namespaces"), uid=65534)
     assert done.stdout.strip() == "{}", done.stdout + done.stderr
 
 
 @as_root
 def test_root_without_namespaces_gets_a_user_for_each_slot() -> None:
-    skipped = {"multiprocessing_lock": NO_SHARED_MEMORY, "localhost_server": NO_NETWORK, "own_proc": NO_PROC}
-    done = opened(DENY_NAMESPACES + CONFORM.format(tier="uid", skipped=skipped), uid=0)
+    done = opened(DENY_NAMESPACES + CONFORM.format(tier="uid"), uid=0)
     assert done.stdout.strip() == "{}", done.stdout + done.stderr
 
 
 @as_root
 def test_an_ordinary_user_without_namespaces_gets_landlock() -> None:
-    skipped = {
-        "multiprocessing_lock": NO_SHARED_MEMORY,
-        "localhost_server": NO_NETWORK,
-        "own_proc": NO_PROC,
-        "subprocess_of_python": NO_PROCESSES,
-        "fork_and_wait": NO_PROCESSES,
-    }
-    done = opened(DENY_NAMESPACES + CONFORM.format(tier="landlock", skipped=skipped), uid=65534)
+    done = opened(DENY_NAMESPACES + CONFORM.format(tier="landlock"), uid=65534)
     assert done.stdout.strip() == "{}", done.stdout + done.stderr

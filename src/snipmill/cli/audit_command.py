@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snipmill.cli import options
-from snipmill.cli.configured import configured
+from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import console, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
@@ -18,9 +18,11 @@ from snipmill.engine.audit import AUDIT_DEFAULTS, BAD, Audit, Columns, audit_fil
 from snipmill.stages.funnel import StageCount
 
 _KEYS = (
-    "select.min_mutation",
-    "select.decontaminate",
-    "select.benchmarks",
+    Choice("select.min_mutation", help="Rows whose tests kill a smaller share of mutants are weak."),
+    Choice("select.decontaminate", help="Look for text of HumanEval and MBPP."),
+    Choice(
+        "select.benchmarks", help="One more set to look for: JSONL, JSON, Parquet or .fingerprints; can be repeated."
+    ),
     *options.EXECUTION[:-1],
     "seeds.limit",
 )

@@ -10,7 +10,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -98,34 +98,45 @@ def _unwrap(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
 
 
 class Choice(NamedTuple):
-    """A key under another option name than its own."""
+    """A key whose option has another name than the key's own, or another help."""
 
     dotted: str
-    option: str
+    option: str | None = None
+    help: str | None = None
 
 
-def _title(table: str) -> str:
-    """What a table of the configuration is called in the help."""
+def _title(dotted: str) -> str:
+    """What the table of a key is called in the help."""
+    if dotted in ("seeds.start", "seeds.limit"):
+        return "Input"
+    table = dotted.partition(".")[0]
     _, metas = _unwrap(get_type_hints(Config, include_extras=True)[table])
     return next(meta.description for meta in metas if meta.description)
 
 
-def _annotation(key: Key, option: str, default: Any) -> Any:
-    """The option of a key, as typer reads it. Without a value it is None: not given."""
-    shown = key.default_text if default in (None, ()) else _shown(default)
+def _chosen(key: str | Choice) -> Key:
+    """The declaration of a key, as a command offers it."""
+    if isinstance(key, str):
+        return find_key(key)
+    found = find_key(key.dotted)
+    return replace(found, option=key.option or found.option, meaning=key.help or found.meaning)
+
+
+def _annotation(key: Key, shown: str | None) -> Any:
+    """The option of a key, as typer reads it, with its default in words. Without a value it is None: not given."""
     told = f" [dim]\\[default: {shown}][/]" if shown else ""  # typer would not show a default that it is not given
     settings: dict[str, Any] = {
         "help": f"{key.meaning}{told}".replace("`", ""),
-        "rich_help_panel": _title(key.dotted.partition(".")[0]),
+        "rich_help_panel": _title(key.dotted),
         "show_default": False,
     }
     kind: Any = key.type
-    flag = option
+    flag = key.option
     if get_origin(kind) is tuple:
-        repeated = option in _REPEATED
+        repeated = key.option in _REPEATED
         kind, settings["metavar"] = (list[str], "FILE") if repeated else (str, "A,B,...")
     elif kind is bool:
-        flag = f"{option}/--no-{option.removeprefix('--')}"
+        flag = f"{key.option}/--no-{key.option.removeprefix('--')}"
     elif kind in (int, float):
         settings |= {"min": key.least, "max": key.most}
     return Annotated[Union[kind, None], typer.Option(flag, **settings)]  # noqa: UP007 - built at run time
@@ -137,7 +148,7 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _value(key: Key, option: str, given: Any) -> Any:
+def _value(key: Key, given: Any) -> Any:
     """What was given for a key, as the configuration holds it."""
     if get_origin(key.type) is not tuple:
         return given
@@ -146,7 +157,7 @@ def _value(key: Key, option: str, given: Any) -> Any:
     by_name = {name.casefold(): name for name in allowed}
     for part in parts:
         if allowed and part.casefold() not in by_name:
-            raise UsageError(f"{option}: {part!r} is none of {', '.join(allowed)}.")
+            raise UsageError(f"{key.option}: {part!r} is none of {', '.join(allowed)}.")
     if allowed and not parts:
         return None  # none of a few: the default
     return [by_name.get(part.casefold(), part) if allowed else part for part in parts]
@@ -168,8 +179,7 @@ def configured(
         from_file: whether the command's first argument is a configuration file.
     """
     own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
-    choices = [key if isinstance(key, Choice) else Choice(key, find_key(key).option) for key in keys]
-    found = {choice.dotted.replace(".", "__"): (find_key(choice.dotted), choice.option) for choice in choices}
+    found = {key.dotted.replace(".", "__"): key for key in map(_chosen, keys)}
     base = change_config(Config(), defaults or {}, "defaults")
 
     def call(**given: Any) -> None:
@@ -178,18 +188,18 @@ def configured(
         options = {name: given.pop(name) for name in found}
         for name, value in options.items():
             if value is not None:
-                key, option = found[name]
-                config = change_config(config, {key.dotted: _value(key, option, value)}, option)
+                key = found[name]
+                config = change_config(config, {key.dotted: _value(key, value)}, key.option)
         body(config, **given)
 
     parameters = [parameter for parameter in own if parameter.default is inspect.Parameter.empty]
     if from_file:
         parameters.append(_parameter("config_file", ConfigFile))
     optional = [parameter for parameter in own if parameter.default is not inspect.Parameter.empty]
-    for name, (key, option) in found.items():
-        default = functools.reduce(getattr, key.dotted.split("."), base)
-        shown = "the configured one" if from_file else default
-        optional.append(_parameter(name, _annotation(key, option, shown), None))
+    for name, key in found.items():
+        default: Any = functools.reduce(getattr, key.dotted.split("."), base)
+        shown = key.default_text if default in (None, ()) else _shown(default)
+        optional.append(_parameter(name, _annotation(key, None if from_file else shown), None))
     optional.append(_parameter("assignments", SetOption, None))
     signature = inspect.Signature(
         [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*parameters, *optional)]

@@ -81,15 +81,19 @@ def _values(key: Key) -> str:
     kind = key.type
     if get_origin(kind) is tuple:
         kind = get_args(kind)[0]
+    if get_origin(kind) is Literal and all(f"`{value}`" in key.meaning for value in get_args(kind)):
+        return ""  # the meaning names them
     if get_origin(kind) is Literal:
         return (
             f" One of {', '.join(f'`{value}`' for value in get_args(kind))}."
             if key.type is kind
             else (f" Some of {', '.join(f'`{value}`' for value in get_args(kind))}.")
         )
-    if (key.least, key.most) != (None, None) and key.most is not None:
+    if key.most is not None and key.least is not None:
         return f" From {key.least:g} to {key.most:g}."
-    return ""
+    if key.above is not None:
+        return f" Above {key.above:g}."
+    return f" At least {key.least:g}." if key.least else ""
 
 
 def reasons_table() -> str:

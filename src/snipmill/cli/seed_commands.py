@@ -72,7 +72,7 @@ def seeds(config: Config, sources: Sources, out: options.Out, rejects: options.R
 
 
 def judge(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
-    """Ask a model whether each seed's docstring alone suffices to write it, and is true of it.
+    """Ask a model whether each seed's docstring describes the function correctly, and well enough to write it.
 
     The probability stands in the seed's column `judge`: with --threshold 0 all seeds stay, and `snipmill seeds FILE
     --min-judge 0.7` moves the threshold later, without a model.

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from snipmill.cli import options
-from snipmill.cli.configured import configured
+from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import live_count, say, show_stage
 from snipmill.cli.errors import guarded
 from snipmill.config import Config, LookTable
@@ -33,7 +33,10 @@ _SELECT = (
     "select.max_easy",
     "select.unverified",
     "select.decontaminate",
-    "select.benchmarks",
+    Choice(
+        "select.benchmarks",
+        help="One more set to decontaminate against: JSONL, JSON, Parquet, .fingerprints or hub:owner/name/path; can be repeated.",
+    ),
     "run.seed",
 )
 

@@ -75,16 +75,22 @@ def verify(
     source: options.Source,
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default="required"),
+        typer.Option("--out", "-o", help="File to write, or - for standard output; required.", show_default=False),
     ] = None,
     rejects: options.RejectsFile = None,
+    tests_column: Annotated[str | None, typer.Option(hidden=True)] = None,
+    response_column: Annotated[str | None, typer.Option(hidden=True)] = None,
+    instruction_column: Annotated[str | None, typer.Option(hidden=True)] = None,
+    min_mutation: Annotated[str | None, typer.Option(hidden=True)] = None,
+    allow: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Execute all samples of each instruction, and hold them against each other; what may become a row is kept.
+    """Execute all samples of each instruction and test them against each other; keep those fit to become rows.
 
     Samples of one instruction must be adjacent in the file, as `snipmill responses` writes them. To check a finished data set,
     use `snipmill audit`.
     """
-    if out is None:  # `snipmill verify DATASET` was once what `audit` is now
+    # `snipmill verify DATASET` was once what `audit` is now; these were its options.
+    if out is None or any((tests_column, response_column, instruction_column, min_mutation, allow)):
         raise UsageError(
             "Give --out FILE for the verified responses. To execute a finished data set again, use `snipmill audit DATASET`."
         )

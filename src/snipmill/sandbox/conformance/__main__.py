@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from snipmill.errors import SandboxError
-from snipmill.sandbox.conformance.conform import conform
+from snipmill.sandbox.conformance.conform import KNOWN_REFUSALS, conform
 from snipmill.sandbox.conformance.honest import HONEST
 from snipmill.sandbox.conformance.hostile import HOSTILE
 from snipmill.sandbox.driver import choose_tier
@@ -19,6 +19,8 @@ def main() -> None:
         wrong = asyncio.run(conform(tier))
     except SandboxError as error:
         raise SystemExit(str(error)) from None
+    for name, reason in KNOWN_REFUSALS.get(tier, {}).items():
+        print(f"{name}: refused, as documented: {reason}")
     for name, what in wrong.items():
         print(f"{name}: {what}")
     print(f"tier {tier}: {len(HOSTILE)} hostile and {len(HONEST)} honest programs, {len(wrong)} findings")
