@@ -101,7 +101,10 @@ def test_wrong_arguments(
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "bad.toml").write_text("[generate]\nsamples = 0\n")
-    write_lines(tmp_path / "rows", {"instruction": "Double it.", "response": RESPONSE, "style": "raw"})
+    write_lines(
+        tmp_path / "rows",
+        {"instruction": "Double it.", "response": RESPONSE, "style": "raw", "verdict": None, "verification": None},
+    )
     (tmp_path / "good.toml").write_text("[generate]\nsamples = 1\n")
     write_lines(tmp_path / "good", {"seed": SEED, "concepts": ["a"], "instruction": "Double it.", "response": RESPONSE})
     environment = {"OPENAI_BASE_URL": standin.url} if arguments[0] in ("concepts", "instructions", "quickstart") else {}

@@ -131,3 +131,14 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"no")
     with pytest.raises(UsageError, match="no Parquet"):
         list(read_items(str(tmp_path / "bad.parquet")))
+
+
+def test_a_benchmark_that_has_changed_is_read_again_in_the_same_process(snipmill: Snipmill, tmp_path: Path) -> None:
+    solution = (
+        "def ravens_that_sing(birds, sunset):\n    return sum(bird.kind == 1 for bird in birds if bird.time < sunset)\n"
+    )
+    write_lines(tmp_path / "rows", {"id": "copy", "instruction": "Do it now.", "response": solution})
+    for text, kept in (("def other(x):\n    return x\n", 1), (solution, 0)):
+        write_lines(tmp_path / "bench.jsonl", {"task_id": "t/1", "prompt": "Count.", "canonical_solution": text})
+        assert snipmill("select", "rows", "--out", "o", "--benchmark", "bench.jsonl").returncode == 0
+        assert len(read_lines(tmp_path / "o")) == kept

@@ -206,7 +206,8 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
                 outcomes = list(await verify.make(samples))
                 told = {outcome.id for outcome in outcomes}
                 kept = {outcome.id for outcome in outcomes if isinstance(outcome, Execution)}
-                count.rescued += sum(attempt.response.id in kept for attempt in samples.attempts if not attempt.passed)
+                failed = {attempt.response.id for attempt in samples.attempts if isinstance(attempt.outcome, Reject)}
+                count.rescued += len(kept & failed)
                 for attempt in samples.attempts:
                     if isinstance(attempt.outcome, Reject) and attempt.outcome.id not in told:
                         count.count(attempt.outcome.reason)
@@ -220,7 +221,7 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
 
 def _refuse_row(response: Response) -> Response:
     """A response that is not a finished row: `snipmill verify DATASET` was once what `snipmill audit DATASET` is now."""
-    if isinstance(response.columns, dict) and "style" in response.columns:
+    if isinstance(response.columns, dict) and {"style", "verdict", "verification"} <= response.columns.keys():
         raise UsageError(
             f"{response.id} is a row of a finished data set. To execute a data set again, use `snipmill audit DATASET`; "
             "`snipmill verify` takes responses."

@@ -135,9 +135,11 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
             if attempt is not None:
                 outcome.add(EXECUTE, attempt.outcome)
                 samples.attempts.append(attempt)
-        if table.accept and all(await steps.suffice(samples.acceptable(run_seed))):
-            outcome.spared = table.samples - wave.end
-            break
+        if table.accept:
+            (enough,) = await steps.suffice(samples.acceptable(run_seed))
+            if enough:
+                outcome.spared = table.samples - wave.end
+                break
     for verified in await steps.verify(samples):
         outcome.add(VERIFY, verified)
         if isinstance(verified, Execution):

@@ -70,16 +70,13 @@ def plan_run(settings: Settings, directory: RunDirectory, model: str, tier: str)
             together=_one_by_one,
         )
         seeds = iterate_seeds(settings.seeds, lambda _reject: None, journals["seeds"])
-        asyncio.run(_follow_all(plan, seeds, steps, settings.config.generate.enough))
+        enough, with_rows = settings.config.generate.enough, 0
+        with asyncio.Runner() as loop:
+            for seed in seeds:  # mined outside the loop, so that Ctrl-C is heard
+                with_rows += loop.run(plan.follow(seed, steps))
+                if enough is not None and with_rows >= enough:
+                    break
     return plan.stages
-
-
-async def _follow_all(plan: _Plan, seeds: Iterable[Seed], steps: Steps, enough: int | None) -> None:
-    with_rows = 0
-    for seed in seeds:
-        with_rows += await plan.follow(seed, steps)
-        if enough is not None and with_rows >= enough:
-            return
 
 
 async def _look_up(runner: Runner[Task, Any, Any, Outcome], task: Task) -> Sequence[Outcome]:

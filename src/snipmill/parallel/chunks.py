@@ -13,7 +13,7 @@ from itertools import chain, islice
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from snipmill.errors import StoreError
@@ -81,6 +81,9 @@ def map_chunks(
                 future.cancel()
 
 
+_ONE_START = Lock()
+
+
 class _ProcessWithoutMain(SpawnProcess):
     """A new interpreter that does not import the user's script again: an unguarded one would start everything anew.
 
@@ -90,12 +93,14 @@ class _ProcessWithoutMain(SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         names: dict[str, Any] = vars(sys.modules["__main__"])
-        hidden: dict[str, Any] = {name: names.pop(name) for name in ("__file__", "__spec__") if name in names}
-        names["__spec__"] = None
-        try:
-            return SpawnProcess._Popen(process_obj)
-        finally:
-            names.update(hidden)
+        with _ONE_START:  # another thread must not take what is hidden for what there was
+            hidden: dict[str, Any] = {name: names.pop(name) for name in ("__file__", "__spec__") if name in names}
+            names["__spec__"] = None
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                del names["__spec__"]
+                names.update(hidden)
 
 
 class _SpawnWithoutMain(SpawnContext):

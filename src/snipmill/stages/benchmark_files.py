@@ -79,6 +79,11 @@ def decontaminator(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator
     return _loaded(shipped, tuple(name if name.startswith("hub:") else os.path.abspath(name) for name in benchmarks))  # noqa: PTH100
 
 
+def forget_benchmarks() -> None:
+    """Read benchmarks again when they are next needed: their files may have changed since they were loaded."""
+    _loaded.cache_clear()
+
+
 @lru_cache(maxsize=4)
 def _loaded(shipped: bool, benchmarks: tuple[str, ...]) -> Decontaminator | None:
     indexes = [shipped_index()] if shipped else []

@@ -28,7 +28,7 @@ from snipmill.seeds.mine_document import MineSettings, mine_document
 from snipmill.seeds.private import find_private
 from snipmill.seeds.types import NOT_CHECKED, check_types, require_checker
 from snipmill.similarity.streaming import NearDuplicates
-from snipmill.stages.benchmark_files import decontaminator, read_benchmark
+from snipmill.stages.benchmark_files import decontaminator, forget_benchmarks, read_benchmark
 from snipmill.store.journal import Journal, MiningEntry
 
 _TOOLS = (
@@ -108,6 +108,8 @@ def mine_documents(
         require_grammar(language)
     if mining.secrets:
         find_private("")
+    if mining.benchmarks:
+        forget_benchmarks()  # the key names their bytes of now
     seen = NearDuplicates(near) if near > 0 else None
     key = mining.key
     batches = takewhile(lambda _: not stopped(), _batches(documents))

@@ -24,7 +24,7 @@ from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import RARE, STAGE, ComparesTasksOnly, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.similarity.minhash import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.similarity.semantic import embed, semantic_duplicates
-from snipmill.stages.benchmark_files import decontaminator
+from snipmill.stages.benchmark_files import decontaminator, forget_benchmarks
 from snipmill.stages.embedder import load_embedder
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.text.fences import find_fences
@@ -50,6 +50,8 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
     Raises:
         UsageError: a benchmark cannot be read.
     """
+    if table.benchmarks:
+        forget_benchmarks()
     decontaminator(table.decontaminate, table.benchmarks)  # a benchmark that cannot be read is told before the work
     with _Pool(table) as pool:
         work = partial(reduce_rows, table=table, seed=seed)

@@ -143,7 +143,7 @@ class Settings:
 
 
 def resolve(config: Config) -> Settings:
-    """Check a configuration and work out what each stage needs. Nothing is written, started or asked.
+    """Check a configuration and work out what each stage needs. Nothing is written, and no server is asked.
 
     Raises:
         UsageError: something in it cannot be used; the sentence names the key.
