@@ -25,7 +25,8 @@ def read_funnel(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
             funnel[stage].count(None if entry.outcome == "kept" else entry.outcome)
             if entry.completion is not None:
                 funnel[stage].spend(entry.completion.usage, entry.seconds)
-    for executed in read_journal(directory.journal(EXECUTE), VerdictEntry):
+    verdicts = {entry.id: entry for entry in read_journal(directory.journal(EXECUTE), VerdictEntry)}
+    for executed in verdicts.values():
         funnel[EXECUTE].count(None if executed.outcome == "passed" else executed.outcome)
         funnel[EXECUTE].seconds += executed.verdict.wall_ms / 1000
     return funnel.to_json()
