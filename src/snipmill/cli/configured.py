@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 import msgspec
 import typer
 
-from snipmill.config import Config
+from snipmill.config import Config, Table
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.errors import UsageError
 
@@ -60,10 +60,10 @@ class Key:
 def find_key(dotted: str) -> Key:
     """The declaration of a key."""
     *tables, last = dotted.split(".")
-    table: Any = Config()
+    table: Table = Config()
     for name in tables:
         table = getattr(table, name)
-    kind, metas = _unwrap(get_type_hints(type(table), include_extras=True)[last])
+    kind, metas = _unwrap(_hints(type(table))[last])
     extra: dict[str, str] = {}
     for meta in metas:
         extra |= meta.extra or {}
@@ -79,6 +79,12 @@ def find_key(dotted: str) -> Key:
         default_text=extra.get("default"),
         option=extra.get("option", f"--{last.replace('_', '-')}"),
     )
+
+
+@functools.cache
+def _hints(table: type[Table]) -> dict[str, Any]:
+    """What a table says of its keys; working it out for every option would be felt at each start."""
+    return get_type_hints(table, include_extras=True)
 
 
 def _unwrap(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
@@ -110,7 +116,7 @@ def _title(dotted: str) -> str:
     if dotted in ("seeds.start", "seeds.limit"):
         return "Input"
     table = dotted.partition(".")[0]
-    _, metas = _unwrap(get_type_hints(Config, include_extras=True)[table])
+    _, metas = _unwrap(_hints(Config)[table])
     return next(meta.description for meta in metas if meta.description)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,13 +19,12 @@ from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.llm.connect import connect
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
-from snipmill.prompts.judge import apply_threshold
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
 from snipmill.stages.execute import Execute
 from snipmill.stages.funnel import StageCount
-from snipmill.stages.generate import Generate, SampleTask
+from snipmill.stages.generate import Generate, SampleTask, last_word
 from snipmill.stages.runner import Runner
 from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
@@ -153,9 +151,8 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
         async with connect(config.model) as connection:
             announce(connection.description)
             settings = for_model(generation, connection.model)[stage]
-            work: Generate[Any, Any] = Generate(spec.generation, settings, connection.fleet)
-            if stage == JUDGE:
-                work = work.deciding(partial(apply_threshold, threshold=config.judge.threshold))
+            decide = last_word(stage, config)
+            work: Generate[Any, Any] = Generate(spec.generation, settings, connection.fleet, decide=decide)
             samples = 1 if stage == JUDGE else config.generate.samples
             groups = sample_groups(samples, config.generate.per_request)
             records = _read(files, kind, stage, output, config)

@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from snipmill.llm.fleet import Fleet
-from snipmill.prompts.judge import apply_threshold
 from snipmill.records import Execution, Reject
 from snipmill.stages.attempts import Candidate, SampleSet
 from snipmill.stages.evidence_runs import Sandboxes
 from snipmill.stages.execute import Execute, ExecutionJob
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.generate import Generate, SampleRequest, SampleTask
+from snipmill.stages.generate import Generate, SampleRequest, SampleTask, last_word
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import Settings, for_model
 from snipmill.stages.spec import EXECUTE, JUDGE, STAGES, VERIFY
@@ -84,10 +82,12 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
         if stage.generation is None or (stage.name == JUDGE and not config.judge.enabled):
             continue
         work: Generate[Any, Any] = Generate(
-            stage.generation, generation[stage.name], backends.fleet, backends.serialized_stages.get(stage.name)
+            stage.generation,
+            generation[stage.name],
+            backends.fleet,
+            backends.serialized_stages.get(stage.name),
+            last_word(stage.name, config),
         )
-        if stage.name == JUDGE:
-            work = work.deciding(partial(apply_threshold, threshold=config.judge.threshold))
         ask[stage.name] = Runner(work, journals[stage.name], funnel[stage.name])
     return Runners(
         ask=ask,

@@ -10,21 +10,24 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from snipmill.config import Config
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
 from snipmill.prompts.fewshot import Bank, Shots, draw_examples
+from snipmill.prompts.judge import apply_threshold
 from snipmill.prompts.prompt import Prompt, render_chat, render_completion
 from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import request_seed
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Record, Refusal, Reject, content_hash
 from snipmill.stages.funnel import StageCount
-from snipmill.stages.spec import request_priority
+from snipmill.stages.spec import JUDGE, request_priority
 from snipmill.store.journal import CompletionEntry
 from snipmill.text.sections import Malformed
 
@@ -103,6 +106,11 @@ def _accept(record: Any) -> Any:
     return record
 
 
+def last_word(stage: str, config: Config) -> Callable[[Any], Any]:
+    """What decides about a record that a stage has read: the judge's threshold, or nothing."""
+    return partial(apply_threshold, threshold=config.judge.threshold) if stage == JUDGE else _accept
+
+
 @dataclass(frozen=True)
 class Generate(Generic[In, Out]):
     """The work of a generation stage (`runner.Work`).
@@ -120,10 +128,6 @@ class Generate(Generic[In, Out]):
     fleet: Fleet | None = None
     serialized: asyncio.Semaphore | None = None
     decide: Callable[[Out], Out | Reject] = _accept
-
-    def deciding(self, decide: Callable[[Out], Out | Reject]) -> Generate[In, Out]:
-        """The same work, with another last word."""
-        return replace(self, decide=decide)
 
     @property
     def stage(self) -> str:

@@ -84,8 +84,29 @@ class VerificationJob:
         return all(attempt.status != _OUR_FAULT for attempt in self.attempts)
 
 
+class _FromSamples:
+    """What both works over samples have in common: all that an entry depends on is in its key, so it stands."""
+
+    def can_be_reused(self, entry: VerificationEntry) -> bool:
+        """Always: all that it depends on is in its key."""
+        del entry
+        return True
+
+    def replaces(self, entry: VerificationEntry, earlier: VerificationEntry) -> bool:
+        """Never: the same key means the same evidence."""
+        del entry, earlier
+        return False
+
+    def is_evidence(self, job: VerificationJob, entry: VerificationEntry) -> bool:
+        """What the sandbox could not do says nothing about the code."""
+        return entry.outcome != _OUR_FAULT and job.is_sound
+
+    def charge(self, entry: VerificationEntry, count: StageCount, *, fresh: bool) -> None:
+        """Nothing beyond what `do` counts."""
+
+
 @dataclass(frozen=True)
-class Verify:
+class Verify(_FromSamples):
     """The work of the stage (`runner.Work`): one entry for each sample that has a program."""
 
     verifier: Verifier
@@ -102,11 +123,6 @@ class Verify:
         )
         return VerificationJob(task, attempts, [f"v-{content_hash(context, one.response.id)}" for one in attempts])
 
-    def can_be_reused(self, entry: VerificationEntry) -> bool:
-        """Always: all that it depends on is in its key."""
-        del entry
-        return True
-
     async def do(self, job: VerificationJob, count: StageCount) -> Sequence[VerificationEntry]:
         """Hold the samples against each other, and test each that may become a row."""
         started = time.monotonic()
@@ -119,18 +135,6 @@ class Verify:
         entries = await asyncio.gather(*works)
         count.seconds += time.monotonic() - started
         return entries
-
-    def replaces(self, entry: VerificationEntry, earlier: VerificationEntry) -> bool:
-        """Never: the same key means the same evidence."""
-        del entry, earlier
-        return False
-
-    def is_evidence(self, job: VerificationJob, entry: VerificationEntry) -> bool:
-        """What the sandbox could not do says nothing about the code."""
-        return entry.outcome != _OUR_FAULT and job.is_sound
-
-    def charge(self, entry: VerificationEntry, count: StageCount, *, fresh: bool) -> None:
-        """Nothing beyond the time of `do`."""
 
     def read(self, job: VerificationJob, entries: Sequence[VerificationEntry]) -> list[Execution | Reject]:
         """Executions with their evidence, and rejects of samples that had passed or could have been repaired.
@@ -147,7 +151,7 @@ class Verify:
 
 
 @dataclass(frozen=True)
-class Suffice:
+class Suffice(_FromSamples):
     """The question whether an instruction needs no further samples (`runner.Work`): its outcome is one bool.
 
     It needs none where at least `accept` samples have passed and compute the same.
@@ -169,11 +173,6 @@ class Suffice:
     def _may_suffice(self, samples: SampleSet) -> bool:
         return sum(attempt.passed for attempt in samples.attempts) >= self.accept
 
-    def can_be_reused(self, entry: VerificationEntry) -> bool:
-        """Always."""
-        del entry
-        return True
-
     async def do(self, job: VerificationJob, count: StageCount) -> Sequence[VerificationEntry]:
         """Hold the samples against each other."""
         del count
@@ -183,18 +182,6 @@ class Suffice:
             return [VerificationEntry(id=job.keys[0], outcome=_OUR_FAULT, detail=str(lost))]
         outcome = "enough" if agreeing_passes(agreement) >= self.accept else "more"
         return [VerificationEntry(id=job.keys[0], outcome=outcome)]
-
-    def replaces(self, entry: VerificationEntry, earlier: VerificationEntry) -> bool:
-        """Never."""
-        del entry, earlier
-        return False
-
-    def is_evidence(self, job: VerificationJob, entry: VerificationEntry) -> bool:
-        """What the sandbox could not do says nothing about the code."""
-        return entry.outcome != _OUR_FAULT and job.is_sound
-
-    def charge(self, entry: VerificationEntry, count: StageCount, *, fresh: bool) -> None:
-        """Nothing."""
 
     def read(self, job: VerificationJob, entries: Sequence[VerificationEntry]) -> list[bool]:
         """Whether the samples suffice."""
