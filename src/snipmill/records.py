@@ -162,11 +162,25 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What a row keeps of its verdict: the part that is the same for every execution of the same program.
 
     Times, memory and output stay in the run's journal, so that a row has the same bytes however often it is made.
+
+    `checks_executed` counts each time that a check came to a result. `checks_written` is the number of checks in the tests;
+    `checks_reached` of them came to a result at least once. `tests_run` counts tests, each set of parameters on its own.
+    `tests_skipped` is `name: reason` of those that were skipped, `tests_never_run` is `name, line` of those that began nowhere.
     """
 
     status: VerdictStatus
     tier: str = ""
     checks_executed: int = 0
+    checks_written: int = 0
+    checks_reached: int = 0
+    tests_run: int = 0
+    tests_skipped: list[str] = []
+    tests_never_run: list[str] = []
+
+    @property
+    def reached(self) -> float | None:
+        """The share of the written checks that came to a result; None where none is known."""
+        return self.checks_reached / self.checks_written if self.checks_written else None
 
 
 class Verdict(Evidence, frozen=True, kw_only=True):

@@ -14,10 +14,18 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     `tests_line` is the line (from 1) where its tests part begins. None means that there is no separate tests part; then
     the checks at module level and in test functions count.
+
+    `modules` are the dotted names by which the tests import the implementation. With such a name, the implementation is a module
+    of its own, whose names the tests do not see unless they import them.
+
+    With `dialogues`, pairs of standard input and expected standard output, the source is a script that runs once for each, and
+    each is a check.
     """
 
     source: str
     tests_line: int | None = None
+    modules: tuple[str, ...] = ()
+    dialogues: tuple[tuple[str, str], ...] = ()
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):

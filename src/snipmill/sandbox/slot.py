@@ -111,8 +111,7 @@ class Slot:
             SlotLost: no verdict came within the program's timeout plus the grace period.
         """
         job = {
-            "source": program.source,
-            "tests_line": program.tests_line,
+            "program": msgspec.to_builtins(program),
             "careful": careful,
             "units": None,
             "unit_timeout": 0.0,
@@ -129,9 +128,11 @@ class Slot:
         Raises:
             SlotLost: no answer came within the limits.
         """
-        return _decode(
-            _OUTCOMES, await self._do({**msgspec.to_builtins(trial), "tests_line": None, "careful": True})
-        ).units
+        job = msgspec.to_builtins(trial) | {
+            "program": msgspec.to_builtins(Program(source=trial.source)),
+            "careful": True,
+        }
+        return _decode(_OUTCOMES, await self._do(job)).units
 
     async def _do(self, job: dict[str, Any]) -> bytes:
         answer = self._answer_within(self._limits.timeout + DRIVER_GRACE)

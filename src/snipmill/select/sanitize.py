@@ -37,4 +37,4 @@ def sanitize(response: Response, look: Look, seed: int, sections: Sections | Non
 
 
 def _evidence(verdict: Verdict) -> Evidence:
-    return Evidence(status=verdict.status, tier=verdict.tier, checks_executed=verdict.checks_executed)
+    return Evidence(**{name: getattr(verdict, name) for name in Evidence.__struct_fields__})

@@ -1,27 +1,40 @@
-"""Runs one program as `__main__` in this process and reports the results of its checks.
+"""Runs one program as `__main__` in this process and reports the results of its checks and tests.
 
-A program passes when its module ran to its end, its non-daemon threads ended, nothing died with an exception, at least
-one check was executed, and no check failed, whether or not the program swallowed the failure. Does not cover isolation,
+A program passes when its module ran to its end, its tests passed, its non-daemon threads ended, nothing died with an exception, at
+least one check proved something, and no check failed, whether or not the program swallowed the failure. Does not cover isolation,
 deadlines and output: the zygote and the slot's server handle these from outside.
 """
 
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 import types
 from _json import encode_basestring_ascii
 from functools import partial
 
-from snipmill.sandbox.child.checks import Checks, show
-from snipmill.sandbox.child.instrument import Compiled, bind, compile_program
+from snipmill.sandbox.child import pytest_tests, unittest_tests
+from snipmill.sandbox.child.checks import Checks
+from snipmill.sandbox.child.compilation import Compiled, bind, compile_program
+from snipmill.sandbox.child.own_builtins import BUILTINS
+from snipmill.sandbox.child.test_log import FILENAME, Problem, lines_of, problem_of
+from snipmill.sandbox.child.watchers import watch, watch_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
-FILENAME = "program.py"
+__builtins__ = BUILTINS  # programs may replace builtins
+
+_XUNIT = frozenset(
+    {"setup_module", "teardown_module", "setup_function", "teardown_function", "setUpModule", "tearDownModule"}
+    | {"pytest_generate_tests", "pytestmark"}
+)
+# What ends the pools of a module, and the flag that it leaves.
+_POOLS = (("concurrent.futures.process", "_global_shutdown"), ("concurrent.futures.thread", "_shutdown"))
+_ITS_FILE = ("__file__", "argv", "spawn", FILENAME)  # words of programs that look for their own file
 
 
 class Failure(Exception):
@@ -32,121 +45,160 @@ class Failure(Exception):
         self.report: dict[str, Any] = {"status": status, "detail": detail, **fields}
 
 
-def compile_checked(source: str, tests_line: int | None) -> Compiled:
+def compile_checked(source: str, tests_line: int | None, modules: Sequence[str] = ()) -> Compiled:
     """Compile a program with its checks instrumented, without running it.
 
     Raises:
         Failure: the program is not valid Python.
     """
     try:
-        return compile_program(source, FILENAME, tests_line)
+        return compile_program(source, FILENAME, tests_line, apart=bool(modules))
     except SyntaxError as error:
         raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
 
 
-def run_program(source: str, tests_line: int | None) -> dict[str, Any]:
+def compile_source(source: str) -> types.CodeType:
+    """Compile a script as it is.
+
+    Raises:
+        Failure: it is not valid Python.
+    """
+    try:
+        return compile(source, FILENAME, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
+
+
+def run_program(program: dict[str, Any], session: pytest_tests.Session) -> dict[str, Any]:
     """Compile a program, run it and return its report: status, detail and evidence, as plain JSON values.
 
     Args:
-        source: the program.
-        tests_line: where its tests part begins.
+        program: a dictionary with the fields of `sandbox.program.Program`.
+        session: the session of pytest that may run its tests.
     """
     import warnings
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compiler warnings would be taken for the program's output
-            compiled = compile_checked(source, tests_line)
+            compiled = compile_checked(program["source"], program["tests_line"], program["modules"])
     except Failure as failure:
         return failure.report
-    return run_compiled(source, compiled)
+    return run_compiled(program, compiled, session)
 
 
-def run_compiled(source: str, compiled: Compiled) -> dict[str, Any]:
+def run_compiled(program: dict[str, Any], compiled: Compiled, session: pytest_tests.Session) -> dict[str, Any]:
     """Run a compiled program, and return its report.
 
-    The status is `again` if the program must be rerun in a process with `threading` loaded, where exceptions in its
+    The status is `retry-loaded` if the program must be rerun in a process with `threading` loaded, where exceptions in its
     threads are noticed.
     """
-    checks = Checks(compiled)
+    checks = Checks(compiled, program["tests_line"], program["modules"])
     try:
-        _run(source, checks)
+        _run(program, checks, session)
     except Failure as failure:
         report = failure.report
     else:
-        return {"status": "passed", "detail": "", "checks_executed": checks.executed, "checks_failed": 0}
-    report["checks_executed"] = checks.executed
-    report["checks_failed"] = checks.failed
-    if checks.first_failure is not None:
-        site, evidence = checks.first_failure
-        line, text, *_ = checks.sites[site]
+        report = {"status": "passed", "detail": ""}
+    if report["status"] != "passed" and checks.failures:
+        site, evidence = checks.failures[0]
+        line, _, text, *_ = checks.sites[site]
         report["failed_check"] = f"{text}\n{evidence}"
         report["line"] = line
-    return report
+    return report | _evidence(checks)
+
+
+def _evidence(checks: Checks) -> dict[str, Any]:
+    tests = checks.tests
+    return {
+        "checks_executed": checks.executed,
+        "checks_failed": len(checks.failures),
+        "checks_written": checks.written(),
+        "checks_reached": checks.reached_count(),
+        "tests_run": tests.count,
+        "tests_skipped": tests.skipped_names(),
+        "tests_never_run": tests.never_ran(),
+    }
 
 
 def encode_report(report: dict[str, Any]) -> str:
     """Encode a report as a line of JSON, without importing the package `json`."""
-    fields = (
-        f"{encode_basestring_ascii(name)}: "
-        + ("null" if value is None else str(value) if isinstance(value, int) else encode_basestring_ascii(value))
-        for name, value in report.items()
-    )
-    return "{" + ", ".join(fields) + "}"
+    return "{" + ", ".join(f"{encode_basestring_ascii(name)}: {_encode(value)}" for name, value in report.items()) + "}"
 
 
-def _run(source: str, checks: Checks) -> None:
+def _encode(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_encode, value))}]"
+    if value is None:
+        return "null"
+    return str(value) if isinstance(value, int) else encode_basestring_ascii(str(value))
+
+
+def _run(program: dict[str, Any], checks: Checks, session: pytest_tests.Session) -> None:
+    source, modules = program["source"], program["modules"]
     module = stand_as_main(source)
-    watched = _prepare(source, checks)
-    for code in (*checks.codes[:-1], bind(checks.codes[-1], checks.hooks())):
-        _guard("the module", partial(exec, code, module.__dict__), source)
-    _run_found_tests(module, checks, source)
+    implementation = _stand_as(modules) if modules else module
+    checks.watch(implementation.__dict__, module.__dict__)
+    is_watched = watch_threads(checks)
+    looks = watch(source, checks)
+    if "unittest" in source:
+        unittest_tests.watch_unittest(checks)
+    if "pytest" in source:
+        _guard("pytest", partial(_watch_pytest, session, checks, module), source)
+    *parts, tests = checks.codes
+    for code in parts:
+        _guard("the module", partial(exec, code, implementation.__dict__), source)
+    _guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), source)
+    _raise_problem(checks)
+    _run_left(module, checks, source, session)
+    _raise_problem(checks)
     _end_threads()
-    if not watched and "threading" in sys.modules:
+    if not is_watched and "threading" in sys.modules:
         raise Failure("retry-loaded", "the program has loaded threading, which was not watched")
-    _judge(checks)
+    _judge(checks, [sentence for look in looks for sentence in look()])
 
 
 def stand_as_main(source: str) -> types.ModuleType:
     """Create an empty module `__main__` for code to run in; tracebacks show the source's lines."""
     module = types.ModuleType("__main__")
-    module.__dict__.update({"__builtins__": builtins, "__file__": FILENAME})
+    path = os.path.join(os.getcwd(), FILENAME)
+    module.__dict__.update({"__builtins__": builtins, "__file__": path})
     sys.modules["__main__"] = module
     linecache = sys.modules.get("linecache")
     if linecache is not None:
-        linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+        for name in (FILENAME, path):
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    if any(word in source for word in _ITS_FILE):
+        with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+            file.write(source)
     return module
 
 
-def _prepare(source: str, checks: Checks) -> bool:
-    """Adapt the modules that the program may use. Returns whether exceptions that end a thread will be noticed."""
-    if "asyncio" in source:
-        _adapt_asyncio(checks)
-    if "unittest" in source:
-        _adapt_unittest()
-    threading: Any = sys.modules.get("threading")
-    if threading is None:
-        return False
-
-    def thread_died(args: Any) -> None:
-        if args.exc_type is not SystemExit:
-            checks.died.append(f"a thread died with {args.exc_type.__name__}: {args.exc_value}")
-
-    threading.excepthook = thread_died
-    return True
+def _stand_as(names: Sequence[str]) -> types.ModuleType:
+    """Create an empty module for the implementation, which the tests import by any of these dotted names."""
+    module = types.ModuleType(names[0])
+    module.__dict__.update({"__builtins__": builtins, "__file__": os.path.join(os.getcwd(), FILENAME)})
+    for name in names:
+        sys.modules[name] = module
+        parent, _, last = name.rpartition(".")
+        inner: types.ModuleType = module
+        while parent:
+            package = sys.modules.setdefault(parent, types.ModuleType(parent))
+            package.__dict__.setdefault("__path__", [])
+            package.__dict__[last] = inner
+            inner, (parent, _, last) = package, parent.rpartition(".")
+    return module
 
 
-def _adapt_asyncio(checks: Checks) -> None:
-    """Record unhandled exceptions of an event loop's tasks."""
-    import asyncio.base_events
-
-    def task_died(_loop: Any, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        checks.died.append(f"an asyncio task died with {show(error)}" if error else str(context.get("message")))
-
-    asyncio.base_events.BaseEventLoop.default_exception_handler = task_died  # type: ignore[method-assign,assignment]
+def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.ModuleType) -> None:
+    try:
+        pytest_tests.watch_pytest(session, checks, module)
+    except pytest_tests.NotInstalled:
+        if "pytest" in sys.modules:
+            raise
+        # The program is refused where it imports pytest, if it does.
 
 
 def _guard(what: str, action: Callable[[], Any], source: str) -> None:
@@ -154,10 +206,10 @@ def _guard(what: str, action: Callable[[], Any], source: str) -> None:
     try:
         action()
     except BaseException as error:  # anything a program can raise is its own failure
-        _judge_exception(what, error, source)
+        judge_exception(what, error, source)
 
 
-def _judge_exception(what: str, error: BaseException, source: str) -> None:
+def judge_exception(what: str, error: BaseException, source: str) -> None:
     """Raise an exception of the program as a `Failure`; return for a clean exit in its last statement."""
     if isinstance(error, Failure):
         raise error
@@ -167,59 +219,107 @@ def _judge_exception(what: str, error: BaseException, source: str) -> None:
             raise Failure("failed", detail, exception="SystemExit") from None
         return
     if isinstance(error, MemoryError):
-        raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=_line(error)) from None
-    if isinstance(error, ModuleNotFoundError):
-        detail = f"the module {error.name!r} is not installed in the sandbox's interpreter"
-        raise Failure("unsupported", detail, exception="ModuleNotFoundError", line=_line(error)) from None
-    kind = type(error).__name__
-    raise Failure("failed", f"{what} raised {kind}: {_message(error)}", exception=kind, line=_line(error)) from None
+        lines = lines_of(error)
+        line = lines[-1] if lines else None
+        raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=line) from None
+    if isinstance(error, pytest_tests.NotInstalled):
+        raise Failure("unsupported", str(error)) from None
+    _raise(problem_of(what, error))
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)[:500]
-    except BaseException:  # the program's own __str__ may raise anything
-        return "<no message>"
+def _raise(problem: Problem) -> None:
+    if problem.missing:
+        detail = f"{problem.missing!r} is not installed in the sandbox's interpreter"
+        if problem.exception == "ModuleNotFoundError":
+            detail = f"the module {detail}"
+        raise Failure("unsupported", detail, exception=problem.exception or None, line=problem.line) from None
+    fields = {"exception": problem.exception or None, "line": problem.line}
+    raise Failure("failed", problem.detail[:800], **fields) from None
 
 
-def _lines(error: BaseException) -> list[int]:
-    """The program's own lines in an exception's traceback, from the outermost to the innermost."""
-    found = []
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == FILENAME:
-            found.append(step.tb_lineno)
-        step = step.tb_next
-    return found
-
-
-def _line(error: BaseException) -> int | None:
-    lines = _lines(error)
-    return lines[-1] if lines else None
+def _raise_problem(checks: Checks) -> None:
+    problems = checks.tests.problems
+    if problems:
+        _raise(next((problem for problem in problems if problem.missing), problems[0]))
 
 
 def _in_last_statement(error: BaseException, source: str) -> bool:
     """Whether the module had reached its last top-level statement, such as `sys.exit(main())` at the end."""
     import ast
 
-    lines = _lines(error)
+    lines = lines_of(error)
     return bool(lines) and lines[0] >= ast.parse(source).body[-1].lineno
 
 
-def _run_found_tests(module: types.ModuleType, checks: Checks, source: str) -> None:
-    """Run the tests that a test runner would find and that the program did not run itself."""
-    for name in checks.test_functions:
-        function = module.__dict__.get(name)
-        if name not in checks.begun and isinstance(function, types.FunctionType) and not _required(function):
-            _guard(name, lambda function=function: _call(function), source)  # type: ignore[misc]
-    # The source of a test class contains "Test", in its own name or in its base's; other programs need no search.
-    for name, value in list(module.__dict__.items()) if "Test" in source else ():
-        if isinstance(value, type) and value.__module__ == "__main__" and name not in checks.begun:
-            if _is_test_case(value):
-                _run_test_case(value)
-            elif name.startswith("Test"):
-                _run_test_class(value, source)
-    _collect_doctests(checks)
+# Tests that the program did not run itself ----------------------------------------------------------------------------
+
+
+def _run_left(module: types.ModuleType, checks: Checks, source: str, session: pytest_tests.Session) -> None:
+    """Run the tests that the program has and did not run itself: by pytest if they need it, otherwise by unittest's rules."""
+    functions, classes = _left_functions(module, checks), _left_classes(module, checks)
+    asks_for_pytest = "pytest" in source and "pytest" in sys.modules and _mentions_pytest(module, source)
+    if (functions or classes or asks_for_pytest) and (
+        asks_for_pytest or classes or _XUNIT.intersection(module.__dict__) or any(map(_required, functions.values()))
+    ):
+        try:
+            _guard("pytest", partial(session.run, module, checks), source)
+        except Failure as failure:
+            if failure.report["status"] == "unsupported" and "detail" in failure.report:
+                name = next(iter([*functions, *classes]), "a test")
+                failure.report["detail"] = f"{name} needs pytest: {failure.report['detail']}"
+            raise
+        return
+    if unittest_tests.has_test_case(module):
+        _guard("unittest", partial(unittest_tests.run_left, module, checks), source)
+    for name, function in functions.items():
+        try:
+            _call(function)
+        except BaseException as error:  # anything a program can raise is its own failure
+            if isinstance(error, MemoryError | Failure):
+                judge_exception(name, error, source)
+            checks.tests.forget(error)
+            if type(error).__name__ == "SkipTest":
+                checks.tests.skipped.append(f"{name}: {error}")
+            else:
+                checks.tests.problems.append(problem_of(name, error))
+
+
+def _mentions_pytest(module: types.ModuleType, source: str) -> bool:
+    """Whether the program uses pytest, rather than having its name in a text."""
+    return any(
+        getattr(value, "__name__", "").partition(".")[0] in ("pytest", "_pytest")
+        or str(getattr(value, "__module__", "")).partition(".")[0] in ("pytest", "_pytest")
+        for value in list(module.__dict__.values())
+    ) or ("import pytest" in source or "from pytest" in source)
+
+
+def _left_functions(module: types.ModuleType, checks: Checks) -> dict[str, types.FunctionType]:
+    """The test functions that were not run yet, in the order of their definitions."""
+    return {
+        name: value
+        for name, value in list(module.__dict__.items())
+        if name.startswith("test")
+        and isinstance(value, types.FunctionType)
+        and name not in checks.tests.done
+        and pytest_tests.is_test_object(name, value, checks)
+    }
+
+
+def _left_classes(module: types.ModuleType, checks: Checks) -> dict[str, type]:
+    """The classes of test methods, other than test cases of unittest, that were not run yet."""
+    unittest = sys.modules.get("unittest")
+    return {
+        name: value
+        for name, value in list(module.__dict__.items())
+        if name.startswith("Test")
+        and isinstance(value, type)
+        and not (unittest is not None and issubclass(value, unittest.TestCase))
+        and pytest_tests.is_test_object(name, value, checks)
+        and any(
+            method.startswith("test") and f"{value.__qualname__}.{method}" not in checks.tests.done
+            for method in dir(value)
+        )
+    }
 
 
 def _required(function: types.FunctionType) -> int:
@@ -235,60 +335,16 @@ def _call(function: Callable[[], Any]) -> None:
         asyncio.run(result)
 
 
-def _is_test_case(kind: type) -> bool:
-    unittest = sys.modules.get("unittest")
-    return unittest is not None and issubclass(kind, unittest.TestCase)
-
-
-def _run_test_case(kind: type) -> None:
-    import io
-    import unittest
-
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(kind)
-    result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)
-    _judge_test_result(result)
-
-
-def _judge_test_result(result: Any) -> None:
-    for kind, problems in (("failed", result.failures), ("raised an exception", result.errors)):
-        if problems:
-            test, text = problems[0]
-            last = text.strip().splitlines()[-1] if text.strip() else ""
-            raise Failure("failed", f"{test} {kind}: {last}"[:800], exception=last.partition(":")[0][:80] or None)
-    if result.unexpectedSuccesses:
-        raise Failure("failed", f"{result.unexpectedSuccesses[0]} was expected to fail and did not")
-
-
-def _run_test_class(kind: type, source: str) -> None:
-    """A plain class of test methods, as pytest collects it."""
-    methods = [name for name in dir(kind) if name.startswith("test") and callable(getattr(kind, name))]
-    for name in methods:
-
-        def one(name: str = name) -> None:
-            instance = kind()
-            for setup in ("setup_method", "setUp", "setup"):
-                if hasattr(instance, setup):
-                    getattr(instance, setup)()
-                    break
-            _call(getattr(instance, name))
-
-        _guard(f"{kind.__name__}.{name}", one, source)
-
-
-def _collect_doctests(checks: Checks) -> None:
-    """Count the examples that the program ran with `doctest.testmod` as checks."""
-    doctest = sys.modules.get("doctest")
-    runner = getattr(doctest, "master", None)
-    if runner is None:
-        return
-    checks.executed += runner.tries
-    if runner.failures:
-        checks.failed += runner.failures
-        raise Failure("failed", f"{runner.failures} of {runner.tries} doctest examples failed")
+# The end --------------------------------------------------------------------------------------------------------------
 
 
 def _end_threads() -> None:
-    """Wait for the program's non-daemon threads, as the interpreter does at its end."""
+    """End the pools that are still open and wait for non-daemon threads, as the interpreter does at its end."""
+    for name, flag in _POOLS:
+        pools: Any = sys.modules.get(name)
+        if pools is not None:
+            pools._python_exit()
+            setattr(pools, flag, False)  # a trial runs further programs in this process
     threading = sys.modules.get("threading")
     if threading is None:
         return
@@ -298,28 +354,22 @@ def _end_threads() -> None:
             thread.join()
 
 
-def _judge(checks: Checks) -> None:
-    if checks.died:
-        raise Failure("failed", checks.died[0][:800])
-    if checks.failed:
-        raise Failure("failed", f"{checks.failed} of {checks.executed} checks failed, and the program went on")
+def _judge(checks: Checks, left: list[str]) -> None:
+    checks.ask_noted_types()
+    if checks.died or left:
+        raise Failure("failed", (checks.died or left)[0][:800])
+    if checks.failures:
+        raise Failure("failed", f"{len(checks.failures)} of {checks.executed} checks failed, and the program went on")
+    escaped = checks.tests.escaped()
+    if escaped is not None:
+        name, line, error = escaped
+        detail = f"{problem_of(name, error).detail}, and the program went on"
+        raise Failure("failed", detail[:800], exception=type(error).__name__, line=line)
     unfinished = checks.unfinished()
     if unfinished is not None:
-        line = checks.sites[unfinished[0]][0]
+        line = checks.sites[unfinished][0]
         raise Failure("failed", "a check raised an exception that the program swallowed", line=line)
     if checks.executed == 0:
         raise Failure("vacuous", "the program ended without executing a single check")
-
-
-def _adapt_unittest() -> None:
-    """Make `unittest.main()` run the program's tests without ending the process, and judge its result."""
-    import unittest
-
-    class Program(unittest.TestProgram):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs["exit"] = False
-            kwargs["argv"] = ["program"]
-            super().__init__(*args, **kwargs)
-            _judge_test_result(self.result)
-
-    unittest.main = Program
+    if checks.empty >= checks.executed:
+        raise Failure("vacuous", f"no check proves anything: {checks.why_empty}")

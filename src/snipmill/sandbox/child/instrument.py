@@ -1,27 +1,25 @@
 """Rewrites a program's checks so that each reports its result.
 
-A check is an assert statement, a standalone call of an `assert...` function or method, or a `with` block that expects
-an exception. In a program with a tests part, all checks in that part count. In a program without one, the checks at
+A check is an assert statement, a call of an `assert...` function or method, a `with` block that expects an exception, or an `if`
+that does nothing but fail. In a program with a tests part, all checks in that part count. In a program without one, the checks at
 module level and in test functions count. All other asserts of the program are left unchanged.
 
-The hooks are inserted into the compiled code as constants, so none of our names appear in the program's namespace.
+Hooks are called through marker constants, which `compilation.bind` replaces by the hooks themselves, so none of our names appear in
+the program's namespace.
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
-import types
+
+from snipmill.sandbox.child.expectations import EXPECTS, caught_by, expects, fails, last_name
+from snipmill.sandbox.child.proof import Bindings, called_names, proves_nothing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
-_MARK = "\0snipmill\0"
-_FUTURE = __future__.annotations.compiler_flag
-_BROAD = frozenset({"Exception", "BaseException", "AssertionError"})
-_EXPECTS = ("raises", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "warns")
+MARK = "\0snipmill\0"
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
@@ -34,66 +32,28 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.In: "in",
     ast.NotIn: "not in",
 }
+_HOOKS = (
+    "all",
+    "arrays",
+    "begin",
+    "boundary",
+    "call",
+    "caught",
+    "compare",
+    "died",
+    "fail",
+    "fail_now",
+    "guard",
+    "ok",
+    "only_if",
+    "truth",
+)
 
-
-# One check in the source: line, text, whether the program may expect an exception in it, and comparison operator.
-Site = tuple[int, str, bool, str]
-# A compiled program: its code parts in the order in which they run (the last one must go through `bind` first), its
-# checks, and its test functions at module level. All of plain types, so that it can be sent to another process.
-Compiled = tuple[tuple[types.CodeType, ...], tuple[Site, ...], tuple[str, ...]]
-
-
-def compile_program(source: str, filename: str, tests_line: int | None) -> Compiled:
-    """Compile a program with its checks instrumented.
-
-    The implementation of a program with a tests part usually contains no checks and no test functions; then it is
-    compiled unchanged, and only the tests part is rewritten.
-
-    Args:
-        source: the whole program.
-        filename: the name that tracebacks show.
-        tests_line: the line (from 1) where the tests part begins, or None if there is no tests part.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: as `compile` does.
-    """
-    head, tail = _split(source, tests_line)
-    codes = [compile(head, filename, "exec", dont_inherit=True)] if head else []
-    tree = ast.parse(tail, filename)
-    rewriter = _Rewriter(source.split("\n"), tests_line)
-    tree.body = rewriter.statements(tree.body)
-    future = codes[0].co_flags & _FUTURE if codes else 0
-    codes.append(compile(tree, filename, "exec", flags=future, dont_inherit=True))
-    return tuple(codes), tuple(rewriter.sites), tuple(rewriter.test_functions)
-
-
-def _split(source: str, tests_line: int | None) -> tuple[str, str]:
-    """The part to compile unchanged, and the part to rewrite, with empty lines before it to keep its line numbers."""
-    if tests_line is None or "\r" in source:
-        return "", source
-    lines = source.split("\n")
-    head = "\n".join(lines[: tests_line - 1])
-    if "def test" in head or "class Test" in head or "TestCase" in head:
-        return "", source
-    return head, "\n" * (tests_line - 1) + "\n".join(lines[tests_line - 1 :])
-
-
-def bind(code: types.CodeType, hooks: Mapping[str, Any]) -> types.CodeType:
-    """Replace the marker constants with the hooks themselves, in this code object and all nested ones.
-
-    Args:
-        code: the last code object from `compile_program`, which contains the checks.
-        hooks: the functions `begin`, `compare`, `fail`, `guard`, `ok`, `truth`.
-    """
-    constants = list(code.co_consts)
-    changed = False
-    for place, constant in enumerate(constants):
-        if isinstance(constant, types.CodeType):
-            constants[place] = bind(constant, hooks)
-        elif isinstance(constant, str) and constant.startswith(_MARK):
-            constants[place] = hooks[constant[len(_MARK) :]]
-        changed = changed or constants[place] is not constant
-    return code.replace(co_consts=tuple(constants)) if changed else code
+# One check in the source: first line, last line, text, comparison operator, why it proves nothing, names of the functions that
+# it calls, and whether it can only fail. A check that can only fail, such as `assert False`, is not meant to be reached.
+Site = tuple[int, int, str, str, str, tuple[str, ...], bool]
+# A function of the tests: its qualified name, its line, and whether it is a test by its name.
+Function = tuple[str, int, bool]
 
 
 def _marker(hook: str) -> ast.expr:
@@ -101,15 +61,19 @@ def _marker(hook: str) -> ast.expr:
 
     It is not a plain constant, because the compiler warns about each call of one.
     """
-    values: list[ast.expr] = [ast.Constant(_MARK + hook), ast.Constant(None)]
+    values: list[ast.expr] = [ast.Constant(MARK + hook), ast.Constant(None)]
     return ast.fix_missing_locations(ast.BoolOp(ast.Or(), values))
 
 
-_MARKERS = {hook: _marker(hook) for hook in ("begin", "compare", "fail", "guard", "ok", "truth")}
+_MARKERS = {hook: _marker(hook) for hook in _HOOKS}
 
 
 def _call(at: ast.AST, hook: str, *args: ast.expr) -> ast.Call:
     return ast.Call(func=_MARKERS[hook], args=list(args), keywords=[], **_place(at))
+
+
+def _number(at: ast.AST, value: int) -> ast.Constant:
+    return ast.Constant(value, **_place(at))
 
 
 def _place(at: Any) -> dict[str, Any]:
@@ -122,57 +86,70 @@ def _place(at: Any) -> dict[str, Any]:
     }
 
 
-def _called_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Call):
-        node = node.func
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _names(node: ast.expr | None) -> list[str]:
-    if node is None:
-        return ["BaseException"]
-    if isinstance(node, ast.Tuple):
-        return [_called_name(item) for item in node.elts]
-    return [_called_name(node)]
-
-
 def _is_test_name(name: str) -> bool:
     return name.startswith(("test", "check", "Test"))
 
 
-class _Rewriter:
-    """Walks statements, never expressions: a check is a statement."""
+class Rewriter:
+    """Walks statements, and of expressions only those in which a check is hidden: a condition, or a call in a list."""
 
     def __init__(self, lines: list[str], tests_line: int | None) -> None:
         self.sites: list[Site] = []
-        self.test_functions: list[str] = []
+        self.functions: list[Function] = []
+        self.defined: list[str] = []
         self._lines = lines
         self._tests_line = tests_line
-        self._depth = 0  # of function and class definitions
+        self._path: list[str] = []  # names of the enclosing definitions
+        self._in_class = False
         self._in_test = False  # inside a definition that is named like a test
-        self._expected: list[bool] = []  # per enclosing handler in this function: is a specific exception expected?
+        self._bindings = Bindings([])  # of the innermost function
+        self._later: list[ast.stmt] = []  # the statements behind the current one in its function
 
-    def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """The statements with their checks rewritten."""
+    def module(self, tree: ast.Module) -> list[ast.stmt]:
+        """The statements of a module, with a mark where the tests begin."""
+        self._bindings = Bindings(tree.body)
+        body: list[ast.stmt] = []
+        is_marked = self._tests_line is None
+        for place, node in enumerate(tree.body):
+            is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            if not is_marked and node.lineno >= (self._tests_line or 0) and not is_future:
+                body.append(ast.Expr(_call(node, "boundary"), **_place(node)))
+                is_marked = True
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and self._is_in_tests(node):
+                self.defined.append(node.name)
+            self._later = tree.body[place + 1 :]
+            body.extend(self._statement(node))
+        return body
+
+    def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
+        """The statements of a block with their checks rewritten."""
         result: list[ast.stmt] = []
-        for node in body:
-            if isinstance(node, ast.Assert):
-                result.append(self._assert(node))
-            elif isinstance(node, ast.Expr):
-                result.extend(self._expression(node))
-            elif isinstance(node, ast.With | ast.AsyncWith):
-                result.extend(self._with(node))
-            else:
-                self._descend(node)
-                result.append(node)
+        outer = self._later
+        for place, node in enumerate(nodes):
+            self._later = nodes[place + 1 :] + outer
+            result.extend(self._statement(node))
+        self._later = outer
         return result
+
+    def _statement(self, node: ast.stmt) -> list[ast.stmt]:
+        if isinstance(node, ast.Assert):
+            return [self._assert(node)]
+        if isinstance(node, ast.Expr):
+            return self._expression(node)
+        if isinstance(node, ast.Raise):
+            return self._raise(node)
+        if isinstance(node, ast.With | ast.AsyncWith):
+            return self._with(node)
+        if not (isinstance(node, ast.If) and self._only_if(node)):
+            self._descend(node)
+        return [node]
 
     def _descend(self, node: Any) -> None:
         """Rewrite the statements inside a compound statement."""
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            self._scope(node)
+        if isinstance(node, ast.ClassDef):
+            self._class(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._function(node)
         elif isinstance(node, ast.Try | ast.TryStar):
             self._try(node)
         elif isinstance(node, ast.Match):
@@ -186,72 +163,133 @@ class _Rewriter:
 
     # Which checks count -----------------------------------------------------------------------------------------------
 
+    def _is_in_tests(self, node: ast.stmt) -> bool:
+        return self._tests_line is None or node.lineno >= self._tests_line
+
     def _counts(self, node: ast.stmt) -> bool:
         if self._tests_line is not None:
             return node.lineno >= self._tests_line
-        return self._depth == 0 or self._in_test
+        return not self._path or self._in_test
 
-    def _site(self, node: ast.stmt, operator: str = "") -> ast.Constant:
-        end = min(node.end_lineno or node.lineno, node.lineno + 10)
-        text = "\n".join(self._lines[node.lineno - 1 : end]).strip()
-        may_raise = bool(self._expected) and all(self._expected)
-        self.sites.append((node.lineno, text[:500], may_raise, operator))
-        return ast.Constant(len(self.sites) - 1, **_place(node))
+    def _site(
+        self,
+        node: ast.stmt,
+        operator: str = "",
+        empty: str = "",
+        subjects: tuple[str, ...] = (),
+        *,
+        fails: bool = False,
+    ) -> ast.Constant:
+        last = node.end_lineno or node.lineno
+        text = "\n".join(self._lines[node.lineno - 1 : min(last, node.lineno + 10)]).strip()
+        self.sites.append((node.lineno, last, text[:500], operator, empty, subjects, fails))
+        return _number(node, len(self.sites) - 1)
 
-    # Scopes -----------------------------------------------------------------------------------------------------------
+    # Definitions ------------------------------------------------------------------------------------------------------
 
-    def _scope(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        is_class = isinstance(node, ast.ClassDef)
-        is_test = _is_test_name(node.name) or (
-            isinstance(node, ast.ClassDef) and any(_called_name(base).endswith("TestCase") for base in node.bases)
-        )
-        outer = (self._depth, self._in_test, self._expected)
-        at_module_level = self._depth == 0
-        self._depth, self._in_test, self._expected = self._depth + 1, self._in_test or is_test, []
+    def _class(self, node: ast.ClassDef) -> None:
+        is_test = _is_test_name(node.name) or any(last_name(base).endswith("TestCase") for base in node.bases)
+        outer = (self._in_class, self._in_test)
+        self._in_class, self._in_test = True, self._in_test or is_test
+        self._path.append(node.name)
         node.body = self.statements(node.body)
-        self._depth, self._in_test, self._expected = outer
-        if not is_class and at_module_level and node.name.startswith("test"):
-            self.test_functions.append(node.name)
-            first = node.body[0]
-            begin = ast.Expr(_call(first, "begin", ast.Constant(node.name, **_place(first))), **_place(first))
-            has_docstring = ast.get_docstring(node, clean=False) is not None
-            node.body.insert(1 if has_docstring else 0, begin)
+        self._path.pop()
+        self._in_class, self._in_test = outer
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        is_test = node.name.startswith("test") and (self._in_class or not self._path) and self._is_in_tests(node)
+        takes_instance = self._in_class and not any(last_name(one) == "staticmethod" for one in node.decorator_list)
+        outer = (self._in_class, self._in_test, self._bindings, self._later)
+        before = len(self.sites)
+        self._path.append(node.name)
+        self._in_class, self._in_test = False, self._in_test or _is_test_name(node.name)
+        self._bindings, self._later = Bindings(node.body), []
+        node.body = self.statements(node.body)
+        name = ".".join(self._path)
+        self._path.pop()
+        self._in_class, self._in_test, self._bindings, self._later = outer
+        holds_checks = any(not site[6] for site in self.sites[before:])
+        if is_test or holds_checks:
+            self.functions.append((name, node.lineno, is_test))
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            instance = arguments[0].arg if takes_instance and arguments else None
+            self._announce(node, len(self.functions) - 1, instance, is_test=is_test)
+
+    def _announce(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, number: int, instance: str | None, *, is_test: bool
+    ) -> None:
+        """Let a function report that it began and, if it is a test, that it ended with an exception."""
+        has_docstring = ast.get_docstring(node, clean=False) is not None
+        head, body = node.body[:has_docstring], node.body[has_docstring:]
+        place = _place(body[0] if body else node)
+        at: Any = body[0] if body else node
+        given: list[ast.expr] = [_number(at, number)]
+        if instance is not None:
+            given.append(ast.Name(instance, ast.Load(), **place))
+        begin = ast.Expr(_call(at, "begin", *given), **place)
+        if is_test and body:
+            died = ast.Expr(_call(at, "died", _number(at, number)), **place)
+            handler = ast.ExceptHandler(type=None, name=None, body=[died, ast.Raise(**place)], **place)
+            body = [ast.Try(body=body, handlers=[handler], orelse=[], finalbody=[], **place)]
+        node.body = [*head, begin, *body]
 
     # Handlers ---------------------------------------------------------------------------------------------------------
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:
-        if node.handlers:
-            caught = [name for handler in node.handlers for name in _names(handler.type)]
-            self._expected.append(not _BROAD.intersection(caught))
+        counts = self._counts(node)
+        expected = [expects(node, handler, self._later) if counts else 0 for handler in node.handlers]
         node.body = self.statements(node.body)
-        if node.handlers:
-            self._expected.pop()
-        for handler in node.handlers:
-            handler.body = self.statements(handler.body)
         node.orelse = self.statements(node.orelse)
         node.finalbody = self.statements(node.finalbody)
+        for handler, rule in zip(node.handlers, expected, strict=True):
+            handler.body = self.statements(handler.body)
+            if rule and handler.body:
+                at = handler.body[0]
+                handler.body.insert(0, ast.Expr(_call(at, "caught", _number(at, rule)), **_place(at)))
 
     def _with(self, node: ast.With | ast.AsyncWith) -> list[ast.stmt]:
-        names = [_called_name(item.context_expr) for item in node.items]
-        expects = any(name in _EXPECTS for name in names)
-        site = self._site(node) if expects and self._counts(node) else None
-        if expects:
-            self._expected.append(True)
-        elif "suppress" in names:
-            calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
-            self._expected.append(not _BROAD.intersection(_called_name(arg) for call in calls for arg in call.args))
+        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
+        counts = self._counts(node)
+        is_check = counts and any(last_name(call) in EXPECTS for call in calls)
+        site = self._site(node) if is_check else None
         node.body = self.statements(node.body)
-        if expects or "suppress" in names:
-            self._expected.pop()
+        rule = max((caught_by(call) for call in calls), default=0) if counts else 0
+        if rule:
+            at = node.body[0]
+            caught = ast.Expr(_call(at, "caught", _number(at, rule)), **_place(at))
+            handler = ast.ExceptHandler(type=None, name=None, body=[caught, ast.Raise(**_place(at))], **_place(at))
+            node.body = [ast.Try(body=node.body, handlers=[handler], orelse=[], finalbody=[], **_place(at))]
         return self._guard(node, site) if site is not None else [node]
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
     def _expression(self, node: ast.Expr) -> list[ast.stmt]:
-        value = node.value.value if isinstance(node.value, ast.Await) else node.value
-        if isinstance(value, ast.Call) and _called_name(value).startswith("assert") and self._counts(node):
-            return self._guard(node, self._site(node))
+        if not self._counts(node):
+            return [node]
+        awaited = isinstance(node.value, ast.Await)
+        value: ast.expr = node.value.value if isinstance(node.value, ast.Await) else node.value
+        if isinstance(value, ast.Call) and fails(node):
+            site = self._site(node, fails=True)
+            return [ast.Expr(_call(node, "fail_now", site), **_place(node)), node]
+        if isinstance(value, ast.Call) and _is_check(value):
+            if awaited:
+                return self._guard(node, self._site(node))
+            node.value = self.checked(value, node)
+        elif not awaited:
+            node.value = _Hidden(self, node).visit(value)
         return [node]
+
+    def checked(self, call: ast.Call, node: ast.stmt) -> ast.Call:
+        """A call of an assertion method that reports its result, and lets its arguments be looked at."""
+        empty, subjects = self._look(call)
+        site = self._site(node, empty=empty, subjects=subjects)
+        call.args = [_quantified(argument) for argument in call.args]
+        return ast.Call(
+            func=_call_of(call, _call(call, "call", site), call.func),
+            args=call.args,
+            keywords=call.keywords,
+            **_place(call),
+        )
 
     def _guard(self, node: ast.stmt, site: ast.Constant) -> list[ast.stmt]:
         place = _place(node)
@@ -265,15 +303,86 @@ class _Rewriter:
         if not self._counts(node) or _is_constant_truth(node.test):
             return node
         test = node.test
+        if fails(node):
+            site = self._site(node, fails=True)
+            node.test = ast.Call(func=_call(test, "truth", site), args=[test], keywords=[], **_place(test))
+            return node
+        empty, subjects = self._look(test)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            site = self._site(node, _COMPARISONS[type(test.ops[0])], empty, subjects)
             hook, values = "compare", [test.left, test.comparators[0]]
-            site = self._site(node, _COMPARISONS[type(test.ops[0])])
         else:
-            hook, values = "truth", [test]
-            site = self._site(node)
+            site = self._site(node, "", empty, subjects)
+            hook, values = "truth", [_quantified(test)]
         # `compare(site)(left, right)` records that a check has begun before its values are computed.
         node.test = ast.Call(func=_call(test, hook, site), args=values, keywords=[], **_place(test))
         return node
+
+    def _look(self, test: ast.expr) -> tuple[str, tuple[str, ...]]:
+        """Why a check proves nothing whatever the code does, and the functions that it calls."""
+        resolved = self._bindings.resolve(test)
+        return proves_nothing(resolved), called_names(resolved)
+
+    def _raise(self, node: ast.Raise) -> list[ast.stmt]:
+        if not self._counts(node) or not fails(node):
+            return [node]
+        site = self._site(node, fails=True)
+        return [ast.Expr(_call(node, "fail_now", site), **_place(node)), node]
+
+    def _only_if(self, node: ast.If) -> bool:
+        """An `if` that does nothing but fail is a check: `if f(1) != 2: raise AssertionError`. Returns whether this is one."""
+        in_test = not self._path or self._in_test
+        ends = fails(node.body[-1], any_exception=in_test)
+        if node.orelse or not ends or not self._counts(node) or any(map(_is_compound, node.body)):
+            return False
+        empty, subjects = self._look(ast.UnaryOp(ast.Not(), node.test, **_place(node.test)))
+        site = self._site(node, "", empty, subjects)
+        node.test = ast.Call(func=_call(node.test, "only_if", site), args=[node.test], keywords=[], **_place(node.test))
+        return True
+
+
+def _quantified(test: ast.expr) -> ast.expr:
+    """The condition `all(...)`, `x.all()` or `allclose(...)`, which then reports if there is nothing to check."""
+    if not isinstance(test, ast.Call):
+        return test
+    if last_name(test) in ("allclose", "array_equal"):
+        test.func = _call(test, "arrays", test.func)
+    elif isinstance(test.func, ast.Name) and test.func.id == "all" and len(test.args) == 1 and not test.keywords:
+        return _call(test, "all", test.func, test.args[0])
+    elif isinstance(test.func, ast.Attribute) and test.func.attr == "all" and not test.args and not test.keywords:
+        return _call(test, "all", ast.Constant(None, **_place(test)), test.func.value)
+    return test
+
+
+class _Hidden(ast.NodeTransformer):
+    """Rewrites the checks inside an expression statement, such as the calls in a list comprehension."""
+
+    def __init__(self, rewriter: Rewriter, node: ast.stmt) -> None:
+        self._rewriter = rewriter
+        self._node = node
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        return self._rewriter.checked(node, self._node) if _is_check(node) else node
+
+
+def _call_of(at: ast.AST, func: ast.expr, *args: ast.expr) -> ast.Call:
+    return ast.Call(func=func, args=list(args), keywords=[], **_place(at))
+
+
+def _is_check(call: ast.Call) -> bool:
+    """Whether a call is an assertion: `self.assertEqual(...)`, `raises(E, f, x)`, or `assert_that(x).is_true()`."""
+    name = last_name(call)
+    if name.startswith("assert") or (name in EXPECTS and len(call.args) > 1):
+        return True
+    inner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    return isinstance(inner, ast.Call) and _is_check(inner)
+
+
+def _is_compound(node: ast.stmt) -> bool:
+    return isinstance(
+        node, ast.If | ast.For | ast.While | ast.Try | ast.TryStar | ast.With | ast.FunctionDef | ast.ClassDef
+    )
 
 
 def _is_constant_truth(node: ast.expr) -> bool:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import gc
 import os
+import re
 import signal
 import sys
 import time
@@ -21,10 +22,11 @@ from snipmill.sandbox.child.harness import Failure, compile_checked, encode_repo
 from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.limits import Limits
-from snipmill.sandbox.child.zygote import Zygote, read_message, spawn, write_message
+from snipmill.sandbox.child.zygote import PYTEST, Zygote, read_message, spawn, write_message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any
 
@@ -32,6 +34,7 @@ _FIRST_FREE = 10  # descriptors below this are reserved for programs
 _COMPILED_HERE = 50_000  # characters; the compiler has its own limits, and takes milliseconds for this much code
 _KEEP = 2000  # characters of the output's head and tail
 _REPORT_LIMIT = 1 << 20
+_FRAMEWORKS = re.compile(r"pytest|unittest|class Test|def (setup|teardown)_|def test\w*\([^)]")
 _PIPE = 65536  # bytes that a pipe holds
 
 
@@ -56,15 +59,18 @@ def main(at_fork: AtFork) -> None:
         ours = _hide_ourselves()
         lean = spawn(walls, limits, at_fork, None, cpus)
         loaded = spawn(walls, limits, at_fork, settings["preload"], cpus)
-        lean.wait_ready()
-        loaded.wait_ready()
+        testing = spawn(walls, limits, at_fork, [*settings["preload"], *_for_tests()], cpus)
+        for zygote in (lean, loaded):
+            zygote.wake()
+        for zygote in (lean, loaded):
+            zygote.wait_ready()
     except StepFailed as failed:
         write_message(channel, encode_report({"error": str(failed)}).encode())
         return
     import json  # not earlier: the zygotes would inherit these modules
     import warnings
 
-    server = _Server(walls, limits, lean, loaded)
+    server = _Server(walls, limits, lean, loaded, testing)
     gc.freeze()
     gc.set_threshold(50_000)  # syntax trees are large and hold no cycles
     warnings.simplefilter("ignore")  # the compiler's warnings: nobody would read them
@@ -102,13 +108,18 @@ def _hide_ourselves() -> list[ModuleType]:
 
 
 class _Server:
-    """Runs jobs on two zygotes: a lean one for programs that import nothing, one with often imported modules loaded."""
+    """Runs jobs on three zygotes.
 
-    def __init__(self, walls: Walls, limits: Limits, lean: Zygote, loaded: Zygote) -> None:
+    The lean one is for programs that import nothing. The loaded one has often imported modules. The testing one has the test
+    frameworks too, and a prepared session of pytest; it is not set up before a program needs it.
+    """
+
+    def __init__(self, walls: Walls, limits: Limits, lean: Zygote, loaded: Zygote, testing: Zygote) -> None:
         self._walls = walls
         self._limits = limits
         self._lean = lean
         self._loaded = loaded
+        self._testing = testing
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run one program and return its verdict's fields.
@@ -117,25 +128,49 @@ class _Server:
         a job that has already crashed a slot, are compiled in that process too.
         """
         started = time.monotonic()
-        source, tests_line, units = job["source"], job["tests_line"], job["units"]
+        program, units = job["program"], job["units"]
+        source = program["source"]
         compiled = None
-        if units is None and not job["careful"] and len(source) <= _COMPILED_HERE:
+        if units is None and not job["careful"] and not program["dialogues"] and len(source) <= _COMPILED_HERE:
             try:
-                compiled = compile_checked(source, tests_line)
+                compiled = compile_checked(source, program["tests_line"], program["modules"])
             except Failure as failure:
                 return failure.report | {"tier": self._walls.tier}
-        work = (source, tests_line, compiled, units, job["unit_timeout"], job["extra"])
-        lean = compiled is not None and "import" not in source
-        verdict = self._watched(self._lean if lean else self._loaded, work)
+        zygote = self._loaded
+        if any(map(_has_tests, _sources(program, units))):
+            zygote = self._testing
+        elif compiled is not None and "import" not in source:
+            zygote = self._lean
+        verdict = self._watched(zygote, job | {"compiled": compiled})
         if verdict["status"] == "retry-loaded":
-            verdict = self._watched(self._loaded, work)
+            verdict = self._watched(self._loaded, job | {"compiled": compiled})
         verdict["tier"] = self._walls.tier
         verdict["wall_ms"] = round((time.monotonic() - started) * 1000, 3)
         return verdict
 
-    def _watched(self, zygote: Zygote, work: tuple[Any, ...]) -> dict[str, Any]:
-        zygote.start(work)
-        return _Supervision(zygote, self._limits, reports=work[3] is not None).watch()
+    def _watched(self, zygote: Zygote, job: dict[str, Any]) -> dict[str, Any]:
+        zygote.wait_ready()
+        zygote.start(job)
+        return _Supervision(zygote, self._limits, reports=job["units"] is not None).watch()
+
+
+def _sources(program: dict[str, Any], units: list[dict[str, Any]] | None) -> Iterator[str]:
+    """The sources of a job: its program, and the programs and statements of its units."""
+    yield program["source"]
+    for unit in units or ():
+        yield unit["setup"] if unit["program"] is None else unit["program"]["source"]
+
+
+def _has_tests(source: str) -> bool:
+    """Whether a program may need a test framework."""
+    return _FRAMEWORKS.search(source) is not None
+
+
+def _for_tests() -> list[str]:
+    """The test frameworks that this Python has."""
+    import importlib.util
+
+    return ["unittest", *([PYTEST] if importlib.util.find_spec(PYTEST) is not None else [])]
 
 
 class _Supervision:

@@ -11,7 +11,9 @@ import sys
 import types
 
 from snipmill.sandbox.child.checks import show
-from snipmill.sandbox.child.harness import FILENAME, run_program, stand_as_main
+from snipmill.sandbox.child.harness import run_program, stand_as_main
+from snipmill.sandbox.child.pytest_tests import Session
+from snipmill.sandbox.child.test_log import FILENAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +37,12 @@ class _TimeUp(BaseException):
 
 
 def run_units(
-    source: str, units: list[dict[str, Any]], seconds: float, extra: int, tell: Callable[[str], None]
+    source: str,
+    units: list[dict[str, Any]],
+    seconds: float,
+    extra: int,
+    tell: Callable[[str], None],
+    session: Session,
 ) -> dict[str, Any]:
     """Try all units.
 
@@ -45,6 +52,7 @@ def run_units(
         seconds: wall time for each unit.
         extra: number of units at the end that are not tried once several units have timed out.
         tell: called with [place, status, value, exact, lines, jumps] of each unit, as JSON.
+        session: the session of pytest that may run the tests of whole programs.
     """
     import json
 
@@ -62,7 +70,7 @@ def run_units(
         sys.modules["__main__"] = module
         recorder = _Recorder(unit["program"]["tests_line"]) if unit["trace"] else None
         if unit["program"] is not None:
-            outcome = _limited(seconds, lambda unit=unit, r=recorder: _program(unit["program"], r))  # type: ignore[misc]
+            outcome = _limited(seconds, lambda unit=unit, r=recorder: _program(unit["program"], r, session))  # type: ignore[misc]
         else:
             names = dict(module.__dict__)
             outcome = _limited(seconds, lambda unit=unit, names=names: _ask(unit, names))  # type: ignore[misc]
@@ -115,13 +123,13 @@ def _ask(unit: dict[str, Any], names: dict[str, Any]) -> _Outcome:
     return status, shown, exact if exact != shown else ""
 
 
-def _program(program: dict[str, Any], recorder: _Recorder | None) -> _Outcome:
+def _program(program: dict[str, Any], recorder: _Recorder | None, session: Session) -> _Outcome:
     if recorder is not None:
         sys.settrace(recorder.enter)
     doctest = sys.modules.get("doctest")
     if doctest is not None:
         doctest.master = None  # type: ignore[attr-defined]  # it accumulates the counts of earlier programs
-    report = run_program(program["source"], program["tests_line"])
+    report = run_program(program, session)
     return ("passed" if report["status"] == "passed" else "failed"), report["status"], ""
 
 

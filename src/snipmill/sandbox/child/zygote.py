@@ -12,6 +12,7 @@ that live as long as the zygote.
 from __future__ import annotations
 
 import gc
+import io
 import marshal
 import os
 import select
@@ -22,10 +23,12 @@ from functools import partial
 
 from snipmill.sandbox.child import isolation, linux
 from snipmill.sandbox.child.at_fork import AtFork
+from snipmill.sandbox.child.dialogues import run_dialogues
 from snipmill.sandbox.child.harness import compile_checked, encode_report, run_compiled, run_program
 from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.leftovers import end_leftovers, remove_tree
 from snipmill.sandbox.child.limits import MOST_FILES, Limits, set_standing_limits
+from snipmill.sandbox.child.pytest_tests import Session
 from snipmill.sandbox.child.units import run_units
 from snipmill.sandbox.child.watch import ProcessWatch
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+PYTEST = "pytest"
 _REPORT = 3  # the descriptor on which a program's process reports
 _REPORT_LIMIT = 1 << 20
 _TIMES = 20  # runs; enough for the interpreter to have specialized its instructions
@@ -72,29 +76,40 @@ class Zygote:
         self.results = results
         self.output = output
         self.report = report
+        self._is_awake = self._is_ready = False
         self.poll, self.poll_reports = select.poll(), select.poll()
         for descriptor in (output, results):
             self.poll.register(descriptor, select.POLLIN)
         for descriptor in (output, results, report):
             self.poll_reports.register(descriptor, select.POLLIN)
 
+    def wake(self) -> None:
+        """Let the zygote set itself up, without waiting for it."""
+        if not self._is_awake:
+            self._is_awake = True
+            write_message(self._jobs, b"")
+
     def wait_ready(self) -> None:
-        """Wait until the zygote can take its first job.
+        """Let the zygote set itself up, and wait until it can take its first job. Further calls do nothing.
 
         Raises:
             StepFailed: the zygote's own isolation cannot be set up.
         """
+        if self._is_ready:
+            return
+        self.wake()
+        self._is_ready = True
         problem = read_message(self.results)
         if problem != b"":
             raise StepFailed((problem or b"the zygote did not start").decode())
 
-    def start(self, job: tuple[Any, ...]) -> None:
-        """Start a job: (source, line where its tests begin, compiled program, units, seconds per unit, extra units).
+    def start(self, job: dict[str, Any]) -> None:
+        """Start a job, with the keys `program`, `compiled`, `units`, `unit_timeout` and `extra`.
 
         If the compiled program is None, the program is compiled in its own process.
         """
         # A program gets its own /proc only if it mentions it, since the mount takes time.
-        wants_proc = b"p" if "proc" in job[0] else b"-"
+        wants_proc = b"p" if "proc" in job["program"]["source"] else b"-"
         write_message(self._jobs, wants_proc + marshal.dumps(job))
 
     def stop(self) -> None:
@@ -119,7 +134,7 @@ class Zygote:
 def spawn(
     walls: Walls, limits: Limits, at_fork: AtFork, preload: Sequence[str] | None, cpus: set[int] | None
 ) -> Zygote:
-    """Fork a zygote. Its start takes a while: see `wait_ready`.
+    """Fork a zygote. It sleeps until `wake` or `wait_ready`, and its start takes a while.
 
     Args:
         walls: the isolation that is already set up.
@@ -171,6 +186,8 @@ def write_message(descriptor: int, body: bytes) -> None:
 
 
 def _serve(jobs: int, results: int, forker: _Forker, preload: Sequence[str] | None) -> None:
+    if read_message(jobs) is None:
+        return
     try:
         forker.set_up(preload)
     except StepFailed as failed:
@@ -195,6 +212,7 @@ class _Forker:
         self._nested = walls.tier == "namespaces"
         self._own_namespace = -1
         self._last_walls: list[Callable[[], object]] = []
+        self._session = Session()
 
     def set_up(self, preload: Sequence[str] | None) -> None:
         """Prepare everything that programs share.
@@ -209,6 +227,9 @@ class _Forker:
             self._own_namespace = os.pidfd_open(os.getpid())
         for name in (*_WITH_ANY, *preload) if preload is not None else ():
             __import__(name)
+        _renew_streams()
+        if preload is not None and PYTEST in preload:
+            self._session.prepare()
         self._at_fork.leave()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
@@ -317,7 +338,9 @@ class _Forker:
 
     def _run_job(self, job: bytes, original: int) -> str:
         """Run a job and return its report."""
-        source, tests_line, compiled, units, seconds, extra = marshal.loads(job)
+        told = marshal.loads(job)
+        program, units = told["program"], told["units"]
+        source = program["source"]
         if "import" in source:
             self._at_fork.catch_up(source)
         if units is not None:
@@ -326,10 +349,12 @@ class _Forker:
                 if os.getpid() == original:
                     _report(outcome)
 
-            return encode_report(run_units(source, units, seconds, extra, tell))
-        if compiled is not None:
-            return encode_report(run_compiled(source, compiled))
-        return encode_report(run_program(source, tests_line))
+            return encode_report(run_units(source, units, told["unit_timeout"], told["extra"], tell, self._session))
+        if program["dialogues"]:
+            return encode_report(run_dialogues(program))
+        if told["compiled"] is not None:
+            return encode_report(run_compiled(program, told["compiled"], self._session))
+        return encode_report(run_program(program, self._session))
 
     def _warm_up(self) -> None:
         """Run a harmless program in the zygote, in the same way as a program's process does.
@@ -337,9 +362,21 @@ class _Forker:
         This fills the interpreter's caches (attribute lookups, specialized instructions). Otherwise each program's
         process would fill them again, and copy the pages that hold them.
         """
-        job = marshal.dumps((_SAMPLE, 8, compile_checked(_SAMPLE, 8), None, 0.0, 0))
+        program = {"source": _SAMPLE, "tests_line": 8, "modules": (), "dialogues": ()}
+        job = marshal.dumps({"program": program, "compiled": compile_checked(_SAMPLE, 8), "units": None})
         for _ in range(_TIMES):
             self._run_job(job, 0)
+
+
+def _renew_streams() -> None:
+    """Make stdout and stderr what they are for a program whose output goes into a pipe: they were opened on another file."""
+    for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = io.FileIO(number, "wb", closefd=False)
+        raw.name = f"<{name}>"
+        buffer = io.BufferedWriter(raw)
+        stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=number == 2)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _report(message: str) -> None:

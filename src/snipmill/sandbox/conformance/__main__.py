@@ -6,8 +6,8 @@ import asyncio
 import sys
 
 from snipmill.errors import SandboxError
-from snipmill.sandbox.conformance.conform import KNOWN_REFUSALS, conform
-from snipmill.sandbox.conformance.honest import HONEST
+from snipmill.sandbox.conformance.conform import KNOWN_REFUSALS, conform, honest_programs
+from snipmill.sandbox.conformance.corpus import corpus
 from snipmill.sandbox.conformance.hostile import HOSTILE
 from snipmill.sandbox.driver import choose_tier
 
@@ -23,7 +23,8 @@ def main() -> None:
         print(f"{name}: refused, as documented: {reason}")
     for name, what in wrong.items():
         print(f"{name}: {what}")
-    print(f"tier {tier}: {len(HOSTILE)} hostile and {len(HONEST)} honest programs, {len(wrong)} findings")
+    programs = f"{len(HOSTILE)} hostile, {len(corpus('weak'))} weak and {len(honest_programs())} honest programs"
+    print(f"tier {tier}: {programs}, {len(wrong)} findings")
     raise SystemExit(1 if wrong else 0)
 
 

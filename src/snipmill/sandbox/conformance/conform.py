@@ -18,6 +18,7 @@ from pathlib import Path
 
 from snipmill.records import Verdict
 from snipmill.sandbox.child.linux import PR_SET_CHILD_SUBREAPER, prctl
+from snipmill.sandbox.conformance.corpus import CorpusProgram, corpus
 from snipmill.sandbox.conformance.honest import HONEST
 from snipmill.sandbox.conformance.hostile import HOSTILE, Case
 from snipmill.sandbox.driver import Sandbox, time_bound
@@ -29,17 +30,45 @@ NO_SHARED_MEMORY = "named semaphores would be shared with the host"
 NO_NETWORK = "there is no private network to talk to oneself on"
 NO_PROC = "there is no /proc of its own without a pid namespace"
 NO_PROCESSES = "new processes are denied, so that one kill is complete"
+_NO_SEMAPHORES = dict.fromkeys(
+    ("multiprocessing_lock", "seen/open_process_pool", "seen/process_pool_executor", "seen/spawned_process"),
+    NO_SHARED_MEMORY,
+)
 # By tier, the honest programs that it is documented to refuse (docs/sandbox.md), and why.
 KNOWN_REFUSALS: Mapping[str, Mapping[str, str]] = {
-    "uid": {"multiprocessing_lock": NO_SHARED_MEMORY, "localhost_server": NO_NETWORK, "own_proc": NO_PROC},
+    "uid": {**_NO_SEMAPHORES, "localhost_server": NO_NETWORK, "own_proc": NO_PROC},
     "landlock": {
-        "multiprocessing_lock": NO_SHARED_MEMORY,
+        **_NO_SEMAPHORES,
         "localhost_server": NO_NETWORK,
         "own_proc": NO_PROC,
+        "seen/child_process_exit_code": NO_PROCESSES,
+        "seen/runs_itself_as_a_script": NO_PROCESSES,
         "subprocess_of_python": NO_PROCESSES,
         "fork_and_wait": NO_PROCESSES,
     },
 }
+
+
+def honest_programs() -> dict[str, CorpusProgram]:
+    """All honest programs by name, with the runner that decides what is right as their first word: `script` for Python itself."""
+    found = {name: CorpusProgram(*case, ("script",)) for name, case in HONEST.items()}
+    for kind in ("script", "seen", "unittest", "pytest"):
+        for name, one in corpus(f"honest_{kind}").items():
+            words = one.words or ("script" if kind == "seen" else kind,)
+            found[f"{kind}/{name}"] = CorpusProgram(one.implementation, one.tests, words)
+    return found
+
+
+def is_right(verdict: Verdict, words: str) -> bool:
+    """Whether a verdict is what the first line of a weak program says.
+
+    Args:
+        verdict: of the program.
+        words: statuses; or `never ran`, `mutants` or `agreement`, of which the sandbox alone shows only the first.
+    """
+    if words in ("never ran", "mutants", "agreement"):
+        return verdict.status == "passed" and bool(verdict.tests_never_run) == (words == "never ran")
+    return verdict.status in words.split()
 
 
 def program(implementation: str, tests: str) -> Program:
@@ -114,7 +143,8 @@ async def conform(tier: str) -> dict[str, str]:
     Honest programs that the tier is documented to refuse (`KNOWN_REFUSALS`) are left out.
     """
     wrong: dict[str, str] = {}
-    honest = {name: case for name, case in HONEST.items() if name not in KNOWN_REFUSALS.get(tier, {})}
+    refused = KNOWN_REFUSALS.get(tier, {})
+    honest = {name: one for name, one in honest_programs().items() if name not in refused}
     with Canary() as canary, own_traces() as folder:
         async with Sandbox(tier=tier, limits=HOSTILE_LIMITS, workers=WORKERS) as sandbox:
             # The slots are up, and their descriptors open, before anything is counted.
@@ -143,14 +173,20 @@ async def conform(tier: str) -> dict[str, str]:
             wrong["canary"] = f"{canary.visits} connections"
     async with Sandbox(tier=tier, limits=HONEST_LIMITS, workers=WORKERS) as sandbox:
 
-        async def judge_honest(name: str, implementation: str, tests: str) -> None:
-            verdict = await sandbox.run(program(implementation, tests))
+        async def judge_honest(name: str, one: CorpusProgram) -> None:
+            verdict = await sandbox.run(program(one.implementation, one.tests))
             if verdict.status != "passed":
                 wrong[name] = f"honest, but {verdict.status}: {_evidence(verdict)}"
             if verdict.tier != tier:
                 wrong[name] = f"the verdict says tier {verdict.tier}"
 
-        await asyncio.gather(*(judge_honest(name, *case) for name, case in honest.items()))
+        async def judge_weak(name: str, one: CorpusProgram) -> None:
+            verdict = await sandbox.run(program(one.implementation, one.tests))
+            if name not in refused and not is_right(verdict, one.words[0]):
+                wrong[name] = f"{verdict.status}, not {one.words[0]}: {_evidence(verdict)}"
+
+        await asyncio.gather(*(judge_honest(name, one) for name, one in honest.items()))
+        await asyncio.gather(*(judge_weak(f"weak/{name}", one) for name, one in corpus("weak").items()))
     return wrong
 
 

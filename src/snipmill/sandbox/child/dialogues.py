@@ -1,0 +1,128 @@
+"""Runs a script once for each standard input, and compares what it writes with what is expected.
+
+The comparison is that of APPS and LiveCodeBench: white space at the ends of lines and of the output does not count, and numbers
+with a fraction may differ by their last digits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import sys
+
+from snipmill.sandbox.child.harness import Failure, compile_source, judge_exception, stand_as_main
+from snipmill.sandbox.child.test_log import FILENAME
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SHOWN = 200  # characters of an output in a report
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-8  # as numpy.allclose, which APPS uses
+
+
+def run_dialogues(program: dict[str, Any]) -> dict[str, Any]:
+    """Run a script for each of its dialogues, up to the first that goes wrong, and return the report.
+
+    Args:
+        program: a dictionary with the fields of `sandbox.program.Program`.
+    """
+    source, dialogues = program["source"], program["dialogues"]
+    executed = 0
+    report: dict[str, Any] = {"status": "passed", "detail": ""}
+    try:
+        code = compile_source(source)
+        for given, expected in dialogues:
+            written = _run(source, code, given)
+            executed += 1
+            if not same_output(written, expected):
+                shown = [text if len(text) <= _SHOWN else text[:_SHOWN] + "..." for text in (given, expected, written)]
+                detail = "input {!r}\nexpected {!r}, written {!r}".format(*shown)
+                raise Failure("failed", f"the output for input {executed} differs", failed_check=detail)
+    except Failure as failure:
+        report = failure.report
+    failed = int(report["status"] == "failed")
+    return report | {
+        "checks_executed": executed,
+        "checks_failed": failed,
+        "checks_written": len(dialogues),
+        "checks_reached": executed,
+        "tests_run": executed,
+    }
+
+
+def _run(source: str, code: Any, given: str) -> str:
+    """What the script writes for an input.
+
+    Raises:
+        Failure: it ended with an exception or an exit code.
+    """
+    kept = [os.dup(number) for number in (0, 1)]
+    streams = sys.stdin, sys.stdout
+    incoming, outgoing = _file(given), _file("")
+    os.dup2(incoming, 0)
+    os.dup2(outgoing, 1)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8", newline="\n")
+    try:
+        try:
+            exec(code, stand_as_main(source).__dict__)
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                raise Failure("failed", f"the script ended with exit code {error.code!r}") from None
+        except BaseException as error:  # anything a program can raise is its own failure
+            judge_exception("the script", error, source)
+        with contextlib.suppress(OSError, ValueError):  # the script may have closed it
+            sys.stdout.flush()
+        size = os.fstat(outgoing).st_size
+        return os.pread(outgoing, min(size, 1 << 24), 0).decode("utf-8", "replace")
+    finally:
+        sys.stdin, sys.stdout = streams
+        for number, descriptor in enumerate(kept):
+            os.dup2(descriptor, number)
+        for descriptor in (*kept, incoming, outgoing):
+            os.close(descriptor)
+        gc.collect()
+
+
+def _file(text: str) -> int:
+    """The descriptor of an unnamed file with a text, at its beginning."""
+    name = f".{FILENAME}.text"
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    os.unlink(name)
+    raw = text.encode("utf-8", "surrogatepass")
+    while raw:
+        raw = raw[os.write(descriptor, raw) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def same_output(written: str, expected: str) -> bool:
+    """Whether two outputs are the same: equal lines without white space at their ends, or tokens that are equal numbers."""
+    one, other = _lines(written), _lines(expected)
+    if one == other:
+        return True
+    return len(one) == len(other) and all(map(_same_line, one, other))
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def _same_line(one: str, other: str) -> bool:
+    tokens, wanted = one.split(), other.split()
+    return len(tokens) == len(wanted) and all(map(_same_token, tokens, wanted))
+
+
+def _same_token(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    if "." not in one + other and "e" not in (one + other).lower():
+        return False
+    try:
+        left, right = float(one), float(other)
+    except ValueError:
+        return False
+    return abs(left - right) <= _ABSOLUTE + _RELATIVE * abs(right)

@@ -1,0 +1,126 @@
+"""Records which tests of a program ran, which did not, and which of them ended badly, whoever ran them."""
+
+from __future__ import annotations
+
+import sys
+
+from snipmill.sandbox.child.instrument import Function
+from snipmill.sandbox.child.own_builtins import BUILTINS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+__builtins__ = BUILTINS  # programs may replace builtins
+
+FILENAME = "program.py"
+_NO_FAILURE = ("SkipTest", "Skipped", "GeneratorExit", "CancelledError", "_TimeUp")
+_MOST_NAMES = 20  # of skipped tests, and of tests that never ran, in a report
+
+
+def message_of(error: BaseException) -> str:
+    """An exception's text, which its own methods cannot prevent."""
+    try:
+        return str(error)[:500]
+    except BaseException:  # the program's own __str__ may raise anything
+        return "<no message>"
+
+
+def lines_of(error: BaseException) -> list[int]:
+    """The program's own lines in an exception's traceback, from the outermost to the innermost."""
+    found = []
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == FILENAME:
+            found.append(step.tb_lineno)
+        step = step.tb_next
+    return found
+
+
+class Problem:
+    """A test that failed: what happened, the exception's type, and the program's line."""
+
+    def __init__(self, detail: str, exception: str = "", line: int | None = None, missing: str = "") -> None:
+        self.detail = detail
+        self.exception = exception
+        self.line = line
+        self.missing = missing  # the name of a module that is not installed
+
+
+def problem_of(name: str, error: BaseException) -> Problem:
+    """The failure of a test by an exception."""
+    kind = type(error).__name__
+    missing = str(error.name) if isinstance(error, ModuleNotFoundError) and error.name else ""
+    lines = lines_of(error)
+    return Problem(f"{name} raised {kind}: {message_of(error)}", kind, lines[-1] if lines else None, missing)
+
+
+class TestLog:
+    """What happened to the tests.
+
+    Attributes:
+        done: names of the tests that were run, such as `test_f` or `TestF.test_g`; they are not run again.
+        count: how many tests were run, each set of parameters counted.
+        skipped: `name: reason` of each skipped test.
+        problems: the tests that failed under a framework.
+        by_framework: whether a framework is running a test now, which judges its exceptions.
+        entered: numbers of the functions that began.
+    """
+
+    def __init__(self, functions: Sequence[Function]) -> None:
+        self.functions = functions
+        self.done: set[str] = set()
+        self.count = 0
+        self.skipped: list[str] = []
+        self.problems: list[Problem] = []
+        self.by_framework = False
+        self.entered: set[int] = set()
+        self._escaped: list[tuple[int, BaseException]] = []
+
+    def begin(self, number: int, instance: Any = None) -> None:
+        """A function of the tests began; `instance` is its `self`, if it is a method."""
+        self.entered.add(number)
+        name, _, is_test = self.functions[number]
+        if not is_test or self.by_framework:
+            return
+        if instance is not None:
+            kind = instance if isinstance(instance, type) else type(instance)
+            name = f"{kind.__qualname__}.{name.rpartition('.')[2]}"
+        if name not in self.done:
+            self.done.add(name)
+            self.count += 1
+
+    def died(self, number: int) -> None:
+        """A test ended with an exception; called while it is handled."""
+        error = sys.exc_info()[1]
+        if error is None or self.by_framework:
+            return
+        kind = type(error)
+        if kind.__name__ not in _NO_FAILURE and not kind.__module__.startswith("hypothesis"):
+            self._escaped.append((number, error))
+
+    def forget(self, error: BaseException) -> None:
+        """The program expected that a test ended with this exception."""
+        self._escaped = [(number, other) for number, other in self._escaped if other is not error]
+
+    def escaped(self) -> tuple[str, int, BaseException] | None:
+        """Name, line and exception of a test that ended badly although the program went on."""
+        if not self._escaped:
+            return None
+        number, error = self._escaped[0]
+        name, line, _ = self.functions[number]
+        return name, line, error
+
+    def never_ran(self) -> list[str]:
+        """`name, line N` of each function of the tests that holds checks and never began, unless it was skipped."""
+        skipped = {text.partition(":")[0].partition("[")[0] for text in self.skipped}
+        names = []
+        for number, (name, line, _) in enumerate(self.functions):
+            if number not in self.entered and name not in skipped and name.rpartition(".")[0] not in skipped:
+                names.append(f"{name}, line {line}")
+        return names[:_MOST_NAMES]
+
+    def skipped_names(self) -> list[str]:
+        """`name: reason` of skipped tests."""
+        return self.skipped[:_MOST_NAMES]
