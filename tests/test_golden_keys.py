@@ -85,7 +85,7 @@ def program_key(response: dict[str, Any]) -> str:
     assert isinstance(parsed, ParsedResponse)
     program = parsed.program
     environment = f"{sys.executable}, Python {platform.python_version()}"
-    return f"x-{content_hash(program.source, program.tests_line, LIMITS, 'namespaces', environment)}"
+    return f"x-{content_hash(program.source, program.tests_line, LIMITS, 'namespaces', environment, 2)}"
 
 
 def test_verdicts_and_verifications_have_the_recorded_keys(run: Path) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from snipmill.records import Execution, Reject, content_hash
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import Limits, Program
+from snipmill.sandbox.program import RULES, Limits, Program
 from snipmill.stages.attempts import Candidate
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import EXECUTE
@@ -32,7 +32,8 @@ class ExecutionContext:
     def key(self, program: Program) -> str:
         """The journal's key of a program's verdict."""
         limits = msgspec.json.encode(self.limits).decode()
-        return f"x-{content_hash(program.source, program.tests_line, limits, self.tier, self.environment)}"
+        parts = (program.source, program.tests_line, limits, self.tier, self.environment)
+        return f"x-{content_hash(*parts, RULES)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,13 @@ _NO_SEMAPHORES = dict.fromkeys(
     ("multiprocessing_lock", "seen/open_process_pool", "seen/process_pool_executor", "seen/spawned_process"),
     NO_SHARED_MEMORY,
 )
+# Programs of HONEST that do not run their tests themselves, and the runner that does.
+_RUNNERS = {
+    "async_test": "pytest",
+    "pytest_functions": "pytest",
+    "pytest_class": "pytest",
+    "unittest_uncalled": "unittest",
+}
 # By tier, the honest programs that it is documented to refuse (docs/sandbox.md), and why.
 KNOWN_REFUSALS: Mapping[str, Mapping[str, str]] = {
     "uid": {**_NO_SEMAPHORES, "localhost_server": NO_NETWORK, "own_proc": NO_PROC},
@@ -51,7 +58,7 @@ KNOWN_REFUSALS: Mapping[str, Mapping[str, str]] = {
 
 def honest_programs() -> dict[str, CorpusProgram]:
     """All honest programs by name, with the runner that decides what is right as their first word: `script` for Python itself."""
-    found = {name: CorpusProgram(*case, ("script",)) for name, case in HONEST.items()}
+    found = {name: CorpusProgram(*case, (_RUNNERS.get(name, "script"),)) for name, case in HONEST.items()}
     for kind in ("script", "seen", "unittest", "pytest"):
         for name, one in corpus(f"honest_{kind}").items():
             words = one.words or ("script" if kind == "seen" else kind,)
