@@ -290,6 +290,7 @@ class SelectTable(Table, frozen=True, kw_only=True):
         "minishlab/potion-base-8M"
     )
     min_mutation: Annotated[Share, key("Minimum mutation score of a row's tests.")] = 0.0
+    min_reached: Annotated[Share, key("Minimum share of the checks in a row's tests that came to a result.")] = 0.0
     min_agreement: Annotated[Positive, key("Minimum number of implementations that compute the same.")] = 1
     min_confidence: Annotated[Share, key("Minimum probability that a row's code is right.")] = 0.0
     min_rare_confidence: Annotated[

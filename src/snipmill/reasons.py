@@ -93,7 +93,8 @@ class Reason(StrEnum):
 
     # Programs that did not pass
     FAILED = "failed", "execute", "`assert double(2) == 5`, with both values"
-    VACUOUS = "vacuous", "execute", "tests that define functions and check nothing"
+    VACUOUS = "vacuous", "execute", "tests that check nothing, or only `f(1) is not None`, which proves nothing"
+    UNKNOWN_TESTS = "unknown-tests", "execute", "tests in a column of their own, in no layout that is known"
     TIMEOUT = "timeout", "execute", "`while True: pass`"
     MEMORY = "memory", "execute", "`bytearray(1 << 40)`"
     OUTPUT_LIMIT = "output-limit", "execute", "prints without end"
@@ -101,14 +102,14 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported", "execute", "`import torch` where it is not installed; tried again by the next run"
     SANDBOX_ERROR = "sandbox-error", "execute, verify", "our fault; it never counts against the code"
     FLAKY = "flaky", "verify", "failed when run again with another hash seed"
-    VACUOUS_TESTS = "vacuous-tests", "verify", "the tests pass with all function bodies removed"
+    VACUOUS_TESTS = "vacuous-tests", "verify", "the tests pass with all function bodies removed; one of them never ran"
     CONTRADICTED = "contradicted", "verify", "most other implementations contradict all of its assertions"
 
     # Rows that are not well-formed, or not chosen
     TESTS_WITHOUT_ASSERT = "tests-without-assert", "sanitize", "`print(f(1))`"
     TESTS_NOT_CALLED = "tests-not-called", "sanitize", "nothing but `def test_f(): ...`"
     INCOMPLETE = "incomplete", "sanitize", "`# your code here` (style `smart`)"
-    WEAK_TESTS = "weak-tests", "select", "below `select.min_mutation`"
+    WEAK_TESTS = "weak-tests", "select", "below `select.min_mutation` or `min_reached`"
     LITTLE_AGREEMENT = "little-agreement", "select", "below `select.min_agreement`"
     LOW_CONFIDENCE = "low-confidence", "select", "below `select.min_confidence` or `min_rare_confidence`"
     UNVERIFIED = "unverified", "select", "in a language that is not executed; `select.unverified` keeps it"

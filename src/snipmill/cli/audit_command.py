@@ -54,12 +54,9 @@ def audit(
             "--response-column", help="Column that holds the answer: four sections, or Markdown with Python blocks."
         ),
     ] = "response",
-    tests_column: Annotated[
-        str | None,
-        typer.Option(
-            "--tests-column", help="Column that holds the tests, where the answer does not.", show_default=False
-        ),
-    ] = None,
+    tests_column: options.TestsColumn = None,
+    entry_point_column: options.EntryPointColumn = None,
+    module_column: options.ModuleColumn = None,
     allow: Annotated[
         float, typer.Option("--allow", min=0, max=1, help="Share of bad rows up to which the exit code is 0.")
     ] = 0.0,
@@ -69,13 +66,15 @@ def audit(
     The exit code is 1 where more rows are bad than --allow, so that it can guard a release, and where not one row could be
     executed. Rows in style `smart` show few tests: audit a data set in style `raw` or `plain`.
     """
-    count, columns = StageCount(), Columns(instruction_column, response_column, tests_column)
+    count = StageCount()
+    columns = Columns(instruction_column, response_column, tests_column, entry_point_column, module_column)
     with live_count("audit", count):
         found = asyncio.run(audit_file(dataset, out, columns, config, count, say))
     _print_audit(found)
     if found.unchecked:
         say(
-            f"{found.unchecked:,} of {found.rows:,} rows could not be judged: no tests, a missing package, or the sandbox failed."
+            f"{found.unchecked:,} of {found.rows:,} rows could not be judged: no tests, tests in an unknown layout, "
+            "a missing package, or the sandbox failed."
         )
     if found.bad > allow * found.rows:
         say(f"{found.bad:,} of {found.rows:,} rows are bad.")

@@ -10,6 +10,24 @@ STAGES_BY_HAND, LOOK = "One stage by hand, file to file", "Inspect and use"
 
 Source = Annotated[str, typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)]
 Out = Annotated[str, typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default=False)]
+TestsColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--tests-column",
+        help="Column that holds the tests, where the answer does not: Python, or JSON as data sets have it.",
+        show_default=False,
+    ),
+]
+EntryPointColumn = Annotated[
+    str | None,
+    typer.Option("--entry-point-column", help="Column that names what `check(candidate)` tests.", show_default=False),
+]
+ModuleColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--module-column", help="Column that names the module as which the tests import the answer.", show_default=False
+    ),
+]
 RejectsFile = Annotated[
     str | None, typer.Option("--rejects", help="File for what is dropped.", show_default="beside --out")
 ]

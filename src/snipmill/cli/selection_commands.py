@@ -27,6 +27,7 @@ _SELECT = (
     "select.semantic",
     "select.embedding_model",
     "select.min_mutation",
+    "select.min_reached",
     "select.min_agreement",
     "select.min_confidence",
     "select.min_rare_confidence",

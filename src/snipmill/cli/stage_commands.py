@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from snipmill.config import Config
 from snipmill.engine.by_hand import Announce, Files, execute_file, generate_file, verify_file
 from snipmill.errors import UsageError
 from snipmill.stages.funnel import StageCount
+from snipmill.verify.any_program import TestColumns
 
 _GENERATING = (*options.SERVER, *options.SAMPLING)
 _ORDER = ("generate.samples", "generate.fewshot", "run.seed", *options.WINDOW)
@@ -65,9 +67,21 @@ def generate_by_hand(stage: str, files: Files, config: Config) -> None:
     show_stage(stage, count)
 
 
-def execute(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
-    """Run each response's implementation and tests in the sandbox; what passes is kept, with its evidence."""
-    _run_programs("execute", execute_file, Files(source, out, rejects), config)
+def execute(
+    config: Config,
+    source: options.Source,
+    out: options.Out,
+    rejects: options.RejectsFile = None,
+    tests_column: options.TestsColumn = None,
+    entry_point_column: options.EntryPointColumn = None,
+    module_column: options.ModuleColumn = None,
+) -> None:
+    """Run each response's implementation and tests in the sandbox; what passes is kept, with its evidence.
+
+    With --tests-column, a response may be any Markdown with Python blocks, or code alone.
+    """
+    columns = TestColumns(tests_column, entry_point_column, module_column)
+    _run_programs("execute", partial(execute_file, columns=columns), Files(source, out, rejects), config)
 
 
 def verify(

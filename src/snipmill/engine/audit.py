@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,6 @@ from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, Row
-from snipmill.sandbox.program import Program
 from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.evidence_runs import Sandboxes, TestStrength, measure_tests
 from snipmill.stages.funnel import StageCount
@@ -26,10 +25,9 @@ from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import resolve_execution
 from snipmill.store.jsonl import Writer, as_record, read_records
 from snipmill.store.parquet import parquet_values
-from snipmill.text.code import has_assert
-from snipmill.text.fences import python_fences
-from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.programs import join_program, parse_response
+from snipmill.text.sections import Malformed
+from snipmill.verify.any_program import TestColumns, build_any_program, foreign_tests
+from snipmill.verify.layouts import ForeignTests
 
 STAGE = "audit"
 # What an audit asks for unless it is told otherwise: tests that notice half of the mutants.
@@ -47,24 +45,39 @@ FINDINGS = (
     "unsupported",
     "sandbox-error",
     "no-tests",
+    "unknown-tests",
     "duplicate",
     "near-duplicate",
     "contaminated",
     "unreadable",
 )
 BAD = ("failed", "timeout", "vacuous", "flaky", "syntax-error", "duplicate", "contaminated", "unreadable")
-UNCHECKED = ("unsupported", "sandbox-error", "no-tests")
+UNCHECKED = ("unsupported", "sandbox-error", "no-tests", "unknown-tests")
 _SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed"}
 _DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a foreign data set hold what."""
+    """Which columns of a foreign data set hold what.
+
+    Attributes:
+        instruction: the task.
+        response: the answer.
+        tests: the tests; None where the answer holds them.
+        entry_point: the function or method that the tests call `candidate`.
+        module: the name by which the tests import the answer.
+    """
 
     instruction: str = "instruction"
     response: str = "response"
     tests: str | None = None
+    entry_point: str | None = None
+    module: str | None = None
+
+    def foreign_tests(self, value: dict[str, Any]) -> ForeignTests | None:
+        """The tests of a row, or None where the answer holds them."""
+        return foreign_tests(value, TestColumns(self.tests, self.entry_point, self.module))
 
 
 @dataclass
@@ -128,7 +141,7 @@ async def audit_file(
         async def work(row: Row | Reject) -> Found:
             if isinstance(row, Reject):
                 return Found(id=row.id, finding="unreadable", detail=row.detail)
-            return await _audit_row(row, columns, config.select.min_mutation, sandboxes)
+            return await _audit_row(row, config.select.min_mutation, sandboxes)
 
         with contextlib.ExitStack() as stack:
             written = stack.enter_context(Writer[Found](out)) if out else None
@@ -196,9 +209,9 @@ def _lines(path: str) -> Iterator[dict[str, Any] | Reject]:
 
 
 def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
-    tests = value.get(columns.tests) if columns.tests is not None else None
-    for name in (columns.instruction, columns.response, columns.tests):
-        if name is not None and not isinstance(value.get(name), str | list):
+    texts = (columns.instruction, columns.response, columns.tests, columns.entry_point, columns.module)
+    for name in texts:
+        if name is not None and not isinstance(value.get(name), str | list | (dict if name == columns.tests else str)):
             found = ", ".join(sorted(set(value) - {"id"})) or "none"
             detail = f"{where} has no text in column {name!r}; its columns are {found}."
             return Reject(id=where, stage=STAGE, reason=Reason.MISSING_FIELD, detail=detail)
@@ -206,7 +219,7 @@ def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
         "id": value.get("id"),
         "instruction": _text(value[columns.instruction]),
         "response": _text(value[columns.response]),
-        _TESTS: _text(tests) if tests is not None else "",
+        _TESTS: columns.foreign_tests(value),
     }
     return as_record(fields, Row)
 
@@ -218,49 +231,9 @@ def _text(value: str | list[Any]) -> str:
     return value if isinstance(value, str) else "\n".join(map(str, value))
 
 
-class AuditedProgram(NamedTuple):
-    """An implementation, and the program that tests it."""
-
-    implementation: str
-    program: Program
-
-
-def build_any_program(response: str, tests: str) -> AuditedProgram | Malformed:
-    """Implementation and program of a response, with four sections or with code blocks alone.
-
-    Args:
-        response: Markdown.
-        tests: tests that stand apart; empty where the response holds its own.
-    """
-    if not tests and not isinstance(parse_sections(response), Malformed):
-        parsed = parse_response(response)
-        return parsed if isinstance(parsed, Malformed) else AuditedProgram(parsed.sections.code, parsed.program)
-    blocks = [fence.code.rstrip() for fence in python_fences(response)]
-    if not blocks:
-        blocks = [response] if tests and "```" not in response else []
-    if not blocks:
-        return Malformed(Reason.NO_TESTS, "The response holds no Python block.")
-    if tests:
-        found = python_fences(tests)
-        return _joined(blocks, [found[0].code if found else tests])
-    checking = [block for block in blocks[1:] if has_assert(block) or "unittest" in block]
-    if checking:
-        return _joined([block for block in blocks if block not in checking], checking)
-    if any(has_assert(block) or "unittest" in block for block in blocks):
-        return AuditedProgram("\n\n".join(blocks), Program(source="\n\n".join(blocks) + "\n"))
-    return Malformed(Reason.NO_TESTS, "Neither the response nor another column holds a check.")
-
-
-def _joined(implementation: list[str], tests: list[str]) -> AuditedProgram:
-    code = "\n\n".join(implementation)
-    return AuditedProgram(code, join_program(code, "\n\n".join(tests)))
-
-
-async def _audit_row(row: Row, columns: Columns, min_mutation: float, sandboxes: Sandboxes) -> Found:
-    tests = ""
-    if columns.tests is not None and isinstance(row.columns, dict):
-        tests = msgspec.json.decode(row.columns[_TESTS], type=str)
-    built = build_any_program(row.response, tests)
+async def _audit_row(row: Row, min_mutation: float, sandboxes: Sandboxes) -> Found:
+    told = row.columns[_TESTS] if isinstance(row.columns, dict) else msgspec.Raw(b"null")
+    built = build_any_program(row.response, msgspec.json.decode(told, type=ForeignTests | None))
     if isinstance(built, Malformed):
         known = built.reason if built.reason in FINDINGS else "unreadable"
         return Found(id=row.id, finding=known, detail=built.detail)
@@ -275,7 +248,10 @@ async def _audit_row(row: Row, columns: Columns, min_mutation: float, sandboxes:
     if again.status != "passed":
         return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {again.status}: {again.detail}")
     strength = TestStrength()
-    if built.program.tests_line is not None:
+    if verdict.tests_never_run:
+        detail = f"Never ran: {'; '.join(verdict.tests_never_run)}."
+        return Found(id=row.id, finding="vacuous", detail=detail, checks_executed=verdict.checks_executed)
+    if built.program.tests_line is not None or built.program.dialogues:
         try:
             strength = await measure_tests(built.implementation, built.program, sandboxes.first)
         except SlotLost as lost:

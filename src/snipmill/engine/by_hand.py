@@ -35,6 +35,7 @@ from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import journal_path, rejects_path
+from snipmill.verify.any_program import TestColumns
 
 R = TypeVar("R", bound=Record)
 Task = TypeVar("Task")
@@ -160,8 +161,17 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.max_in_flight)
 
 
-async def execute_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:
+async def execute_file(
+    files: Files, config: Config, count: StageCount, announce: Announce, columns: TestColumns | None = None
+) -> None:
     """Run the programs of a file of responses.
+
+    Args:
+        files: what to read and write.
+        config: limits and sandbox.
+        count: counts records as they are done.
+        announce: is told the sandbox tier.
+        columns: where the tests are, if not in the responses.
 
     Raises:
         SnipmillError: the file, the sandbox or the output cannot be used.
@@ -171,7 +181,7 @@ async def execute_file(files: Files, config: Config, count: StageCount, announce
         async with settings.sandbox(config.execute.sandbox) as sandbox:
             announce(f"sandbox tier {sandbox.tier}")
             runner = Runner(Execute(settings.context(sandbox.tier), sandbox), journal, count)
-            candidates = map(parse_candidate, _read(files, Response, EXECUTE, output, config))
+            candidates = (parse_candidate(one, columns) for one in _read(files, Response, EXECUTE, output, config))
             await _run_over(candidates, runner.make, output, _PROGRAMS)
 
 

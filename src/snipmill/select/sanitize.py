@@ -25,7 +25,14 @@ def sanitize(response: Response, look: Look, seed: int, sections: Sections | Non
     if isinstance(response, Row) and response.style == look.name:
         return response
     parsed = sections or parse_sections(response.response, response.language)
-    broken = parsed if isinstance(parsed, Malformed) else check_sections(parsed, incomplete=look.refuse_incomplete)
+    executed = (
+        isinstance(response, Execution | Row) and response.verdict is not None and response.verdict.status == "passed"
+    )
+    broken = (
+        parsed
+        if isinstance(parsed, Malformed)
+        else check_sections(parsed, incomplete=look.refuse_incomplete, executed=executed)
+    )
     if broken is not None:
         return Reject(id=response.id, stage=STAGE, reason=broken.reason, detail=broken.detail)
     assert isinstance(parsed, Sections)

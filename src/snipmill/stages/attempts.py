@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from snipmill.languages import PYTHON
 from snipmill.records import Execution, Reject, Response, Row, Verdict, extend
 from snipmill.sandbox.program import Program
@@ -12,6 +14,7 @@ from snipmill.select.styles import RAW
 from snipmill.stages.spec import EXECUTE
 from snipmill.text.sections import Malformed, Sections
 from snipmill.verify.agreement import Agreement
+from snipmill.verify.any_program import TestColumns, build_any_program, foreign_tests
 from snipmill.verify.programs import parse_response
 from snipmill.verify.questions import Sample
 
@@ -26,16 +29,35 @@ class Candidate:
     settled: Execution | Reject | None = None
 
 
-def parse_candidate(response: Response) -> Candidate:
-    """Parse a response. In a language that cannot be executed it goes on, marked as unverified."""
+def parse_candidate(response: Response, columns: TestColumns | None = None) -> Candidate:
+    """Parse a response. In a language that cannot be executed it goes on, marked as unverified.
+
+    Args:
+        response: what to parse.
+        columns: where the tests are, if not in the response; then it need not have four sections.
+    """
     if response.language != PYTHON:
         verdict = Verdict(status="unverified", detail=f"{response.language} is not executed.")
         return Candidate(response, settled=extend(Execution, response, verdict=verdict))
+    if columns is not None and columns.tests is not None:
+        return _parse_foreign(response, columns)
     parsed = parse_response(response.response)
     if isinstance(parsed, Malformed):
         reject = Reject(id=response.id, stage=EXECUTE, reason=parsed.reason, detail=parsed.detail)
         return Candidate(response, settled=reject)
     return Candidate(response, parsed.sections, parsed.program)
+
+
+def _parse_foreign(response: Response, columns: TestColumns) -> Candidate:
+    raw = response.columns if isinstance(response.columns, dict) else {}
+    wanted = (columns.tests, columns.entry_point, columns.module)
+    tests = foreign_tests({name: msgspec.json.decode(raw[name]) for name in wanted if name in raw}, columns)
+    built = build_any_program(response.response, tests)
+    if isinstance(built, Malformed):
+        return Candidate(
+            response, settled=Reject(id=response.id, stage=EXECUTE, reason=built.reason, detail=built.detail)
+        )
+    return Candidate(response, program=built.program)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from snipmill.sandbox.program import Program, Trial, Unit, UnitOutcome
 from snipmill.verify.agreement import Agreement, take_answers
 from snipmill.verify.coverage import coverage
 from snipmill.verify.mutants import mutants
-from snipmill.verify.programs import join_program
+from snipmill.verify.programs import change_implementation
 from snipmill.verify.questions import Sample, gather_questions
 
 _MUTANT_TIME = 2.0  # seconds for one mutant: one that loops has been noticed
@@ -101,11 +101,9 @@ async def measure_tests(implementation: str, program: Program, sandbox: Sandbox)
     Raises:
         SlotLost: the sandbox failed, which says nothing about the tests.
     """
-    lines = program.source.split("\n")
-    tests = "\n".join(lines[(program.tests_line or 1) - 1 :]).rstrip("\n")
     found = await asyncio.to_thread(mutants, implementation)
     units = [Unit(program=program, trace=True)]
-    units += [Unit(program=join_program(mutant.source, tests)) for mutant in found]
+    units += [Unit(program=change_implementation(program, mutant.source)) for mutant in found]
     traced, *outcomes = await sandbox.try_units(Trial(source="", units=tuple(units), unit_timeout=_MUTANT_TIME))
     if traced.status != "passed":
         return TestStrength()  # too slow to be tried often: nothing is known

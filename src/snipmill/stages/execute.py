@@ -32,8 +32,10 @@ class ExecutionContext:
     def key(self, program: Program) -> str:
         """The journal's key of a program's verdict."""
         limits = msgspec.json.encode(self.limits).decode()
-        parts = (program.source, program.tests_line, limits, self.tier, self.environment)
-        return f"x-{content_hash(*parts, RULES)}"
+        parts = [program.source, program.tests_line, limits, self.tier, self.environment, RULES]
+        if program.modules or program.dialogues:
+            parts.append(msgspec.json.encode((program.modules, program.dialogues)).decode())
+        return f"x-{content_hash(*parts)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,9 @@ def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
     mutation = found.mutation if found.mutation is not None else 0.0
     if table.min_mutation and mutation < table.min_mutation:
         return Reason.WEAK_TESTS, f"Mutation score {mutation:.2f} is below {table.min_mutation}."
+    reached = (row.verdict.reached if row.verdict is not None else None) or 0.0
+    if table.min_reached and reached < table.min_reached:
+        return Reason.WEAK_TESTS, f"{reached:.2f} of the checks came to a result, {table.min_reached} are asked for."
     if found.group < table.min_agreement:
         return Reason.LITTLE_AGREEMENT, f"{found.group} implementations agree, {table.min_agreement} are asked for."
     if found.ease < RARE and found.confidence < table.min_rare_confidence:

@@ -228,6 +228,8 @@ async def _verify_one(
             return entry(outcome=Reason.CONTRADICTED, detail=detail)
     else:
         return entry(outcome=_FAILED)
+    if verdict.tests_never_run:
+        return entry(outcome=Reason.VACUOUS_TESTS, detail=f"Never ran: {'; '.join(verdict.tests_never_run)}.")
     strength = await _test_further(verifier.table, program, sample.implementation, sandboxes)
     if isinstance(strength, _Refused):
         return entry(outcome=strength.outcome, detail=strength.detail)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Reject, Response, Verdict, extend
 from snipmill.sandbox.program import Program
@@ -43,6 +45,16 @@ def join_program(implementation: str, tests: str) -> Program:
     # Count lines as the compiler does: \r\n and \r end a line, form feeds do not.
     lines = implementation.replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
     return Program(source=f"{implementation}\n\n\n{tests}\n", tests_line=lines + 3)
+
+
+def change_implementation(program: Program, implementation: str) -> Program:
+    """The program with another implementation under the same tests."""
+    if program.tests_line is None:
+        return msgspec.structs.replace(program, source=implementation)
+    lines = program.source.split("\n")
+    tests = "\n".join(lines[program.tests_line - 1 :]).rstrip("\n")
+    joined = join_program(implementation, tests)
+    return msgspec.structs.replace(program, source=joined.source, tests_line=joined.tests_line)
 
 
 def apply_verdict(record: Response, verdict: Verdict) -> Execution | Reject:

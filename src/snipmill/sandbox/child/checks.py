@@ -112,7 +112,9 @@ class Checks:
         self._implementation, self._names = implementation, tests
 
     def boundary(self) -> None:
-        """Note the implementation's functions and classes, where the tests begin."""
+        """Note the implementation's functions and classes where the tests begin, if both share their names."""
+        if self._implementation is not self._names:
+            return
         kinds = (types.FunctionType, type)
         self._originals = {name: value for name, value in self._implementation.items() if isinstance(value, kinds)}
 

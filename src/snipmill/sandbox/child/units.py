@@ -11,6 +11,7 @@ import sys
 import types
 
 from snipmill.sandbox.child.checks import show
+from snipmill.sandbox.child.dialogues import run_dialogues
 from snipmill.sandbox.child.harness import run_program, stand_as_main
 from snipmill.sandbox.child.pytest_tests import Session
 from snipmill.sandbox.child.test_log import FILENAME
@@ -129,7 +130,7 @@ def _program(program: dict[str, Any], recorder: _Recorder | None, session: Sessi
     doctest = sys.modules.get("doctest")
     if doctest is not None:
         doctest.master = None  # type: ignore[attr-defined]  # it accumulates the counts of earlier programs
-    report = run_program(program, session)
+    report = run_dialogues(program) if program["dialogues"] else run_program(program, session)
     return ("passed" if report["status"] == "passed" else "failed"), report["status"], ""
 
 
@@ -187,10 +188,10 @@ def _canonical(value: object, digits: int, depth: int) -> str:
 class _Recorder:
     """Records which lines of a program's implementation ran, and which pairs of lines ran one after the other."""
 
-    def __init__(self, tests_line: int) -> None:
+    def __init__(self, tests_line: int | None) -> None:
         self.lines: set[int] = set()
         self.jumps: set[tuple[int, int]] = set()
-        self._tests_line = tests_line
+        self._tests_line = tests_line if tests_line is not None else 1 << 30
         self._last: dict[int, int] = {}
 
     def enter(self, frame: types.FrameType, _event: str, _argument: Any) -> Any:
