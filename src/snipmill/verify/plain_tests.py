@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterable, Sequence
 
 from snipmill.python_tree import parse_expression
+from snipmill.verify.plain_pytest import Fixtures, expand
 from snipmill.verify.statements import bound_names, names_in
 
 _COMPARISONS: dict[str, type[ast.cmpop]] = {
@@ -34,6 +35,7 @@ _COMPARISONS: dict[str, type[ast.cmpop]] = {
     "assertLessEqual": ast.LtE,
 }
 _NEAR = "(lambda _one, _other: _one == _other or {})({}, {})"
+_SETUPS = ("setUp", "setup_method", "setup")
 _PLACES = "7"  # decimal places that `assertAlmostEqual` compares by default
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 _ATTRIBUTE = "_of_self_"  # prefix of the variables that replace attributes of `self`
@@ -58,15 +60,21 @@ def is_test_case(definition: ast.ClassDef) -> bool:
     return definition.name.lower().startswith("test") or "TestCase" in bases
 
 
-def plain_methods(definition: ast.ClassDef) -> list[tuple[list[ast.stmt], list[ast.stmt]]]:
-    """The test methods of a class as plain statements: for each, those of `setUp` without its checks, and its own."""
+def plain_methods(definition: ast.ClassDef, fixtures: Fixtures) -> list[tuple[list[ast.stmt], list[ast.stmt]]]:
+    """The test methods of a class as plain statements: for each, those of `setUp` without its checks, and its own.
+
+    A method with parameters is there once for each set of their values (`plain_pytest`).
+    """
     methods = [node for node in definition.body if isinstance(node, ast.FunctionDef)]
     rewriter = _Methods()
-    first = [without_checks(one) for method in methods if method.name == "setUp" for one in rewriter.body(method.body)]
+    setups = [method for method in methods if method.name in _SETUPS]
+    first = [without_checks(one) for method in setups for one in rewriter.body(method.body)]
     found = []
     for method in methods:
-        if method.name.startswith("test") and not method.args.args[1:]:
-            kept = _without_self([*first, *rewriter.body(method.body)], rewriter.unknown)
+        if not method.name.startswith("test"):
+            continue
+        for body in expand(method, fixtures, decorators=definition.decorator_list, method=True):
+            kept = _without_self([*first, *rewriter.body(body)], rewriter.unknown)
             before = len(_without_self(first, rewriter.unknown))  # what is kept depends only on earlier statements
             found.append((kept[:before], kept[before:]))
     return found

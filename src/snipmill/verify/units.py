@@ -1,7 +1,7 @@
 """Splits a response's tests into single assertions, each with only the statements that it needs.
 
-Covers plain asserts at module level and in test functions, `unittest` methods (`plain_tests`), and blocks that expect an
-exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole. Does not cover running them
+Covers plain asserts at module level and in test functions, `unittest` methods (`plain_tests`), parameters and fixtures of pytest
+(`plain_pytest`), and blocks that expect an exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole. Does not cover running them
 (`sandbox`), or fitting them to other implementations (`interface`).
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.program import Unit
+from snipmill.verify.plain_pytest import Fixtures, expand, fixture_name, plain_fixture
 from snipmill.verify.plain_tests import is_test_case, plain, plain_methods, without_checks
 from snipmill.verify.statements import DEFINITIONS, names_in, needed_for, parse, touches_state
 
@@ -66,18 +67,20 @@ class _Reader:
         """The assertions of a block; `before` are the statements that may have to run first."""
         setup = list(before)
         asserting = {name for statement in setup for name in _asserting(statement)}
+        fixtures = {name: one for one in body if isinstance(one, ast.FunctionDef) and (name := fixture_name(one))}
         for statement in body:
             span = (statement.lineno, statement.end_lineno or 0) if top else None
             if isinstance(statement, ast.Assert):
                 yield self._assertion(statement.test, setup, span)
                 if touches_state(statement, setup):  # `assert stack.pop() == 2` changes what follows
                     setup.append(without_checks(statement))
-            elif (
-                isinstance(statement, ast.FunctionDef) and statement.name.startswith("test") and not statement.args.args
-            ):
-                yield from self.of_block(statement.body, setup, top=False)
+            elif isinstance(statement, ast.FunctionDef) and (name := fixture_name(statement)):
+                setup.append(plain_fixture(statement, name))
+            elif isinstance(statement, ast.FunctionDef) and _is_test(statement, fixtures):
+                for expanded in expand(statement, fixtures):
+                    yield from self.of_block(expanded, setup, top=False)
             elif isinstance(statement, ast.ClassDef) and is_test_case(statement):
-                for first, method in plain_methods(statement):
+                for first, method in plain_methods(statement, fixtures):
                     yield from self.of_block(method, [*setup, *first], top=False)
             elif isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
                 yield from self.of_block(statement.body, setup, top=False)
@@ -112,6 +115,14 @@ class _Reader:
         """Whether one side of a comparison comes from the offered names, directly or through its setup."""
         names = names_in([side])
         return bool(names) and bool(self.offered & (names | names_in(needed_for(side, setup))))
+
+
+def _is_test(function: ast.FunctionDef, fixtures: Fixtures) -> bool:
+    """Whether a function is a test whose arguments are known; a function `test_case(x, y)` without marks is a helper."""
+    if not function.name.startswith("test"):
+        return False
+    arguments = {argument.arg for argument in function.args.args}
+    return arguments <= fixtures.keys() or bool(function.decorator_list)
 
 
 def _holds_asserts(statement: ast.stmt) -> bool:

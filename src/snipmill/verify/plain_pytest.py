@@ -1,0 +1,152 @@
+"""Turns the parameters and fixtures of pytest's test functions into plain statements that bind them.
+
+A test with parameters is expanded once for each set of values. A fixture becomes a plain function whose result is bound to its name.
+A test that needs one of pytest's own fixtures, such as `tmp_path`, is left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import itertools
+from collections.abc import Mapping, Sequence
+
+Binding = list[ast.stmt]
+Fixtures = Mapping[str, ast.FunctionDef]
+_MOST_SETS = 40  # sets of parameters of one test
+
+
+def fixture_name(definition: ast.stmt) -> str | None:
+    """The name under which tests ask for a fixture, or None if a definition is none."""
+    if not isinstance(definition, ast.FunctionDef):
+        return None
+    for decorator in definition.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        if ast.unparse(call.func if call is not None else decorator) in ("pytest.fixture", "fixture"):
+            given = {keyword.arg: keyword.value for keyword in call.keywords} if call is not None else {}
+            name = given.get("name")
+            if "params" in given:
+                return None
+            return str(name.value) if isinstance(name, ast.Constant) else definition.name
+    return None
+
+
+def plain_fixture(definition: ast.FunctionDef, name: str) -> ast.FunctionDef:
+    """A fixture as a plain function that returns its value; what it does afterwards is left out."""
+    made = copy.deepcopy(definition)
+    made.decorator_list, made.name = [], name
+    body: list[ast.stmt] = []
+    for statement in made.body:
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(value, ast.Yield):
+            body.append(ast.Return(value.value))
+            break
+        body.append(statement)
+    made.body = body
+    return ast.fix_missing_locations(made)
+
+
+def expand(
+    test: ast.FunctionDef, fixtures: Fixtures, *, decorators: Sequence[ast.expr] = (), method: bool = False
+) -> list[list[ast.stmt]]:
+    """The bodies of a test, one for each set of its parameters, with all its arguments bound; none if that is not possible.
+
+    Args:
+        test: a test function, or a method.
+        fixtures: the fixtures that the tests define, by name.
+        decorators: those of the test's class.
+        method: whether the first argument is `self`.
+    """
+    names = [argument.arg for argument in test.args.args][method:]
+    sets = list(itertools.product(*map(_values, map(_parametrize, [*decorators, *test.decorator_list]))))[:_MOST_SETS]
+    found = []
+    for parts in sets:
+        if None in parts:
+            return []
+        values = {name: value for part in parts if part is not None for name, value in part.items()}
+        bound = _bind(names, values, fixtures, set())
+        if bound is None:
+            return []
+        body = [copy.deepcopy(statement) for statement in test.body]
+        literal = {name: value for name, value in values.items() if name in names and _may_replace(name, value, body)}
+        kept = [one for one in bound if not (isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in literal)]
+        found.append([ast.fix_missing_locations(_Literals(literal).visit(one)) for one in (*kept, *body)])
+    return found
+
+
+def _parametrize(decorator: ast.expr) -> ast.Call | None:
+    if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("mark.parametrize"):
+        return decorator
+    return None
+
+
+def _values(call: ast.Call | None) -> list[dict[str, ast.expr] | None]:
+    """The sets of values that a decorator gives; [{}] if it gives none, [None] if they cannot be read."""
+    if call is None:
+        return [{}]
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    names = _names(call.args[0] if call.args else given.get("argnames"))
+    values = call.args[1] if len(call.args) > 1 else given.get("argvalues")
+    if names is None or not isinstance(values, ast.List | ast.Tuple) or "indirect" in given:
+        return [None]
+    return [_one_set(names, item) for item in values.elts]
+
+
+def _names(node: ast.expr | None) -> list[str] | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [name.strip() for name in node.value.split(",") if name.strip()]
+    if isinstance(node, ast.List | ast.Tuple) and all(isinstance(item, ast.Constant) for item in node.elts):
+        return [str(item.value) for item in node.elts if isinstance(item, ast.Constant)]
+    return None
+
+
+def _one_set(names: list[str], item: ast.expr) -> dict[str, ast.expr] | None:
+    if isinstance(item, ast.Call) and ast.unparse(item.func) in ("pytest.param", "param"):
+        parts: Sequence[ast.expr] = item.args
+        if any(keyword.arg == "marks" for keyword in item.keywords):
+            return None
+    elif len(names) == 1:
+        parts = [item]
+    else:
+        parts = item.elts if isinstance(item, ast.Tuple | ast.List) else []
+    return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else None
+
+
+def _bind(names: Sequence[str], values: Mapping[str, ast.expr], fixtures: Fixtures, asked: set[str]) -> Binding | None:
+    """Statements that bind names to values or to what fixtures return; None if there is neither, or a circle."""
+    bound: Binding = []
+    for name in names:
+        if name in values:
+            bound.append(ast.Assign([ast.Name(name, ast.Store())], copy.deepcopy(values[name])))
+        elif name in fixtures and name not in asked:
+            arguments = [argument.arg for argument in fixtures[name].args.args]
+            needed = _bind(arguments, values, fixtures, asked | {name})
+            if needed is None:
+                return None
+            call = ast.Call(ast.Name(name, ast.Load()), [ast.Name(one, ast.Load()) for one in arguments], [])
+            bound += [*needed, ast.Assign([ast.Name(name, ast.Store())], call)]
+        else:
+            return None
+    return [ast.fix_missing_locations(statement) for statement in bound]
+
+
+def _may_replace(name: str, value: ast.expr, body: Sequence[ast.stmt]) -> bool:
+    """Whether a parameter may be replaced by its value: a constant, or a literal that is used once; and it is not bound anew."""
+    uses = [node for one in body for node in ast.walk(one) if isinstance(node, ast.Name) and node.id == name]
+    if any(not isinstance(node.ctx, ast.Load) for node in uses):
+        return False
+    in_loop = any(
+        isinstance(outer, ast.For | ast.While | ast.comprehension | ast.FunctionDef | ast.Lambda)
+        and any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(outer))
+        for one in body
+        for outer in ast.walk(one)
+    )
+    return isinstance(value, ast.Constant) or (len(uses) <= 1 and not in_loop)
+
+
+class _Literals(ast.NodeTransformer):
+    def __init__(self, values: Mapping[str, ast.expr]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return copy.deepcopy(self._values[node.id]) if node.id in self._values else node
