@@ -1,6 +1,7 @@
 """Turns the parameters and fixtures of pytest's test functions into plain statements that bind them.
 
-A test with parameters is expanded once for each set of values. A fixture becomes a plain function whose result is bound to its name.
+A test with parameters is expanded once for each set of values. A fixture becomes a plain function, and its name is bound to the
+result.
 A test that needs one of pytest's own fixtures, such as `tmp_path`, is left out.
 """
 

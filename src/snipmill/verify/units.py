@@ -1,8 +1,8 @@
 """Splits a response's tests into single assertions, each with only the statements that it needs.
 
 Covers plain asserts at module level and in test functions, `unittest` methods (`plain_tests`), parameters and fixtures of pytest
-(`plain_pytest`), and blocks that expect an exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole. Does not cover running them
-(`sandbox`), or fitting them to other implementations (`interface`).
+(`plain_pytest`), and blocks that expect an exception. A statement that contains asserts (a loop, a `with`) is one unit as a whole.
+Does not cover running them (`sandbox`), or fitting them to other implementations (`interface`).
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Records the result of each check while a program runs, and the values of the first one that failed."""
+"""Records the result of each check while a program runs, and the values of those that failed."""
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import operator
 import os
 import sys
 import types
 
 from snipmill.sandbox.child import claims
 from snipmill.sandbox.child.compilation import Compiled
-from snipmill.sandbox.child.expectations import FAILURES_TOO, OTHER_EXCEPTIONS
+from snipmill.sandbox.child.expectations import FAILURES_TOO, NOTED, NOTHING, OTHER_EXCEPTIONS
 from snipmill.sandbox.child.own_builtins import BUILTINS
-from snipmill.sandbox.child.proof import SAME
+from snipmill.sandbox.child.proof import CONSTANT, SAME
+from snipmill.sandbox.child.replacements import Originals, is_under_test
 from snipmill.sandbox.child.test_log import FILENAME, TestLog, lines_of
+from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,20 +24,8 @@ if TYPE_CHECKING:
 __builtins__ = BUILTINS  # programs may replace builtins
 
 _VALUE_LIMIT = 300
-_NOTHING_TO_CHECK = "there is nothing for `all` to check"
-_EVERYTHING = "one side is equal to everything, or exceeds or contains it, so the comparison proves nothing"
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "is": operator.is_,
-    "is not": operator.is_not,
-    "in": lambda left, right: left in right,
-    "not in": lambda left, right: left not in right,
-}
+_IN_THE_BLOCK, _BEHIND_IT = 1, 2
+_NO_RESULT = ("CancelledError", "GeneratorExit")
 
 
 def show(value: object) -> str:
@@ -50,7 +38,9 @@ def show(value: object) -> str:
 
 
 def is_failure(error: BaseException | None) -> bool:
-    """Whether an exception says that a check failed: an AssertionError, or what `pytest.fail` raises."""
+    """Whether an exception says that a check failed: an AssertionError, or what `pytest.fail` raises; or a group with one."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(is_failure, error.exceptions))
     return isinstance(error, AssertionError) or type(error).__name__ == "Failed"
 
 
@@ -64,13 +54,14 @@ class Checks:
         reached: the sites that came to a result.
         empty: how many of the executed checks prove nothing.
         why_empty: why the first of these proves nothing.
-        died: sentences on threads and tasks that ended with an exception.
+        died: sentences on threads, tasks and processes that ended badly.
+        cut_short: lines of handlers that passed over the checks behind them.
         tests: which tests ran, and how.
-        tell_parent: the process that the program began in, and where its children report failed checks.
+        tell_parent: the process that the program began in, and where its children report what they check.
     """
 
     def __init__(self, compiled: Compiled, tests_line: int | None = None, modules: Sequence[str] = ()) -> None:
-        self.codes, self.sites, functions, self.defined = compiled
+        self.codes, self.sites, functions, self.defined, self.last_line = compiled
         self.tests_line = tests_line or 0
         self.executed = 0
         self.failures: list[tuple[int, str]] = []
@@ -79,52 +70,56 @@ class Checks:
         self.empty = 0
         self.why_empty = ""
         self.died: list[str] = []
-        self.tests = TestLog(functions)
+        self.cut_short: set[int] = set()
+        self.tests = TestLog(functions, self._tell)
         self.tell_parent: tuple[int, int] | None = None
-        self._nothing_compared = ""  # why the condition that is being evaluated compares nothing
-        self._noted: dict[tuple[type, str, int, bool], int] = {}
         self._own = frozenset(("__main__", *modules))  # modules whose types are the program's
-        self._implementation: dict[str, Any] = {}
-        self._names: dict[str, Any] = {}
-        self._originals: dict[str, Any] = {}
+        self._names: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        self._originals: Originals | None = None
+        self._raised: dict[int, int] = {}  # by site, how many guarded statements are being left by an exception
+        self._values = Values(self._own)
 
     def hooks(self) -> dict[str, Any]:
         """The functions that the instrumented program calls."""
         return {
-            "all": self.all_of,
-            "arrays": self.arrays,
+            "all": self._values.all,
+            "any": self._values.any,
+            "arrays": self._values.arrays,
             "begin": self.tests.begin,
-            "boundary": self.boundary,
-            "call": self.call,
-            "caught": self.caught,
-            "compare": self.compare,
+            "boundary": self._boundary,
+            "broke": self._broke,
+            "call": self._call,
+            "caught": self._caught,
+            "close": self._close,
+            "compare": self._compare,
             "died": self.tests.died,
-            "fail": self.fail,
-            "fail_now": self.fail_now,
-            "guard": self.enter,
-            "ok": self.ok,
-            "only_if": self.only_if,
-            "truth": self.truth,
+            "discard": self._discard,
+            "fail": self._fail,
+            "fail_now": self._fail_now,
+            "guard": self._enter,
+            "held": self._hold,
+            "nested": self._values.nested,
+            "only_if": self._only_if,
+            "truth": self._truth,
+            "zip": self._values.zip,
         }
 
     def watch(self, implementation: dict[str, Any], tests: dict[str, Any]) -> None:
         """Note the names of the modules in which the implementation and the tests run, often the same."""
-        self._implementation, self._names = implementation, tests
+        self._names = implementation, tests
 
-    def boundary(self) -> None:
+    def _boundary(self) -> None:
         """Note the implementation's functions and classes where the tests begin, if both share their names."""
-        if self._implementation is not self._names:
-            return
-        kinds = (types.FunctionType, type)
-        self._originals = {name: value for name, value in self._implementation.items() if isinstance(value, kinds)}
+        implementation, tests = self._names
+        if implementation is tests:
+            self._originals = Originals(implementation, self.tests_line, self._own)
 
     # Begin and end of a check -----------------------------------------------------------------------------------------
 
-    def enter(self, site: int) -> None:
-        """Begin a check; it stays open until it has a result."""
+    def _enter(self, site: int) -> None:
         self.open[site] = self.open.get(site, 0) + 1
 
-    def ok(self, site: int, why_empty: str = "", *, tests_equality: bool = False) -> None:
+    def _ok(self, site: int, why_empty: str = "", *, tests_equality: bool = False) -> None:
         """Close a check that was evaluated, and count it.
 
         Args:
@@ -134,188 +129,221 @@ class Checks:
         """
         self.open[site] -= 1
         self.executed += 1
-        self.reached.add(site)
+        if site not in self.reached:
+            self.reached.add(site)
+            self._tell(f"r{site};")
         _, _, _, _, empty, subjects, _ = self.sites[site]
-        why_empty, self._nothing_compared = why_empty or self._nothing_compared, ""
         if tests_equality and empty == SAME:
             empty = ""
-        reason = why_empty or empty or (self._why_patched(subjects) if self._originals else "")
+        of_condition = self._values.why_condition_is_empty()
+        reason = why_empty or of_condition or empty
+        if not reason and self._originals is not None and subjects:
+            reason = self._originals.why_replaced(subjects)
         if reason:
             self.empty += 1
             self.why_empty = self.why_empty or reason
 
+    def _hold(self, site: int) -> None:
+        self._enter(site)
+        self._ok(site)
+
     def _record_failure(self, site: int, evidence: str) -> None:
         self.failures.append((site, evidence))
+        self._tell("f;")
+
+    def _tell(self, what: str) -> None:
+        """Tell the process that the program began in, if this is one of its children."""
         if self.tell_parent is not None and os.getpid() != self.tell_parent[0]:
             with contextlib.suppress(OSError):  # the pipe is full: enough is known
-                os.write(self.tell_parent[1], b"f")
+                os.write(self.tell_parent[1], what.encode())
 
-    def _why_patched(self, subjects: tuple[str, ...]) -> str:
-        """Why a check says nothing of the code: the tests have replaced a function that it calls."""
-        for name in subjects:
-            original = self._originals.get(name)
-            current = self._names.get(name, original)
-            if original is not None and current is not original and self._is_replacement(current):
-                return f"the tests have replaced {name!r}"
-        return ""
-
-    def _is_replacement(self, value: object) -> bool:
-        return claims.is_mock(value) or (isinstance(value, types.FunctionType) and not self.is_under_test(value))
-
-    def is_under_test(self, function: object) -> bool:
-        """Whether a function was defined in the implementation."""
-        function = getattr(function, "__func__", function)
-        code = function.__code__ if isinstance(function, types.FunctionType) else None
-        return code is not None and code.co_filename == FILENAME and code.co_firstlineno < self.tests_line
+    def _is_called_by_code(self) -> bool:
+        """Whether the code under test is on the stack: then it is to handle what its callback raises."""
+        frame = sys._getframe(2) if self.tests_line else None
+        while frame is not None:
+            code = frame.f_code
+            if code.co_filename == FILENAME and code.co_firstlineno < self.tests_line and code.co_name != "<module>":
+                return True
+            frame = frame.f_back
+        return False
 
     # Kinds of checks --------------------------------------------------------------------------------------------------
 
-    def compare(self, site: int) -> Callable[[Any, Any], bool]:
+    def _compare(self, site: int) -> Callable[[Any, Any], bool]:
         """Begin a comparison; the returned function takes its two sides."""
-        self.enter(site)
-        return lambda left, right: self._compared(site, left, right)
+        self._enter(site)
+        return lambda left, right: self._decide(site, left, right)
 
-    def _compared(self, site: int, left: Any, right: Any) -> bool:
+    def _decide(self, site: int, left: Any, right: Any) -> bool:
         symbol = self.sites[site][3]
-        holds = bool(_OPERATORS[symbol](left, right))
-        if holds:
-            own = self._note(site, symbol, left, right)
-            self.ok(site, claims.why_equal(symbol, left, right), tests_equality=own)
-        else:
-            self.ok(site)
+        holds = bool(OPERATORS[symbol](left, right))
+        own = self._values.note(site, symbol, left, right, holds=holds)
+        self._ok(site, claims.why_equal(symbol, left, right) if holds else "", tests_equality=own)
+        if not holds and not (self._cannot_hold(site) and self._is_called_by_code()):
             self._record_failure(site, f"left is {show(left)}, right is {show(right)}")
         return holds
 
-    def _note(self, site: int, symbol: str, left: Any, right: Any) -> bool:
-        """Note the program's own types that decide a comparison. Returns whether there are any."""
-        found = list(claims.noted_types(symbol, left, right, self._own))
-        for kind, claim, whole in found:
-            key = (kind, claim, site, whole)
-            self._noted[key] = self._noted.get(key, 0) + 1
-        return bool(found)
-
-    def truth(self, site: int) -> Callable[[Any], bool]:
+    def _truth(self, site: int) -> Callable[[Any], bool]:
         """Begin an assertion; the returned function takes its condition."""
-        self.enter(site)
+        self._enter(site)
         return lambda value: self._held(site, value)
 
     def _held(self, site: int, value: Any) -> bool:
         holds = bool(value)
-        self.ok(site, claims.why_true(value, self._own) if holds else "")
-        if not holds:
+        self._ok(site, claims.why_true(value, self._own) if holds else "")
+        if not holds and not (self._cannot_hold(site) and self._is_called_by_code()):
             self._record_failure(site, f"the condition is {show(value)}")
         return holds
 
-    def only_if(self, site: int) -> Callable[[Any], bool]:
-        """Begin an `if` that does nothing but fail; the returned function takes its condition."""
-        self.enter(site)
-        return lambda value: self._not_raised(site, value)
+    def _cannot_hold(self, site: int) -> bool:
+        """Whether a check fails whatever the code does, such as `assert 1 == 2`: it shows how failures are handled."""
+        return self.sites[site][6] or self.sites[site][4] == CONSTANT
 
-    def _not_raised(self, site: int, value: Any) -> bool:
-        fails = bool(value)
-        self.ok(site)
-        if fails:
-            self._record_failure(site, "the condition to fail is true")
-        return fails
+    def _only_if(self, site: int, fails_when: bool) -> Callable[[Any], bool]:
+        """Begin an `if` of which one branch only fails; the returned function takes its condition."""
+        self._enter(site)
+        return lambda value: self._branch(site, fails_when, value)
 
-    def all_of(self, function: Any, items: Any) -> Any:
-        """Stand for `all(items)` in a condition, or for `items.all()` where the function is None."""
-        if function is None:
-            if claims.is_empty_array(items):
-                self._nothing_compared = _NOTHING_TO_CHECK
-            return items.all()
-        if function is not builtins.all and function is not all:
-            return function(items)
-        count = 0
-        for item in items:
-            count += 1
-            if not item:
-                return False
-        if count == 0:
-            self._nothing_compared = _NOTHING_TO_CHECK
-        return True
+    def _branch(self, site: int, fails_when: bool, value: Any) -> bool:
+        taken = bool(value)
+        self._ok(site)
+        if taken == fails_when and not self._is_called_by_code():
+            self._record_failure(site, f"the condition is {show(value)}")
+        return taken
 
-    def arrays(self, function: Any) -> Callable[..., Any]:
-        """Stand for a function that compares arrays in a condition."""
-
-        def compared(*args: Any, **kwargs: Any) -> Any:
-            self._nothing_compared = claims.why_empty(getattr(function, "__name__", ""), args)
-            return function(*args, **kwargs)
-
-        return compared
-
-    def call(self, site: int) -> Callable[[Any], Callable[..., Any]]:
+    def _call(self, site: int) -> Callable[[Any], Callable[..., Any]]:
         """Begin the call of an assertion; the returned function takes what is called."""
-        self.enter(site)
+        self._enter(site)
         return lambda function: lambda *args, **kwargs: self._called(site, function, args, kwargs)
 
     def _called(self, site: int, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             result = function(*args, **kwargs)
         except BaseException:
-            self.fail(site, function)
+            self._failed(site, function)
             raise
         if isinstance(result, types.CoroutineType):
             return self._awaited(site, function, result)
-        name = getattr(function, "__name__", "")
-        own = name in claims.METHODS and len(args) > 1 and self._note(site, claims.METHODS[name], args[0], args[1])
-        self.ok(site, self._why_call_is_empty(name, args), tests_equality=own)
+        given = (*args, *(value for name, value in kwargs.items() if name != "msg"))
+        self._look_at_call(site, getattr(function, "__name__", ""), given)
         return result
 
     async def _awaited(self, site: int, function: Any, result: Any) -> Any:
         try:
             found = await result
         except BaseException:
-            self.fail(site, function)
+            self._failed(site, function)
+            self._broke(site)
             raise
-        self.ok(site)
+        self._ok(site)
         return found
 
-    def _why_call_is_empty(self, name: str, args: tuple[Any, ...]) -> str:
-        if name == "assertTrue" and args:
-            return claims.why_true(args[0], self._own)
-        if name in claims.METHODS and len(args) > 1:
-            return claims.why_equal(claims.METHODS[name], args[0], args[1])
-        return claims.why_empty(name, args)
+    def _look_at_call(self, site: int, name: str, given: tuple[Any, ...]) -> None:
+        symbol, own, why = claims.METHODS.get(name), False, ""
+        if symbol is not None and len(given) > 1:
+            own = self._values.note(site, symbol, given[0], given[1], holds=True)
+            why = claims.why_equal(symbol, given[0], given[1])
+        elif name == "assertTrue" and given:
+            why = claims.why_true(given[0], self._own)
+        else:
+            why = claims.why_empty(name, given)
+        self._ok(site, why, tests_equality=own)
+
+    def _discard(self, result: Any) -> Any:
+        """Look at a result that a statement throws away: of `gather`, or the status of a process."""
+        if isinstance(result, list):
+            self.died += [
+                f"gather returned {show(one)}, which nobody looked at" for one in result if isinstance(one, Exception)
+            ]
+        status = getattr(result, "returncode", result[1] if isinstance(result, tuple) else result)
+        if isinstance(status, int) and status != 0:
+            self.died.append(f"a process ended with status {status}, which nobody read")
+        return result
 
     # Failures ---------------------------------------------------------------------------------------------------------
 
-    def fail(self, site: int, function: object = None) -> None:
-        """Record the failure of a guarded check; called while its exception is handled.
+    def _fail(self, site: int) -> None:
+        """Record the failure of a guarded statement; called while its exception is handled."""
+        self._raised[site] = self._raised.get(site, 0) + 1
+        self._failed(site)
 
-        An assertion of the implementation itself is what is tested: the test may expect it to fail.
-        """
+    def _close(self, site: int) -> None:
+        """End a guarded statement, which holds if no exception leaves it."""
+        if self._raised.get(site, 0) > 0:
+            self._raised[site] -= 1
+        else:
+            self._ok(site)
+
+    def _failed(self, site: int, function: object = None) -> None:
+        """Record a failure by exception. An assertion of the implementation is what is tested: the test may expect it to fail."""
         error = sys.exc_info()[1]
         if is_failure(error):
             self.open[site] -= 1
             self.reached.add(site)
-            if not self.is_under_test(function):
+            if not is_under_test(function, self.tests_line):
                 self.executed += 1
                 self._record_failure(site, show(error))
 
-    def fail_now(self, site: int) -> None:
-        """Record that a statement was reached that can only fail."""
-        self.executed += 1
-        self._record_failure(site, "this statement was reached")
+    def _broke(self, site: int) -> None:
+        """A check was left by an exception; one that was cancelled has no result."""
+        if type(sys.exc_info()[1]).__name__ in _NO_RESULT and self.open.get(site, 0) > 0:
+            self.open[site] -= 1
 
-    def caught(self, rule: int) -> None:
-        """Take back what an exception left behind that the test expected; called while it is handled."""
+    def _fail_now(self, site: int) -> None:
+        """Record that a statement was reached that can only fail."""
+        if not self._is_called_by_code():
+            self.executed += 1
+            self._record_failure(site, "this statement was reached")
+
+    def _caught(self, handler: int, rule: int, first: int, last: int, checks: int) -> None:
+        """Judge an exception that a handler of the tests has caught; called while it is handled.
+
+        Args:
+            handler: the site of the handler.
+            rule: what it is meant to catch, a constant of `expectations`.
+            first: the first site in its block.
+            last: the first site behind its block.
+            checks: where the exception prevented checks: nowhere (0), in the block (1), or behind it (2).
+        """
         error = sys.exc_info()[1]
         if error is None:
             return
-        failed = is_failure(error)
-        if failed and rule != FAILURES_TOO:
-            return
         lines = set(lines_of(error))
-        self.tests.forget(error)
+        at_lines = [place for place, (site, _) in enumerate(self.failures) if self._is_at(site, lines)]
+        if is_failure(error):
+            if rule in (FAILURES_TOO, NOTED):
+                # To note a failure does not forgive the checks of the handler's own block: they stand there to hold.
+                forgiven = [
+                    place for place in at_lines if rule == FAILURES_TOO or not first <= self.failures[place][0] < last
+                ]
+                self._forgive(forgiven)
+                if rule == FAILURES_TOO:
+                    self.tests.forget(error)
+            elif not at_lines and max(lines, default=0) >= self.tests_line and not self._raised_by_code(error):
+                self._record_failure(handler, show(error))
+            return
+        if rule == NOTHING:
+            if checks == _IN_THE_BLOCK and isinstance(error, Exception):
+                self._record_failure(handler, show(error))
+            elif checks == _BEHIND_IT and isinstance(error, Exception):
+                self.cut_short.add(self.sites[handler][0])
+            return
         for site, count in self.open.items():
             if count > 0 and self._is_at(site, lines):
                 self.open[site] = count - 1
-                self.reached.add(site)
+        self.tests.forget(error)
         if rule > OTHER_EXCEPTIONS:
-            for site in {site for site, _ in self.failures if self._is_at(site, lines)}:
-                last = max(place for place, (other, _) in enumerate(self.failures) if other == site)
-                del self.failures[last]
+            self._forgive(at_lines)
+
+    def _raised_by_code(self, error: BaseException) -> bool:
+        lines = lines_of(error)
+        return bool(lines) and lines[-1] < self.tests_line
+
+    def _forgive(self, places: Sequence[int]) -> None:
+        """Take back the last failure of each site among these failures."""
+        last = {self.failures[place][0]: place for place in places}
+        for place in sorted(last.values(), reverse=True):
+            del self.failures[place]
 
     def _is_at(self, site: int, lines: set[int]) -> bool:
         first, last, *_ = self.sites[site]
@@ -333,26 +361,36 @@ class Checks:
     # What is known at the end -----------------------------------------------------------------------------------------
 
     def ask_noted_types(self) -> None:
-        """Ask the types that override a comparison whether they always hold, now that the program has ended."""
-        for (kind, claim, site, whole), count in self._noted.items():
-            if not claims.claims(kind, claim, self._own):
-                continue
-            if self.tests_line and claims.first_line(kind, claim, self._own) >= self.tests_line:
-                if whole:
-                    self.empty += count
-                    self.why_empty = self.why_empty or _EVERYTHING
-            else:
-                self._record_failure(site, _EVERYTHING)
-        self._noted.clear()
+        """Judge the checks that types of the program decided which always hold. One of the implementation makes them fail."""
+        for noted, sites in self._values.always_holding():
+            is_of_tests = bool(self.tests_line) and claims.first_line(noted, self._own) >= self.tests_line
+            if noted.claim == claims.EQUAL and not is_of_tests:
+                self._record_failure(next(iter(sites)), EVERYTHING)
+            elif any(sites.values()):
+                self.empty += sum(sites.values())
+                self.why_empty = self.why_empty or EVERYTHING
 
     def unfinished(self) -> int | None:
-        """A check whose exception was swallowed although it was not expected, or None."""
-        return next((site for site, count in self.open.items() if count > 0), None)
+        """A check whose exception was swallowed although it was not expected, or None. One that still runs is none."""
+        running = _running_lines()
+        return next((site for site, count in self.open.items() if count > 0 and not self._is_at(site, running)), None)
 
     def written(self) -> int:
-        """How many checks the program has; those that can only fail are not meant to be reached."""
-        return sum(not site[6] for site in self.sites)
+        """How many checks the program has, with one for each loop that left items out; those that only fail do not count."""
+        return sum(not site[6] for site in self.sites) + len(self.cut_short | self._values.cut_short)
 
     def reached_count(self) -> int:
         """How many of these came to a result."""
         return sum(not self.sites[site][6] for site in self.reached)
+
+
+def _running_lines() -> set[int]:
+    """The program's lines that other threads are executing."""
+    found = set()
+    for frame in sys._current_frames().values():
+        step: types.FrameType | None = frame
+        while step is not None:
+            if step.f_code.co_filename == FILENAME:
+                found.add(step.f_lineno)
+            step = step.f_back
+    return found

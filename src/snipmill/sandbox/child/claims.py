@@ -1,7 +1,7 @@
 """Finds values that make a check hold whatever it compares: objects that claim to equal, contain or exceed everything.
 
-No method of the program is called while it runs. A type that overrides a comparison is noted, and an empty instance of it is asked
-once the program has ended.
+No method of the program is called while it runs. A type that overrides a comparison is noted, and an instance of it, with
+meaningless attributes, is asked once the program has ended.
 """
 
 from __future__ import annotations
@@ -9,27 +9,36 @@ from __future__ import annotations
 import operator
 import sys
 import types
+from collections import deque
 
 from snipmill.sandbox.child.own_builtins import BUILTINS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-_DEPTH = 2
+_DEPTH = 5
 _MOST_ITEMS = 100
-_EQUAL, _ORDER, _CONTAINS = "equal", "order", "contain"
-_CLAIM = {"==": _EQUAL, "in": _CONTAINS, "<": _ORDER, "<=": _ORDER, ">": _ORDER, ">=": _ORDER}
-_METHODS = {_EQUAL: ("__eq__",), _ORDER: ("__lt__", "__le__", "__gt__", "__ge__"), _CONTAINS: ("__contains__",)}
+EQUAL, _ORDER, _CONTAINS, _DIFFER, _NEVER_DIFFER = "equal", "exceed", "contain", "differ", "never differ"
+_CLAIM = {"==": EQUAL, "<": _ORDER, "<=": _ORDER, ">": _ORDER, ">=": _ORDER}
+_METHODS = {
+    EQUAL: ("__eq__",),
+    _DIFFER: ("__ne__", "__eq__"),
+    _NEVER_DIFFER: ("__ne__", "__eq__"),
+    _ORDER: ("__lt__", "__le__", "__gt__", "__ge__"),
+    _CONTAINS: ("__contains__",),
+}
 _ASKED: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
-    _EQUAL: (operator.eq,),
+    EQUAL: (operator.eq,),
+    _DIFFER: (lambda bare, _: bare != bare,),
+    _NEVER_DIFFER: (lambda bare, stranger: not (bare != stranger),),  # noqa: SIM202
     _ORDER: (operator.lt, operator.le, operator.gt, operator.ge),
     _CONTAINS: (operator.contains,),
 }
-_ALWAYS_TRUE = (
+_ALWAYS_TRUE: tuple[type, ...] = (
     types.FunctionType,
     types.BuiltinFunctionType,
     types.MethodType,
@@ -38,6 +47,10 @@ _ALWAYS_TRUE = (
     types.GeneratorType,
     types.AsyncGeneratorType,
     type,
+    map,
+    filter,
+    zip,
+    type(iter([])),
 )
 # The comparison that a method of `unittest.TestCase` makes.
 METHODS = {
@@ -49,6 +62,7 @@ METHODS = {
     "assertSetEqual": "==",
     "assertCountEqual": "==",
     "assertAlmostEqual": "==",
+    "assertNotEqual": "!=",
     "assertIn": "in",
     "assertGreater": ">",
     "assertGreaterEqual": ">=",
@@ -59,6 +73,24 @@ _ARRAYS = frozenset(
     {"assert_array_equal", "assert_allclose", "assert_array_almost_equal", "assert_equal", "assert_almost_equal"}
     | {"allclose", "isclose", "array_equal"}
 )
+_WIDE = 1e6  # a tolerance that is so many times the expected value proves nothing
+
+
+class Noted:
+    """A type of the program that overrides a comparison, and where it decided one.
+
+    Attributes:
+        kind: the type.
+        claim: what an instance may claim: to equal, exceed or contain everything, or to differ from everything.
+        whole: whether all that one side of the comparison consists of is of such types.
+        attributes: the names of an instance's attributes.
+    """
+
+    def __init__(self, kind: type, claim: str, *, whole: bool, attributes: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.claim = claim
+        self.whole = whole
+        self.attributes = attributes
 
 
 def why_true(value: object, own: frozenset[str]) -> str:
@@ -69,23 +101,45 @@ def why_true(value: object, own: frozenset[str]) -> str:
         own: names of the modules whose types are the program's.
     """
     kind = type(value)
-    if kind in _ALWAYS_TRUE or issubclass(kind, type):
+    if kind in _ALWAYS_TRUE or issubclass(kind, type) or kind.__name__ == "partial":
         return f"a {kind.__name__} is always true"
     if is_mock(value):
         return "a mock is always true"
-    if kind.__module__ in own and not _overriding(kind, ("__bool__", "__len__"), own):
+    if kind.__module__ in own and not any(
+        name in base.__dict__ for base in kind.__mro__ if base is not object for name in ("__bool__", "__len__")
+    ):
         return "an object without a truth value of its own is always true"
     return ""
 
 
 def why_equal(symbol: str, left: object, right: object) -> str:
-    """Why a comparison with a mock holds whatever the code does."""
-    if symbol not in _CLAIM or left is right:
+    """Why a comparison holds whatever the code does: with a mock that equals everything, or within a tolerance that is too wide."""
+    if symbol not in ("==", "in", "<", "<=", ">", ">=") or left is right:
         return ""
-    one, other = is_mock(left), is_mock(right)
-    if one != other and (symbol != "in" or other):
-        return "a mock equals, contains or exceeds everything that it is told to"
+    if any(map(_is_wide, (left, right))):
+        return "its tolerance is far wider than the value"
+    if "unittest.mock" not in sys.modules:
+        return ""
+    if symbol == "in" and is_mock(right):
+        return "a mock contains what it is told to"
+    if _is_all_mocks(left) != _is_all_mocks(right):
+        return "a mock equals everything, or what it is told to"
     return ""
+
+
+def _is_all_mocks(side: object) -> bool:
+    found = list(_leaves([side], _DEPTH))
+    return bool(found) and all(map(is_mock, found))
+
+
+def _is_wide(value: Any) -> bool:
+    kind = type(value)
+    if not kind.__module__.startswith("_pytest.") or not kind.__name__.startswith("Approx"):
+        return False
+    try:
+        return bool(float(value.tolerance) >= _WIDE * max(1.0, abs(value.expected)))
+    except Exception:  # of other kinds than numbers
+        return False
 
 
 def why_empty(name: str, arguments: tuple[Any, ...]) -> str:
@@ -108,33 +162,67 @@ def is_empty_array(value: Any) -> bool:
 
 
 def is_mock(value: object) -> bool:
-    """Whether a value was made by `unittest.mock`, `ANY` included."""
-    return "unittest.mock" in sys.modules and any(base.__module__ == "unittest.mock" for base in type(value).__mro__)
+    """Whether a value is a mock or `ANY` of `unittest.mock`. Its lists of calls and its sentinels compare as they should."""
+    if "unittest.mock" not in sys.modules:
+        return False
+    return any(
+        base.__module__ == "unittest.mock" and base.__name__ in ("NonCallableMock", "_ANY")
+        for base in type(value).__mro__
+    )
 
 
-def noted_types(symbol: str, left: object, right: object, own: frozenset[str]) -> Iterator[tuple[type, str, bool]]:
-    """The program's own types on both sides that override the comparison: type, claim, and whether it is a whole side."""
-    claim = _CLAIM.get(symbol)
-    if claim is None:
-        return
-    sides = (right,) if symbol == "in" else (left, right)
-    for side in sides:
-        for kind, whole in _own_types(side, _DEPTH if claim == _EQUAL else 0, own):
-            if _overriding(kind, _METHODS[claim], own):
-                yield kind, claim, whole
+def noted_types(symbol: str, left: object, right: object, own: frozenset[str], *, holds: bool) -> Iterator[Noted]:
+    """The program's own types on both sides that override the comparison.
+
+    Args:
+        symbol: the comparison.
+        left: its left side.
+        right: its right side.
+        own: names of the modules whose types are the program's.
+        holds: whether it held.
+    """
+    if symbol in ("in", "not in"):
+        kind = type(right)
+        if kind.__module__ in own:
+            if overriding(kind, _METHODS[_CONTAINS], own):
+                yield Noted(kind, _CONTAINS, whole=True, attributes=_attributes(right))
+            return
+        sides, claim = ((left, right), EQUAL)
+    else:
+        differs = _DIFFER if holds else _NEVER_DIFFER
+        sides, claim = (left, right), differs if symbol == "!=" else _CLAIM.get(symbol, "")
+    for side in sides if claim else ():
+        found = list(_leaves([side], _DEPTH if claim in (EQUAL, _DIFFER, _NEVER_DIFFER) else 1))
+        deciding = [
+            leaf for leaf in found if type(leaf).__module__ in own and overriding(type(leaf), _METHODS[claim], own)
+        ]
+        whole = len(deciding) == len(found)
+        for leaf in deciding if found else ():
+            yield Noted(type(leaf), claim, whole=whole, attributes=_attributes(leaf))
 
 
-def _own_types(value: Any, depth: int, own: frozenset[str]) -> Iterator[tuple[type, bool]]:
-    kind = type(value)
-    if kind.__module__ in own:
-        yield kind, True
-    elif depth > 0 and kind in (list, tuple, set, frozenset, dict) and len(value) <= _MOST_ITEMS:
-        for item in list(value.values()) if kind is dict else list(value):
-            for inner, _ in _own_types(item, depth - 1, own):
-                yield inner, False
+def _leaves(values: Iterable[Any], depth: int) -> Iterator[Any]:
+    """What values consist of: the values in containers of Python's own types, however deep."""
+    for value in values:
+        kind = type(value)
+        if depth > 0 and kind in (list, tuple, set, frozenset, deque) and 0 < len(value) <= _MOST_ITEMS:
+            yield from _leaves(list(value), depth - 1)
+        elif depth > 0 and kind is dict and 0 < len(value) <= _MOST_ITEMS:
+            yield from _leaves(list(value.values()), depth - 1)
+        elif depth > 0 and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            yield from _leaves(tuple.__iter__(value), depth - 1)
+        else:
+            yield value
 
 
-def _overriding(kind: type, methods: tuple[str, ...], own: frozenset[str]) -> types.FunctionType | None:
+def _attributes(value: Any) -> tuple[str, ...]:
+    try:
+        return tuple(object.__getattribute__(value, "__dict__"))
+    except AttributeError:  # it has slots, or none
+        return ()
+
+
+def overriding(kind: type, methods: tuple[str, ...], own: frozenset[str]) -> types.FunctionType | None:
     """The program's function that stands for the first of the methods that a type of its own overrides."""
     for base in kind.__mro__:
         if base.__module__ not in own:
@@ -146,28 +234,29 @@ def _overriding(kind: type, methods: tuple[str, ...], own: frozenset[str]) -> ty
     return None
 
 
-def claims(kind: type, claim: str, own: frozenset[str]) -> bool:
-    """Whether an instance of a type, which has no attributes, compares true with anything."""
-    strangers: tuple[object, ...] = (object(),) if claim != _ORDER else (object(), float("nan"))
-    return any(all(_holds(ask, kind, stranger, own) for stranger in strangers) for ask in _ASKED[claim])
+def claims(noted: Noted, own: frozenset[str]) -> bool:
+    """Whether an instance of a type, all of whose attributes are meaningless, compares true with anything."""
+    strangers: tuple[object, ...] = (object(),) if noted.claim != _ORDER else (object(), float("nan"))
+    return any(all(_holds(ask, noted, stranger, own) for stranger in strangers) for ask in _ASKED[noted.claim])
 
 
-def _holds(ask: Callable[[Any, Any], Any], kind: type, stranger: object, own: frozenset[str]) -> bool:
+def _holds(ask: Callable[[Any, Any], Any], noted: Noted, stranger: object, own: frozenset[str]) -> bool:
     try:
-        return ask(_bare(kind, own), stranger) is True
+        return ask(_bare(noted, own), stranger) is True
     except BaseException:  # the program's own method may raise anything; then it does not always hold
         return False
 
 
-def _bare(kind: type, own: frozenset[str]) -> Any:
-    for base in kind.__mro__:
-        if base.__module__ not in own:
-            make: Any = base.__new__
-            return make(kind)
-    raise TypeError
+def _bare(noted: Noted, own: frozenset[str]) -> Any:
+    base = next(base for base in noted.kind.__mro__ if base.__module__ not in own)
+    make: Any = base.__new__
+    bare = make(noted.kind)
+    for name in noted.attributes:
+        object.__setattr__(bare, name, object())
+    return bare
 
 
-def first_line(kind: type, claim: str, own: frozenset[str]) -> int:
+def first_line(noted: Noted, own: frozenset[str]) -> int:
     """The line of the method that makes a claim."""
-    function = _overriding(kind, _METHODS[claim], own)
+    function = overriding(noted.kind, _METHODS[noted.claim], own)
     return function.__code__.co_firstlineno if function is not None else 0

@@ -6,7 +6,8 @@ import __future__
 import ast
 import types
 
-from snipmill.sandbox.child.instrument import MARK, Function, Rewriter, Site
+from snipmill.sandbox.child.hook_calls import MARK
+from snipmill.sandbox.child.instrument import Function, Rewriter, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 _FUTURE = __future__.annotations.compiler_flag
 # A compiled program: its code parts in the order in which they run (the last one must go through `bind` first), its
-# checks, its functions that hold checks, and the names that the tests define at module level. All of plain types, so that it can
-# be sent to another process.
-Compiled = tuple[tuple[types.CodeType, ...], tuple[Site, ...], tuple[Function, ...], tuple[str, ...]]
+# checks, its functions that hold checks, the names that the tests define at module level, and the line of its last statement. All
+# of plain types, so that it can be sent to another process.
+Compiled = tuple[tuple[types.CodeType, ...], tuple[Site, ...], tuple[Function, ...], tuple[str, ...], int]
 
 
 def compile_program(source: str, filename: str, tests_line: int | None, *, apart: bool = False) -> Compiled:
@@ -39,10 +40,11 @@ def compile_program(source: str, filename: str, tests_line: int | None, *, apart
     codes = [compile(head, filename, "exec", dont_inherit=True)] if head or apart else []
     tree = ast.parse(tail, filename)
     rewriter = Rewriter(source.split("\n"), tests_line)
+    last_line = tree.body[-1].lineno if tree.body else 0
     tree.body = rewriter.module(tree)
     future = codes[0].co_flags & _FUTURE if codes and not apart else 0
     codes.append(compile(tree, filename, "exec", flags=future, dont_inherit=True))
-    return tuple(codes), tuple(rewriter.sites), tuple(rewriter.functions), tuple(rewriter.defined)
+    return tuple(codes), tuple(rewriter.sites), tuple(rewriter.functions), tuple(rewriter.defined), last_line
 
 
 def _split(source: str, tests_line: int | None, *, apart: bool) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def _run(source: str, code: Any, given: str) -> str:
             if error.code not in (None, 0):
                 raise Failure("failed", f"the script ended with exit code {error.code!r}") from None
         except BaseException as error:  # anything a program can raise is its own failure
-            judge_exception("the script", error, source)
+            judge_exception("the script", error, may_exit=True)
         with contextlib.suppress(OSError, ValueError):  # the script may have closed it
             sys.stdout.flush()
         size = os.fstat(outgoing).st_size

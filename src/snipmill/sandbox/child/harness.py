@@ -146,11 +146,11 @@ def _run(program: dict[str, Any], checks: Checks, session: pytest_tests.Session)
     if "unittest" in source:
         unittest_tests.watch_unittest(checks)
     if "pytest" in source:
-        _guard("pytest", partial(_watch_pytest, session, checks, module), source)
+        _guard("pytest", partial(_watch_pytest, session, checks, module), checks)
     *parts, tests = checks.codes
     for code in parts:
-        _guard("the module", partial(exec, code, implementation.__dict__), source)
-    _guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), source)
+        _guard("the module", partial(exec, code, implementation.__dict__), checks)
+    _guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), checks)
     _raise_problem(checks)
     _run_left(module, checks, source, session)
     _raise_problem(checks)
@@ -201,20 +201,20 @@ def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.M
         # The program is refused where it imports pytest, if it does.
 
 
-def _guard(what: str, action: Callable[[], Any], source: str) -> None:
+def _guard(what: str, action: Callable[[], Any], checks: Checks) -> None:
     """Run a part of the program; any exception that escapes is a failure, except a clean exit in the last statement."""
     try:
         action()
     except BaseException as error:  # anything a program can raise is its own failure
-        judge_exception(what, error, source)
+        judge_exception(what, error, may_exit=_is_at_the_end(error, checks))
 
 
-def judge_exception(what: str, error: BaseException, source: str) -> None:
-    """Raise an exception of the program as a `Failure`; return for a clean exit in its last statement."""
+def judge_exception(what: str, error: BaseException, *, may_exit: bool) -> None:
+    """Raise an exception of the program as a `Failure`; return for a clean exit where the program may end."""
     if isinstance(error, Failure):
         raise error
     if isinstance(error, SystemExit):
-        if error.code not in (None, 0) or not _in_last_statement(error, source):
+        if error.code not in (None, 0, False) or not may_exit:
             detail = f"{what} ended early with exit code {error.code!r}"
             raise Failure("failed", detail, exception="SystemExit") from None
         return
@@ -243,12 +243,10 @@ def _raise_problem(checks: Checks) -> None:
         _raise(next((problem for problem in problems if problem.missing), problems[0]))
 
 
-def _in_last_statement(error: BaseException, source: str) -> bool:
-    """Whether the module had reached its last top-level statement, such as `sys.exit(main())` at the end."""
-    import ast
-
+def _is_at_the_end(error: BaseException, checks: Checks) -> bool:
+    """Whether the tests themselves ended the program in its last top-level statement, such as `sys.exit(main())`."""
     lines = lines_of(error)
-    return bool(lines) and lines[0] >= ast.parse(source).body[-1].lineno
+    return bool(lines) and lines[0] >= checks.last_line and lines[-1] >= checks.tests_line
 
 
 # Tests that the program did not run itself ----------------------------------------------------------------------------
@@ -262,7 +260,7 @@ def _run_left(module: types.ModuleType, checks: Checks, source: str, session: py
         asks_for_pytest or classes or _XUNIT.intersection(module.__dict__) or any(map(_required, functions.values()))
     ):
         try:
-            _guard("pytest", partial(session.run, module, checks), source)
+            _guard("pytest", partial(session.run, module, checks), checks)
         except Failure as failure:
             if failure.report["status"] == "unsupported" and "detail" in failure.report:
                 name = next(iter([*functions, *classes]), "a test")
@@ -270,13 +268,16 @@ def _run_left(module: types.ModuleType, checks: Checks, source: str, session: py
             raise
         return
     if unittest_tests.has_test_case(module):
-        _guard("unittest", partial(unittest_tests.run_left, module, checks), source)
+        if "unittest" not in source:
+            unittest_tests.watch_unittest(checks)
+        _guard("unittest", partial(unittest_tests.run_left, module, checks), checks)
     for name, function in functions.items():
+        checks.tests.count_once(name)
         try:
             _call(function)
         except BaseException as error:  # anything a program can raise is its own failure
             if isinstance(error, MemoryError | Failure):
-                judge_exception(name, error, source)
+                judge_exception(name, error, may_exit=False)
             checks.tests.forget(error)
             if type(error).__name__ == "SkipTest":
                 checks.tests.skipped.append(f"{name}: {error}")
@@ -300,7 +301,7 @@ def _left_functions(module: types.ModuleType, checks: Checks) -> dict[str, types
         for name, value in list(module.__dict__.items())
         if name.startswith("test")
         and isinstance(value, types.FunctionType)
-        and name not in checks.tests.done
+        and not checks.tests.was_run(name)
         and pytest_tests.is_test_object(name, value, checks)
     }
 
@@ -316,7 +317,7 @@ def _left_classes(module: types.ModuleType, checks: Checks) -> dict[str, type]:
         and not (unittest is not None and issubclass(value, unittest.TestCase))
         and pytest_tests.is_test_object(name, value, checks)
         and any(
-            method.startswith("test") and f"{value.__qualname__}.{method}" not in checks.tests.done
+            method.startswith("test") and not checks.tests.was_run(f"{value.__qualname__}.{method}")
             for method in dir(value)
         )
     }

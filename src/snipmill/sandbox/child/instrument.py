@@ -1,93 +1,50 @@
 """Rewrites a program's checks so that each reports its result.
 
-A check is an assert statement, a call of an `assert...` function or method, a `with` block that expects an exception, or an `if`
-that does nothing but fail. In a program with a tests part, all checks in that part count. In a program without one, the checks at
-module level and in test functions count. All other asserts of the program are left unchanged.
-
-Hooks are called through marker constants, which `compilation.bind` replaces by the hooks themselves, so none of our names appear in
-the program's namespace.
+A check is an assert statement, a call of an `assert...` function or method, a `with` block that expects an exception, a `try`
+that fails unless an exception is raised, or an `if` of which one branch does nothing but fail. In a program with a tests part, all
+checks in that part count. In a program without one, the checks at module level and in test functions count. All other asserts of
+the program are left unchanged.
 """
 
 from __future__ import annotations
 
 import ast
 
-from snipmill.sandbox.child.expectations import EXPECTS, caught_by, expects, fails, last_name
-from snipmill.sandbox.child.proof import Bindings, called_names, proves_nothing
+from snipmill.sandbox.child.bindings import Bindings
+from snipmill.sandbox.child.conditions import COMPARISONS, is_check, rewrite_condition, rewrite_hidden, watched_zip
+from snipmill.sandbox.child.expectations import (
+    EXPECTS,
+    NOTHING,
+    caught_by,
+    expects,
+    fails,
+    gives_up,
+    last_name,
+    patched_names,
+)
+from snipmill.sandbox.child.hook_calls import call, call_of, constant, place_of, reraising, statement
+from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, proves_nothing
+from snipmill.sandbox.child.statements import (
+    holds_check,
+    is_compound,
+    is_constant_truth,
+    is_discarded,
+    is_exit,
+    is_gathered,
+    is_test_name,
+    is_verdict,
+    looks_at,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-MARK = "\0snipmill\0"
-_COMPARISONS: dict[type[ast.cmpop], str] = {
-    ast.Eq: "==",
-    ast.NotEq: "!=",
-    ast.Lt: "<",
-    ast.LtE: "<=",
-    ast.Gt: ">",
-    ast.GtE: ">=",
-    ast.Is: "is",
-    ast.IsNot: "is not",
-    ast.In: "in",
-    ast.NotIn: "not in",
-}
-_HOOKS = (
-    "all",
-    "arrays",
-    "begin",
-    "boundary",
-    "call",
-    "caught",
-    "compare",
-    "died",
-    "fail",
-    "fail_now",
-    "guard",
-    "ok",
-    "only_if",
-    "truth",
-)
+    from collections.abc import Callable
 
 # One check in the source: first line, last line, text, comparison operator, why it proves nothing, names of the functions that
 # it calls, and whether it can only fail. A check that can only fail, such as `assert False`, is not meant to be reached.
 Site = tuple[int, int, str, str, str, tuple[str, ...], bool]
-# A function of the tests: its qualified name, its line, and whether it is a test by its name.
-Function = tuple[str, int, bool]
-
-
-def _marker(hook: str) -> ast.expr:
-    """The expression `marker or None`, in which `bind` replaces the marker with the hook.
-
-    It is not a plain constant, because the compiler warns about each call of one.
-    """
-    values: list[ast.expr] = [ast.Constant(MARK + hook), ast.Constant(None)]
-    return ast.fix_missing_locations(ast.BoolOp(ast.Or(), values))
-
-
-_MARKERS = {hook: _marker(hook) for hook in _HOOKS}
-
-
-def _call(at: ast.AST, hook: str, *args: ast.expr) -> ast.Call:
-    return ast.Call(func=_MARKERS[hook], args=list(args), keywords=[], **_place(at))
-
-
-def _number(at: ast.AST, value: int) -> ast.Constant:
-    return ast.Constant(value, **_place(at))
-
-
-def _place(at: Any) -> dict[str, Any]:
-    """The source position of a node, for nodes that replace it."""
-    return {
-        "lineno": at.lineno,
-        "col_offset": at.col_offset,
-        "end_lineno": at.end_lineno,
-        "end_col_offset": at.end_col_offset,
-    }
-
-
-def _is_test_name(name: str) -> bool:
-    return name.startswith(("test", "check", "Test"))
+# A function of the tests: its qualified name, its line, whether it is a test by its name, and whether it holds checks.
+Function = tuple[str, int, bool, bool]
 
 
 class Rewriter:
@@ -102,8 +59,11 @@ class Rewriter:
         self._path: list[str] = []  # names of the enclosing definitions
         self._in_class = False
         self._in_test = False  # inside a definition that is named like a test
+        self._is_direct = True  # at module level, or in a test function and not in one inside it
+        self._is_async = False
         self._bindings = Bindings([])  # of the innermost function
         self._later: list[ast.stmt] = []  # the statements behind the current one in its function
+        self._patched: frozenset[str] = frozenset()  # names that are bound to what a patched function returns
 
     def module(self, tree: ast.Module) -> list[ast.stmt]:
         """The statements of a module, with a mark where the tests begin."""
@@ -113,10 +73,8 @@ class Rewriter:
         for place, node in enumerate(tree.body):
             is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
             if not is_marked and node.lineno >= (self._tests_line or 0) and not is_future:
-                body.append(ast.Expr(_call(node, "boundary"), **_place(node)))
+                body.append(statement(node, "boundary"))
                 is_marked = True
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and self._is_in_tests(node):
-                self.defined.append(node.name)
             self._later = tree.body[place + 1 :]
             body.extend(self._statement(node))
         return body
@@ -133,18 +91,27 @@ class Rewriter:
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
         if isinstance(node, ast.Assert):
-            return [self._assert(node)]
+            return self._assert(node)
         if isinstance(node, ast.Expr):
             return self._expression(node)
         if isinstance(node, ast.Raise):
             return self._raise(node)
         if isinstance(node, ast.With | ast.AsyncWith):
             return self._with(node)
-        if not (isinstance(node, ast.If) and self._only_if(node)):
+        if isinstance(node, ast.If):
+            self._only_if(node)
+        elif isinstance(node, ast.For | ast.AsyncFor):
+            self._for(node)
+        elif isinstance(node, ast.Return | ast.Assign | ast.AnnAssign | ast.AugAssign):
+            if node.value is not None and self._counts(node):
+                if isinstance(node, ast.Assign):
+                    self._assign(node)
+                node.value = rewrite_hidden(node.value, lambda one: self._checked(one, node))
+        else:
             self._descend(node)
         return [node]
 
-    def _descend(self, node: Any) -> None:
+    def _descend(self, node: ast.AST) -> None:
         """Rewrite the statements inside a compound statement."""
         if isinstance(node, ast.ClassDef):
             self._class(node)
@@ -173,7 +140,7 @@ class Rewriter:
 
     def _site(
         self,
-        node: ast.stmt,
+        node: ast.stmt | ast.ExceptHandler,
         operator: str = "",
         empty: str = "",
         subjects: tuple[str, ...] = (),
@@ -183,34 +150,50 @@ class Rewriter:
         last = node.end_lineno or node.lineno
         text = "\n".join(self._lines[node.lineno - 1 : min(last, node.lineno + 10)]).strip()
         self.sites.append((node.lineno, last, text[:500], operator, empty, subjects, fails))
-        return _number(node, len(self.sites) - 1)
+        return constant(node, len(self.sites) - 1)
+
+    def _look(self, test: ast.expr, at: ast.stmt) -> tuple[str, tuple[str, ...]]:
+        """Why a check proves nothing whatever the code does, and the functions that it calls."""
+        resolved = self._bindings.resolve(test, at)
+        if self._patched and any(isinstance(one, ast.Name) and one.id in self._patched for one in ast.walk(test)):
+            return PATCHED, ()
+        called = called_names(resolved) | called_names(test)
+        subjects = (f"={name}" if self._bindings.defines_function(name) else name for name in called)
+        return proves_nothing(test) or proves_nothing(resolved), tuple(sorted(subjects))
 
     # Definitions ------------------------------------------------------------------------------------------------------
 
     def _class(self, node: ast.ClassDef) -> None:
-        is_test = _is_test_name(node.name) or any(last_name(base).endswith("TestCase") for base in node.bases)
-        outer = (self._in_class, self._in_test)
-        self._in_class, self._in_test = True, self._in_test or is_test
+        is_test = is_test_name(node.name) or any(last_name(base).endswith("TestCase") for base in node.bases)
+        if not self._path and self._is_in_tests(node):
+            self.defined.append(node.name)
+        outer = (self._in_class, self._in_test, self._is_direct)
+        self._in_class, self._in_test, self._is_direct = True, self._in_test or is_test, False
         self._path.append(node.name)
         node.body = self.statements(node.body)
         self._path.pop()
-        self._in_class, self._in_test = outer
+        self._in_class, self._in_test, self._is_direct = outer
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         is_test = node.name.startswith("test") and (self._in_class or not self._path) and self._is_in_tests(node)
+        if not self._path and self._is_in_tests(node):
+            self.defined.append(node.name)
         takes_instance = self._in_class and not any(last_name(one) == "staticmethod" for one in node.decorator_list)
-        outer = (self._in_class, self._in_test, self._bindings, self._later)
+        outer = (self._in_class, self._in_test, self._is_direct, self._is_async)
+        scope = (self._bindings, self._later, self._patched)
         before = len(self.sites)
         self._path.append(node.name)
-        self._in_class, self._in_test = False, self._in_test or _is_test_name(node.name)
-        self._bindings, self._later = Bindings(node.body), []
+        self._in_class, self._in_test = False, self._in_test or is_test_name(node.name)
+        self._is_direct, self._is_async = is_test, isinstance(node, ast.AsyncFunctionDef)
+        self._bindings, self._later = Bindings(node.body, self._bindings), []
         node.body = self.statements(node.body)
         name = ".".join(self._path)
         self._path.pop()
-        self._in_class, self._in_test, self._bindings, self._later = outer
+        self._in_class, self._in_test, self._is_direct, self._is_async = outer
+        self._bindings, self._later, self._patched = scope
         holds_checks = any(not site[6] for site in self.sites[before:])
         if is_test or holds_checks:
-            self.functions.append((name, node.lineno, is_test))
+            self.functions.append((name, node.lineno, is_test, holds_checks))
             arguments = [*node.args.posonlyargs, *node.args.args]
             instance = arguments[0].arg if takes_instance and arguments else None
             self._announce(node, len(self.functions) - 1, instance, is_test=is_test)
@@ -221,172 +204,173 @@ class Rewriter:
         """Let a function report that it began and, if it is a test, that it ended with an exception."""
         has_docstring = ast.get_docstring(node, clean=False) is not None
         head, body = node.body[:has_docstring], node.body[has_docstring:]
-        place = _place(body[0] if body else node)
-        at: Any = body[0] if body else node
-        given: list[ast.expr] = [_number(at, number)]
+        at: ast.AST = body[0] if body else node
+        given: list[ast.expr] = [constant(at, number)]
         if instance is not None:
-            given.append(ast.Name(instance, ast.Load(), **place))
-        begin = ast.Expr(_call(at, "begin", *given), **place)
+            given.append(ast.Name(instance, ast.Load(), **place_of(at)))
         if is_test and body:
-            died = ast.Expr(_call(at, "died", _number(at, number)), **place)
-            handler = ast.ExceptHandler(type=None, name=None, body=[died, ast.Raise(**place)], **place)
-            body = [ast.Try(body=body, handlers=[handler], orelse=[], finalbody=[], **place)]
-        node.body = [*head, begin, *body]
+            body = [reraising(at, body, statement(at, "died", constant(at, number)))]
+        node.body = [*head, statement(at, "begin", *given), *body]
 
     # Handlers ---------------------------------------------------------------------------------------------------------
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:
-        counts = self._counts(node)
-        expected = [expects(node, handler, self._later) if counts else 0 for handler in node.handlers]
+        if not self._counts(node):
+            self._try_parts(node)
+            return
+        rules = [expects(node, handler, self._later) for handler in node.handlers]
+        waits = bool(node.handlers) and fails((node.orelse or node.body)[-1])
+        site = self._site(node) if waits and not any(map(gives_up, node.handlers)) else None
+        before = len(self.sites)
         node.body = self.statements(node.body)
+        own = (before, len(self.sites))
+        self._try_parts(node, body=False)
+        holds = any(not site[6] for site in self.sites[own[0] : own[1]])
+        checks = 1 if holds else 2 if any(map(holds_check, self._later)) else 0
+        for handler, rule in zip(node.handlers, rules, strict=True):
+            at = handler.body[0]
+            if rule == NOTHING and gives_up(handler):
+                continue
+            marks = (rule, *own, checks)
+            added = [statement(at, "caught", self._site(handler, fails=True), *(constant(at, one) for one in marks))]
+            if site is not None and rule != NOTHING:
+                added.append(statement(at, "held", site))
+            handler.body[:0] = added
+
+    def _try_parts(self, node: ast.Try | ast.TryStar, *, body: bool = True) -> None:
+        if body:
+            node.body = self.statements(node.body)
+        for handler in node.handlers:
+            handler.body = self.statements(handler.body)
         node.orelse = self.statements(node.orelse)
         node.finalbody = self.statements(node.finalbody)
-        for handler, rule in zip(node.handlers, expected, strict=True):
-            handler.body = self.statements(handler.body)
-            if rule and handler.body:
-                at = handler.body[0]
-                handler.body.insert(0, ast.Expr(_call(at, "caught", _number(at, rule)), **_place(at)))
 
     def _with(self, node: ast.With | ast.AsyncWith) -> list[ast.stmt]:
-        calls = [item.context_expr for item in node.items if isinstance(item.context_expr, ast.Call)]
-        counts = self._counts(node)
-        is_check = counts and any(last_name(call) in EXPECTS for call in calls)
-        site = self._site(node) if is_check else None
+        if not self._counts(node):
+            node.body = self.statements(node.body)
+            return [node]
+        managers = [item.context_expr for item in node.items]
+        site = None
+        if any(isinstance(one, ast.Call) and last_name(one) in EXPECTS for one in managers):
+            empty = RAISED_BY_ITSELF if all(isinstance(one, ast.Raise) for one in node.body) else ""
+            site = self._site(node, empty=empty)
+        self._patched |= patched_names(node)  # also behind the block, where what was returned is checked
+        at, before = node.body[0], len(self.sites)
         node.body = self.statements(node.body)
-        rule = max((caught_by(call) for call in calls), default=0) if counts else 0
-        if rule:
-            at = node.body[0]
-            caught = ast.Expr(_call(at, "caught", _number(at, rule)), **_place(at))
-            handler = ast.ExceptHandler(type=None, name=None, body=[caught, ast.Raise(**_place(at))], **_place(at))
-            node.body = [ast.Try(body=node.body, handlers=[handler], orelse=[], finalbody=[], **_place(at))]
+        own = (before, len(self.sites))
+        rule = max(map(caught_by, managers))
+        holds = any(not site[6] for site in self.sites[own[0] : own[1]])
+        if rule != NOTHING or holds:
+            marks = (rule, *own, int(holds))
+            caught = statement(at, "caught", self._site(node, fails=True), *(constant(at, one) for one in marks))
+            node.body = [reraising(at, node.body, caught)]
         return self._guard(node, site) if site is not None else [node]
+
+    def _for(self, node: ast.For | ast.AsyncFor) -> None:
+        before = len(self.sites)
+        self._descend(node)
+        if self._counts(node) and any(not site[6] for site in self.sites[before:]):
+            node.iter = watched_zip(node.iter)
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
     def _expression(self, node: ast.Expr) -> list[ast.stmt]:
         if not self._counts(node):
             return [node]
-        awaited = isinstance(node.value, ast.Await)
-        value: ast.expr = node.value.value if isinstance(node.value, ast.Await) else node.value
+        value = node.value
         if isinstance(value, ast.Call) and fails(node):
-            site = self._site(node, fails=True)
-            return [ast.Expr(_call(node, "fail_now", site), **_place(node)), node]
-        if isinstance(value, ast.Call) and _is_check(value):
-            if awaited:
+            return [statement(node, "fail_now", self._site(node, fails=True)), node]
+        if isinstance(value, ast.Await):
+            if isinstance(value.value, ast.Call) and is_check(value.value):
                 return self._guard(node, self._site(node))
-            node.value = self.checked(value, node)
-        elif not awaited:
-            node.value = _Hidden(self, node).visit(value)
+            if is_gathered(value):
+                node.value = call(node, "discard", value)
+            return [node]
+        if isinstance(value, ast.Call) and is_check(value):
+            node.value = self._checked(value, node)
+        elif isinstance(value, ast.Call) and last_name(value) == "exit" and value.args and is_verdict(value.args[0]):
+            self._exit_code(value.args[0], node)
+        elif isinstance(value, ast.Call) and is_discarded(value):
+            node.value = call(node, "discard", value)
+        else:
+            node.value = rewrite_hidden(value, lambda one: self._checked(one, node))
         return [node]
 
-    def checked(self, call: ast.Call, node: ast.stmt) -> ast.Call:
+    def _assign(self, node: ast.Assign) -> None:
+        """Watch a value that is checked by its name later, and one that nobody looks at."""
+        value, target = node.value, node.targets[0]
+        if isinstance(value, ast.Call) and last_name(value) in ("all", "any"):
+            node.value = rewrite_condition(value, constant(node, 0))
+        inner = value.value if isinstance(value, ast.Await) else value
+        is_unread = is_gathered(value) or (isinstance(inner, ast.Call) and is_discarded(inner))
+        if is_unread and isinstance(target, ast.Name) and not any(looks_at(one, target.id) for one in self._later):
+            node.value = call(node, "discard", value)
+
+    def _checked(self, check: ast.Call, node: ast.stmt) -> ast.Call:
         """A call of an assertion method that reports its result, and lets its arguments be looked at."""
-        empty, subjects = self._look(call)
+        empty, subjects = self._look(check, node)
         site = self._site(node, empty=empty, subjects=subjects)
-        call.args = [_quantified(argument) for argument in call.args]
         return ast.Call(
-            func=_call_of(call, _call(call, "call", site), call.func),
-            args=call.args,
-            keywords=call.keywords,
-            **_place(call),
+            func=call_of(check, call(check, "call", site), check.func),
+            args=[rewrite_condition(argument, site) for argument in check.args],
+            keywords=check.keywords,
+            **place_of(check),
         )
 
     def _guard(self, node: ast.stmt, site: ast.Constant) -> list[ast.stmt]:
-        place = _place(node)
-        failed = ast.Expr(_call(node, "fail", site), **place)
-        handler = ast.ExceptHandler(type=None, name=None, body=[failed, ast.Raise(**place)], **place)
-        held = ast.Expr(_call(node, "ok", site), **place)
-        guarded = ast.Try(body=[node], handlers=[handler], orelse=[held], finalbody=[], **place)
-        return [ast.Expr(_call(node, "guard", site), **place), guarded]
+        """A statement that holds unless it raises, however it is left."""
+        failed, ended = statement(node, "fail", site), statement(node, "close", site)
+        return [statement(node, "guard", site), reraising(node, [node], failed, ending=[ended])]
 
-    def _assert(self, node: ast.Assert) -> ast.stmt:
-        if not self._counts(node) or _is_constant_truth(node.test):
-            return node
+    def _assert(self, node: ast.Assert) -> list[ast.stmt]:
+        if not self._counts(node) or is_constant_truth(node.test):
+            return [node]
         test = node.test
         if fails(node):
             site = self._site(node, fails=True)
-            node.test = ast.Call(func=_call(test, "truth", site), args=[test], keywords=[], **_place(test))
-            return node
-        empty, subjects = self._look(test)
+            node.test = call_of(test, call(test, "truth", site), test)
+            return [node]
+        empty, subjects = self._look(test, node)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            site = self._site(node, _COMPARISONS[type(test.ops[0])], empty, subjects)
-            hook, values = "compare", [test.left, test.comparators[0]]
+            site = self._site(node, COMPARISONS[type(test.ops[0])], empty, subjects)
+            hook, values = "compare", [rewrite_condition(one, site) for one in (test.left, test.comparators[0])]
         else:
             site = self._site(node, "", empty, subjects)
-            hook, values = "truth", [_quantified(test)]
+            hook, values = "truth", [rewrite_condition(test, site)]
         # `compare(site)(left, right)` records that a check has begun before its values are computed.
-        node.test = ast.Call(func=_call(test, hook, site), args=values, keywords=[], **_place(test))
-        return node
-
-    def _look(self, test: ast.expr) -> tuple[str, tuple[str, ...]]:
-        """Why a check proves nothing whatever the code does, and the functions that it calls."""
-        resolved = self._bindings.resolve(test)
-        return proves_nothing(resolved), called_names(resolved)
+        node.test = call_of(test, call(test, hook, site), *values)
+        # A check that waits may be cancelled: then it has no result.
+        return [reraising(node, [node], statement(node, "broke", site))] if self._is_async else [node]
 
     def _raise(self, node: ast.Raise) -> list[ast.stmt]:
         if not self._counts(node) or not fails(node):
             return [node]
-        site = self._site(node, fails=True)
-        return [ast.Expr(_call(node, "fail_now", site), **_place(node)), node]
+        return [statement(node, "fail_now", self._site(node, fails=True)), node]
 
-    def _only_if(self, node: ast.If) -> bool:
-        """An `if` that does nothing but fail is a check: `if f(1) != 2: raise AssertionError`. Returns whether this is one."""
-        in_test = not self._path or self._in_test
-        ends = fails(node.body[-1], any_exception=in_test)
-        if node.orelse or not ends or not self._counts(node) or any(map(_is_compound, node.body)):
-            return False
-        empty, subjects = self._look(ast.UnaryOp(ast.Not(), node.test, **_place(node.test)))
+    def _exit_code(self, code: ast.IfExp, node: ast.Expr) -> None:
+        """`sys.exit(1 if failures else 0)` is a check."""
+        fails_when = constant(code, bool(code.body.value))  # type: ignore[attr-defined]
+        hook = call(code, "only_if", self._site(node), fails_when)
+        code.test = call_of(code, hook, code.test)
+
+    def _only_if(self, node: ast.If) -> None:
+        """An `if` of which one branch does nothing but fail is a check: `if f(1) != 2: raise AssertionError`."""
+        asks = any(isinstance(one, ast.Call) for one in ast.walk(self._bindings.resolve(node.test, node)))
+        exits = any(isinstance(body[-1], ast.Expr) or is_exit(body[-1]) for body in (node.body, node.orelse) if body)
+        any_exception = self._is_direct and (asks or exits)
+        is_failing: Callable[[list[ast.stmt]], bool] = lambda body: (  # noqa: E731
+            bool(body) and fails(body[-1], any_exception=any_exception) and not any(map(is_compound, body))
+        )
+        failing = (is_failing(node.body), is_failing(node.orelse))
+        if not self._counts(node) or failing[0] == failing[1]:
+            self._descend(node)
+            return
+        holds: ast.expr = ast.UnaryOp(ast.Not(), node.test, **place_of(node.test)) if failing[0] else node.test
+        empty, subjects = self._look(holds, node)
         site = self._site(node, "", empty, subjects)
-        node.test = ast.Call(func=_call(node.test, "only_if", site), args=[node.test], keywords=[], **_place(node.test))
-        return True
-
-
-def _quantified(test: ast.expr) -> ast.expr:
-    """The condition `all(...)`, `x.all()` or `allclose(...)`, which then reports if there is nothing to check."""
-    if not isinstance(test, ast.Call):
-        return test
-    if last_name(test) in ("allclose", "array_equal"):
-        test.func = _call(test, "arrays", test.func)
-    elif isinstance(test.func, ast.Name) and test.func.id == "all" and len(test.args) == 1 and not test.keywords:
-        return _call(test, "all", test.func, test.args[0])
-    elif isinstance(test.func, ast.Attribute) and test.func.attr == "all" and not test.args and not test.keywords:
-        return _call(test, "all", ast.Constant(None, **_place(test)), test.func.value)
-    return test
-
-
-class _Hidden(ast.NodeTransformer):
-    """Rewrites the checks inside an expression statement, such as the calls in a list comprehension."""
-
-    def __init__(self, rewriter: Rewriter, node: ast.stmt) -> None:
-        self._rewriter = rewriter
-        self._node = node
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        return self._rewriter.checked(node, self._node) if _is_check(node) else node
-
-
-def _call_of(at: ast.AST, func: ast.expr, *args: ast.expr) -> ast.Call:
-    return ast.Call(func=func, args=list(args), keywords=[], **_place(at))
-
-
-def _is_check(call: ast.Call) -> bool:
-    """Whether a call is an assertion: `self.assertEqual(...)`, `raises(E, f, x)`, or `assert_that(x).is_true()`."""
-    name = last_name(call)
-    if name.startswith("assert") or (name in EXPECTS and len(call.args) > 1):
-        return True
-    inner = call.func.value if isinstance(call.func, ast.Attribute) else None
-    return isinstance(inner, ast.Call) and _is_check(inner)
-
-
-def _is_compound(node: ast.stmt) -> bool:
-    return isinstance(
-        node, ast.If | ast.For | ast.While | ast.Try | ast.TryStar | ast.With | ast.FunctionDef | ast.ClassDef
-    )
-
-
-def _is_constant_truth(node: ast.expr) -> bool:
-    """Whether an assertion holds whatever the program does: `assert True`, `assert (x, "message")`."""
-    if isinstance(node, ast.Constant):
-        return bool(node.value)
-    return isinstance(node, ast.Tuple) and bool(node.elts)
+        fails_when = constant(node.test, failing[0])
+        node.test = call_of(node.test, call(node.test, "only_if", site, fails_when), rewrite_condition(node.test, site))
+        if failing[0]:
+            node.orelse = self.statements(node.orelse)
+        else:
+            node.body = self.statements(node.body)

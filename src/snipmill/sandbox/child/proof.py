@@ -3,87 +3,41 @@
 from __future__ import annotations
 
 import ast
-import copy
 
 from snipmill.sandbox.child.expectations import last_name
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _TYPES_ALONE = frozenset({"isinstance", "issubclass", "callable", "hasattr"})
 _TYPE_METHODS = frozenset({"assertIsInstance", "assertIsNotNone", "assertHasAttr"})
 _EQUALITIES = frozenset(
     {"assertEqual", "assertSequenceEqual", "assertListEqual", "assertTupleEqual", "assertDictEqual", "assertSetEqual"}
-    | {
-        "assertAlmostEqual",
-        "assertCountEqual",
-        "assert_equal",
-        "assert_array_equal",
-        "assert_allclose",
-        "assert_almost_equal",
-    }
-    | {"assertLessEqual", "assertGreaterEqual", "assertMultiLineEqual", "assert_array_almost_equal"}
+    | {"assertAlmostEqual", "assertCountEqual", "assert_equal", "assert_array_equal", "assert_allclose"}
+    | {"assertMultiLineEqual", "assert_almost_equal", "assert_array_almost_equal", "assertLessEqual"}
 )
+# The comparison that other methods make.
+_COMPARING: dict[str, ast.cmpop] = {
+    "assertIsNot": ast.NotEq(),
+    "assertNotEqual": ast.NotEq(),
+    "assertIs": ast.Is(),
+    "assertIn": ast.In(),
+    "assertGreaterEqual": ast.GtE(),
+    **dict.fromkeys(_EQUALITIES, ast.Eq()),
+}
 _TOLERANCES = frozenset({"abs", "rel", "abs_tol", "rel_tol", "delta", "atol", "rtol"})
-_DEPTH = 3
+_NEAR = frozenset({"approx", "isclose", "allclose"})
 SAME = "both sides are the same expression"
 EXISTS = "only existence or type is checked"
 CONSTANT = "a constant holds always"
+PATCHED = "the tests have replaced what it calls"
+RAISED_BY_ITSELF = "the test itself raises the exception"
+_INFINITE = "its tolerance is infinite"
+_MESSAGE = "the second argument is only a message"
 
 
-class Bindings:
-    """What the names of one function are bound to, for those that are bound exactly once, to something computed."""
-
-    def __init__(self, body: Sequence[ast.stmt]) -> None:
-        self._body = body
-        self._found: dict[str, ast.expr] | None = None
-
-    def resolve(self, test: ast.expr) -> ast.expr:
-        """The expression with such names replaced by what they are bound to; the expression itself where there are none."""
-        if self._found is None:
-            self._found = _bound_once(self._body)
-        if not self._found or not any(isinstance(node, ast.Name) and node.id in self._found for node in ast.walk(test)):
-            return test
-        resolved = copy.deepcopy(test)
-        for _ in range(_DEPTH):
-            resolved = _Substitution(self._found).visit(resolved)
-        return resolved
-
-
-def _bound_once(body: Sequence[ast.stmt]) -> dict[str, ast.expr]:
-    stores: dict[str, int] = {}
-    values: dict[str, ast.expr] = {}
-    pending: list[ast.AST] = list(body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            stores[node.id] = stores.get(node.id, 0) + 1
-        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
-        if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and _calls(node.value):
-            values[target.id] = copy.deepcopy(node.value)
-        pending.extend(ast.iter_child_nodes(node))
-    return {name: value for name, value in values.items() if stores[name] == 1}
-
-
-def _calls(node: ast.expr) -> bool:
-    return any(isinstance(inner, ast.Call) for inner in ast.walk(node))
-
-
-class _Substitution(ast.NodeTransformer):
-    def __init__(self, values: dict[str, ast.expr]) -> None:
-        self._values = values
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return copy.deepcopy(self._values[node.id]) if node.id in self._values else node
-
-
-def called_names(test: ast.expr) -> tuple[str, ...]:
-    """The plain names that an expression calls."""
-    calls = (node.func for node in ast.walk(test) if isinstance(node, ast.Call))
-    return tuple(sorted({func.id for func in calls if isinstance(func, ast.Name)}))
+def called_names(test: ast.expr) -> set[str]:
+    """The names that an expression calls; a method as `.name`."""
+    calls = [node.func for node in ast.walk(test) if isinstance(node, ast.Call)]
+    names = {func.id for func in calls if isinstance(func, ast.Name)}
+    return names | {f".{func.attr}" for func in calls if isinstance(func, ast.Attribute)}
 
 
 def proves_nothing(test: ast.expr) -> str:
@@ -92,38 +46,27 @@ def proves_nothing(test: ast.expr) -> str:
     Args:
         test: the condition of an assert statement, or the call of an assertion method.
     """
+    calls = [node for node in ast.walk(test) if isinstance(node, ast.Call)]
+    if any(_is_tolerance(keyword) and _is_infinite(keyword.value) for one in calls for keyword in one.keywords):
+        return _INFINITE
+    if any(_is_infinite(argument) for one in calls if last_name(one) in _NEAR for argument in one.args[1:]):
+        return _INFINITE
     if isinstance(test, ast.Call) and last_name(test).startswith("assert"):
         return _of_method(test)
-    if any(
-        _is_infinite_tolerance(keyword)
-        for node in ast.walk(test)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-    ):
-        return "its tolerance is infinite"
     return _of_condition(test)
 
 
 def _of_method(call: ast.Call) -> str:
-    name, given = last_name(call), call.args
-    if any(map(_is_infinite_tolerance, call.keywords)):
-        return "its tolerance is infinite"
+    name = last_name(call)
+    given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg != "msg")]
     if name in _TYPE_METHODS:
         return EXISTS
-    if name in ("assertTrue", "assert_") and given:
-        return CONSTANT if _is_true(given[0]) else _of_condition(given[0])
-    if name == "assertFalse" and given:
-        return CONSTANT if _is_false(given[0]) else _of_condition(ast.UnaryOp(ast.Not(), given[0]))
-    if name == "assertIsNot" and len(given) > 1 and _is_none(given[1]):
-        return EXISTS
-    if name in _EQUALITIES and len(given) > 1:
-        if ast.dump(given[0]) == ast.dump(given[1]):
-            return SAME if _is_computed(given[0]) else CONSTANT
-        if name == "assertGreaterEqual" and _is_length(given[0]) and _is_zero(given[1]):
-            return EXISTS
-        if not _is_computed(given[0]) and not _is_computed(given[1]):
-            return CONSTANT
-        return _of_condition(ast.Compare(given[0], [ast.Eq()], [given[1]])) if _is_type(given[0]) else ""
+    if name in ("assertTrue", "assert_", "assertFalse") and given:
+        if len(given) > 1 and isinstance(given[1], ast.Constant) and not isinstance(given[1].value, str | None):
+            return _MESSAGE
+        return _of_negation(given[0]) if name == "assertFalse" else _of_condition(given[0])
+    if name in _COMPARING and len(given) > 1:
+        return _of_comparison(given[0], _COMPARING[name], given[1])
     return ""
 
 
@@ -132,36 +75,59 @@ def _of_condition(test: ast.expr) -> str:
         return CONSTANT
     if isinstance(test, ast.BoolOp):
         reasons = list(map(_of_condition, test.values))
-        if isinstance(test.op, ast.Or):
-            return next((CONSTANT for value in test.values if _is_true(value)), reasons[0] if all(reasons) else "")
+        if isinstance(test.op, ast.Or):  # no stronger than the weakest of its parts
+            return next(filter(None, reasons), "")
         return reasons[0] if all(reasons) else ""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-        inner = test.operand
-        if _is_false(inner):
-            return CONSTANT
-        if (
-            isinstance(inner, ast.Compare)
-            and isinstance(inner.ops[0], ast.Is | ast.Eq)
-            and _is_none(inner.comparators[0])
-        ):
+        return _of_negation(test.operand)
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.args:
+        name = test.func.id
+        if name in _TYPES_ALONE:
             return EXISTS
-        return EXISTS if isinstance(inner, ast.Call) and last_name(inner) in _TYPES_ALONE else ""
-    if isinstance(test, ast.Call) and last_name(test) in _TYPES_ALONE and isinstance(test.func, ast.Name):
+        if name == "bool":
+            return _of_condition(test.args[0])
+        if name in ("all", "any") and isinstance(test.args[0], ast.GeneratorExp | ast.ListComp):
+            return _of_condition(test.args[0].elt)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        return _of_comparison(test.left, test.ops[0], test.comparators[0])
+    return ""
+
+
+def _of_negation(inner: ast.expr) -> str:
+    """Why `not inner` proves nothing."""
+    if isinstance(inner, ast.Constant) and not inner.value:
+        return CONSTANT
+    if isinstance(inner, ast.UnaryOp) and isinstance(inner.op, ast.Not):
+        return _of_condition(inner.operand)
+    if isinstance(inner, ast.Compare) and isinstance(inner.ops[0], ast.Is | ast.Eq) and _is_none(inner.comparators[0]):
         return EXISTS
-    return _of_comparison(test) if isinstance(test, ast.Compare) and len(test.ops) == 1 else ""
+    return EXISTS if isinstance(inner, ast.Call) and last_name(inner) in _TYPES_ALONE else ""
 
 
-def _of_comparison(test: ast.Compare) -> str:
-    left, operator, right = test.left, test.ops[0], test.comparators[0]
-    if isinstance(operator, ast.Eq | ast.LtE | ast.GtE) and ast.dump(left) == ast.dump(right):
+def _of_comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
+    same = ast.dump(left) == ast.dump(right)
+    if same and isinstance(operator, ast.Eq | ast.LtE | ast.GtE):
         return SAME if _is_computed(left) else CONSTANT
+    if same and isinstance(operator, ast.Is) and isinstance(left, ast.Name):
+        return SAME
+    if isinstance(operator, ast.In) and _holds_itself(left, right):
+        return SAME
+    if isinstance(operator, ast.Eq | ast.Is) and isinstance(right, ast.Constant) and right.value is True:
+        return _of_condition(left)
     if isinstance(operator, ast.IsNot | ast.NotEq) and (_is_none(left) or _is_none(right)):
         return EXISTS
-    if isinstance(operator, ast.Eq | ast.Is | ast.In) and (_is_type(left) or _is_type(right)):
+    if not isinstance(operator, ast.NotIn) and (_is_type(left) or _is_type(right)):
         return EXISTS
-    if isinstance(operator, ast.GtE) and _is_length(left) and _is_zero(right):
+    if isinstance(operator, ast.GtE | ast.Gt) and _is_never_negative(left) and _is_below(right, operator):
         return EXISTS
+    if isinstance(operator, ast.Lt | ast.LtE) and _is_infinite(right):
+        return _INFINITE
     return "" if _is_computed(left) or _is_computed(right) else CONSTANT
+
+
+def _holds_itself(item: ast.expr, node: ast.expr) -> bool:
+    """Whether a literal has an expression among its items."""
+    return isinstance(node, ast.List | ast.Tuple | ast.Set) and ast.dump(item) in map(ast.dump, node.elts)
 
 
 def _is_true(node: ast.expr) -> bool:
@@ -172,11 +138,16 @@ def _is_true(node: ast.expr) -> bool:
         return any(isinstance(part, ast.Constant) and part.value for part in node.values)
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         return bool(node.elts) and not all(isinstance(item, ast.Starred) for item in node.elts)
+    if isinstance(node, ast.NamedExpr):
+        return _is_true(node.value)
+    if isinstance(node, ast.IfExp):
+        parts = (node.body, node.orelse)
+        if isinstance(node.test, ast.Constant):
+            return _is_true(parts[not node.test.value])
+        return all(map(_is_true, parts))
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Mod):  # a text with something in it
+        return isinstance(node.left, ast.Constant) and isinstance(node.left.value, str) and bool(node.left.value)
     return isinstance(node, ast.Lambda | ast.GeneratorExp) or (isinstance(node, ast.Dict) and bool(node.keys))
-
-
-def _is_false(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and not node.value
 
 
 def _is_computed(node: ast.expr) -> bool:
@@ -187,32 +158,32 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _is_zero(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value == 0
+def _is_below(node: ast.expr, operator: ast.cmpop) -> bool:
+    """Whether what is never negative is above this number, or equal to it where the operator allows that."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return isinstance(node.operand, ast.Constant)
+    return isinstance(operator, ast.GtE) and isinstance(node, ast.Constant) and node.value == 0
 
 
-def _is_length(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
+def _is_never_negative(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("len", "abs")
 
 
 def _is_type(node: ast.expr) -> bool:
     if isinstance(node, ast.Attribute):
-        return node.attr == "__class__"
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "type"
-        and len(node.args) == 1
-    )
+        return node.attr == "__class__" or (node.attr in ("__name__", "__qualname__") and _is_type(node.value))
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    return is_call and last_name(node) == "type" and len(node.args) == 1  # type: ignore[attr-defined]
 
 
-def _is_infinite_tolerance(keyword: ast.keyword) -> bool:
-    if keyword.arg not in _TOLERANCES:
-        return False
-    value = keyword.value
+def _is_tolerance(keyword: ast.keyword) -> bool:
+    return keyword.arg in _TOLERANCES
+
+
+def _is_infinite(value: ast.expr) -> bool:
     if isinstance(value, ast.Call) and last_name(value) == "float" and value.args:
         inner = value.args[0]
         return isinstance(inner, ast.Constant) and str(inner.value).strip("+").lower() in ("inf", "infinity")
-    return last_name(value) in ("inf", "Infinity", "infty") or (
-        isinstance(value, ast.Constant) and value.value == float("inf")
-    )
+    if isinstance(value, ast.Attribute | ast.Name):
+        return last_name(value) in ("inf", "Infinity", "infty")
+    return isinstance(value, ast.Constant) and value.value == float("inf")

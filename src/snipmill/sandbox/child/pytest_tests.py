@@ -11,11 +11,12 @@ import sys
 import types
 
 from snipmill.sandbox.child.own_builtins import BUILTINS
+from snipmill.sandbox.child.replacements import is_under_test
 from snipmill.sandbox.child.test_log import FILENAME, Problem, problem_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from snipmill.sandbox.child.checks import Checks
@@ -80,11 +81,19 @@ class Session:
         finally:
             sys.stdout, sys.stderr = streams
 
-    def run(self, module: types.ModuleType, checks: Checks) -> int:
-        """Run the tests of a module that were not run yet. Returns pytest's exit code."""
+    def run(self, module: types.ModuleType, checks: Checks, plugins: Sequence[Any] = ()) -> int:
+        """Run the tests of a module that were not run yet. Returns pytest's exit code.
+
+        Args:
+            module: as it was loaded.
+            checks: those of the program.
+            plugins: plugins of the program's own.
+        """
         import tempfile
 
         self.prepare()
+        for plugin in plugins:
+            self._config.pluginmanager.register(plugin)
         tempfile.tempdir = None  # a zygote may have looked it up for another folder
         self.checks = checks
         before = len(checks.tests.problems)
@@ -123,7 +132,7 @@ class Session:
         folder = Path.cwd() if self._number == 1 else Path(os.path.abspath(str(self._number)))
         loaded = Loaded.from_parent(self._session, path=folder / FILENAME)
         for item in self._session.genitems(loaded):
-            if not (key_of(item) in checks.tests.done and getattr(item, "callspec", None) is None):
+            if key_of(item) not in checks.tests.done and _tail(item.nodeid) not in checks.tests.cases:
                 yield item
 
 
@@ -147,7 +156,7 @@ class _Plugin:
     def pytest_runtest_setup(self, item: Any) -> None:
         log = self._checks.tests
         log.count += 1
-        log.done.add(key_of(item))
+        log.cases.add(_tail(item.nodeid))
 
     def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
         """Run an `async def` test that no plugin has taken."""
@@ -181,8 +190,7 @@ class _Plugin:
         if report.outcome == "skipped":
             if hasattr(report, "wasxfail"):
                 self._checks.take_back(self._mark)
-                if report.when == "setup":
-                    log.skipped.append(f"{name}: {report.wasxfail or 'xfail'}")
+                log.skipped.append(f"{name}: {report.wasxfail or 'expected to fail'}"[:300])
             else:
                 reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
                 log.skipped.append(f"{name}: {reason.removeprefix('Skipped: ')}"[:300])
@@ -215,8 +223,10 @@ def is_test_object(name: str, value: Any, checks: Checks) -> bool:
     """Whether a function or a class was defined in the tests; what the implementation names like a test is none."""
     if not checks.tests_line or name in checks.defined:
         return True
-    found = [value, *vars(value).values()] if isinstance(value, type) else [value]
-    return not any(map(checks.is_under_test, found))
+    found = [value]
+    if isinstance(value, type):
+        found = [method for member, method in vars(value).items() if member.startswith("test")]
+    return not any(is_under_test(one, checks.tests_line) for one in found)
 
 
 def watch_pytest(session: Session, checks: Checks, module: types.ModuleType) -> None:
@@ -224,7 +234,7 @@ def watch_pytest(session: Session, checks: Checks, module: types.ModuleType) -> 
     session.prepare()
     import pytest
 
-    def main(*_args: Any, **_options: Any) -> Any:
-        return pytest.ExitCode(session.run(module, checks))
+    def main(_args: Any = None, plugins: Any = None) -> Any:
+        return pytest.ExitCode(session.run(module, checks, plugins or ()))
 
-    pytest.main = main
+    pytest.main = main  # type: ignore[assignment]

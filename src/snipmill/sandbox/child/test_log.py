@@ -9,7 +9,7 @@ from snipmill.sandbox.child.own_builtins import BUILTINS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 __builtins__ = BUILTINS  # programs may replace builtins
@@ -35,6 +35,8 @@ def lines_of(error: BaseException) -> list[int]:
         if step.tb_frame.f_code.co_filename == FILENAME:
             found.append(step.tb_lineno)
         step = step.tb_next
+    if isinstance(error, BaseExceptionGroup):
+        found += [line for one in error.exceptions for line in lines_of(one)]
     return found
 
 
@@ -60,7 +62,8 @@ class TestLog:
     """What happened to the tests.
 
     Attributes:
-        done: names of the tests that were run, such as `test_f` or `TestF.test_g`; they are not run again.
+        done: names of the tests that the program or unittest ran, such as `test_f` or `TestF.test_g`; they are not run again.
+        cases: names of the tests that pytest ran, with their parameters.
         count: how many tests were run, each set of parameters counted.
         skipped: `name: reason` of each skipped test.
         problems: the tests that failed under a framework.
@@ -68,9 +71,11 @@ class TestLog:
         entered: numbers of the functions that began.
     """
 
-    def __init__(self, functions: Sequence[Function]) -> None:
+    def __init__(self, functions: Sequence[Function], tell: Callable[[str], None]) -> None:
         self.functions = functions
         self.done: set[str] = set()
+        self.cases: set[str] = set()
+        self._tell = tell
         self.count = 0
         self.skipped: list[str] = []
         self.problems: list[Problem] = []
@@ -80,16 +85,26 @@ class TestLog:
 
     def begin(self, number: int, instance: Any = None) -> None:
         """A function of the tests began; `instance` is its `self`, if it is a method."""
-        self.entered.add(number)
-        name, _, is_test = self.functions[number]
+        if number not in self.entered:
+            self.entered.add(number)
+            self._tell(f"b{number};")
+        name, _, is_test, _ = self.functions[number]
         if not is_test or self.by_framework:
             return
         if instance is not None:
             kind = instance if isinstance(instance, type) else type(instance)
             name = f"{kind.__qualname__}.{name.rpartition('.')[2]}"
+        self.count_once(name)
+
+    def count_once(self, name: str) -> None:
+        """Count a test that the program ran itself, or that needs no framework."""
         if name not in self.done:
             self.done.add(name)
             self.count += 1
+
+    def was_run(self, name: str) -> bool:
+        """Whether a test was run, with any of its parameters."""
+        return name in self.done or any(case.partition("[")[0] == name for case in self.cases)
 
     def died(self, number: int) -> None:
         """A test ended with an exception; called while it is handled."""
@@ -109,15 +124,19 @@ class TestLog:
         if not self._escaped:
             return None
         number, error = self._escaped[0]
-        name, line, _ = self.functions[number]
+        name, line, *_ = self.functions[number]
         return name, line, error
 
     def never_ran(self) -> list[str]:
         """`name, line N` of each function of the tests that holds checks and never began, unless it was skipped."""
         skipped = {text.partition(":")[0].partition("[")[0] for text in self.skipped}
+        inherited = {name.rpartition(".")[2] for name in skipped if "." in name}  # the method may be that of a base
         names = []
-        for number, (name, line, _) in enumerate(self.functions):
-            if number not in self.entered and name not in skipped and name.rpartition(".")[0] not in skipped:
+        for number, (name, line, _, holds_checks) in enumerate(self.functions):
+            owner, _, method = name.rpartition(".")
+            if number in self.entered or not holds_checks or name in skipped or owner in skipped:
+                continue
+            if not (owner and method in inherited):
                 names.append(f"{name}, line {line}")
         return names[:_MOST_NAMES]
 

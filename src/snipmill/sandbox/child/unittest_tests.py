@@ -64,6 +64,7 @@ def watch_unittest(checks: Checks) -> None:
     def expected(test: Any, _error: Any) -> None:
         if counts(test):
             checks.take_back(marks[-1])
+            log.skipped.append(f"{key_of(test)}: expected to fail")
 
     def unexpected(test: Any) -> None:
         if counts(test):
@@ -131,7 +132,9 @@ def run_left(module: types.ModuleType, checks: Checks) -> None:
 
     suite = _left(unittest.TestLoader().loadTestsFromModule(module), checks)
     if suite.countTestCases():
-        unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)
+        result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)
+        if not result.wasSuccessful() and not checks.tests.problems:
+            checks.tests.problems.append(Problem("a test case failed"))
 
 
 def _left(suite: Any, checks: Checks) -> TestSuite:

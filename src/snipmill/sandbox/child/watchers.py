@@ -29,7 +29,7 @@ def watch(source: str, checks: Checks) -> list[Callable[[], list[str]]]:
     if "multiprocessing" in source or "ProcessPool" in source or "fork" in source:
         looks.append(_watch_children(checks))
     if "multiprocessing" in source:
-        looks.append(_watch_exit_codes())
+        looks += [_watch_exit_codes(), _watch_pool_results()]
     if "doctest" in source:
         looks.append(_watch_doctests(checks))
     return looks
@@ -46,7 +46,28 @@ def watch_threads(checks: Checks) -> bool:
             checks.died.append(f"a thread died with {args.exc_type.__name__}: {args.exc_value}")
 
     threading.excepthook = thread_died
+    making = original(threading._make_invoke_excepthook)
+
+    def make_invoke_excepthook() -> Any:
+        invoking = making()
+
+        def invoke(thread: Any) -> None:
+            kind, error, _ = sys.exc_info()
+            if kind is not SystemExit and _is_silent(threading.excepthook):
+                checks.died.append(f"a thread died with {show(error)}, and its hook does nothing")
+            invoking(thread)
+
+        return invoke
+
+    make_invoke_excepthook.original = making  # type: ignore[attr-defined]
+    threading._make_invoke_excepthook = make_invoke_excepthook
     return True
+
+
+def _is_silent(hook: Any) -> bool:
+    """Whether a function does nothing, such as `lambda args: None`."""
+    code = getattr(hook, "__code__", None)
+    return code is not None and not code.co_names and not code.co_freevars
 
 
 def _watch_tasks(checks: Checks) -> Callable[[], list[str]]:
@@ -57,7 +78,13 @@ def _watch_tasks(checks: Checks) -> Callable[[], list[str]]:
         error = context.get("exception")
         checks.died.append(f"an asyncio task died with {show(error)}" if error else str(context.get("message")))
 
-    asyncio.base_events.BaseEventLoop.default_exception_handler = task_died  # type: ignore[method-assign,assignment]
+    loop = asyncio.base_events.BaseEventLoop
+    loop.default_exception_handler = task_died  # type: ignore[method-assign,assignment]
+    setting: Any = original(loop.set_exception_handler)
+    # A handler that does nothing would hide what died.
+    replace(
+        loop, "set_exception_handler", lambda self, handler: setting(self, None if _is_silent(handler) else handler)
+    )
 
     def look() -> list[str]:
         tasks: Any = getattr(asyncio.tasks, "_scheduled_tasks", None) or getattr(asyncio.tasks, "_all_tasks", ())
@@ -107,10 +134,13 @@ def _watch_children(checks: Checks) -> Callable[[], list[str]]:
 
     def look() -> list[str]:
         try:
-            told = os.read(reading, 1 << 16)
+            told = os.read(reading, 1 << 16).decode().split(";")
         except OSError:
             return []
-        return [f"{len(told)} checks failed in child processes"] if told else []
+        checks.reached.update(int(one[1:]) for one in told if one.startswith("r"))
+        checks.tests.entered.update(int(one[1:]) for one in told if one.startswith("b"))
+        failed = told.count("f")
+        return [f"{failed} checks failed in child processes"] if failed else []
 
     return look
 
@@ -122,6 +152,8 @@ def _watch_exit_codes() -> Callable[[], list[str]]:
     started: list[Any] = []
     seen: set[int] = set()
     starting, code = original(BaseProcess.start), original(BaseProcess.exitcode)
+    for name in ("terminate", "kill"):
+        replace(BaseProcess, name, _noting_process(original(getattr(BaseProcess, name)), seen))
 
     def start(self: Any) -> None:
         starting(self)
@@ -144,11 +176,42 @@ def _watch_exit_codes() -> Callable[[], list[str]]:
                 ended = code.fget(process)
             except ValueError:  # closed, after it was waited for
                 continue
-            if ended is not None and ended > 0 and id(process) not in seen:
+            if ended and id(process) not in seen:
                 found.append(f"a child process ended with exit code {ended}, which nobody read")
         return found
 
     return look
+
+
+def _noting_process(function: Any, seen: set[int]) -> Any:
+    def noting(self: Any) -> Any:
+        seen.add(id(self))
+        return function(self)
+
+    return noting
+
+
+def _watch_pool_results() -> Callable[[], list[str]]:
+    """Note the exceptions of `Pool.apply_async` and its kin until somebody asks for them."""
+    from multiprocessing.pool import ApplyResult
+
+    unseen: dict[int, tuple[Any, Any]] = {}
+    setting: Any = original(ApplyResult._set)  # type: ignore[attr-defined]
+
+    def _set(self: Any, number: Any, result: Any) -> None:
+        if not result[0]:
+            unseen[id(self)] = (self, result[1])
+        setting(self, number, result)
+
+    replace(ApplyResult, "_set", _set)
+    asking = original(ApplyResult.get)
+
+    def get(self: Any, timeout: Any = None) -> Any:
+        unseen.pop(id(self), None)
+        return asking(self, timeout)
+
+    replace(ApplyResult, "get", get)
+    return lambda: [f"a job of a pool died with {show(error)}, which nobody asked for" for _, error in unseen.values()]
 
 
 def _watch_doctests(checks: Checks) -> Callable[[], list[str]]:

@@ -1,0 +1,81 @@
+"""Questions about single statements of tests: whether one is a test, an exit, or throws away what it should look at."""
+
+from __future__ import annotations
+
+import ast
+
+from snipmill.sandbox.child.expectations import last_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+# Functions that return the exit status of a process.
+_DISCARDED = {"os": ("system", "waitpid"), "subprocess": ("run", "call")}
+
+
+def is_gathered(value: ast.expr) -> bool:
+    """Whether an expression awaits `gather(..., return_exceptions=True)`."""
+    inner = value.value if isinstance(value, ast.Await) else None
+    return (
+        isinstance(inner, ast.Call)
+        and last_name(inner) == "gather"
+        and any(keyword.arg == "return_exceptions" for keyword in inner.keywords)
+    )
+
+
+def looks_at(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement uses a name for more than its length."""
+    lengths = {
+        id(node.args[0])
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and last_name(node) == "len" and node.args
+    }
+    return any(
+        isinstance(node, ast.Name) and node.id == name and id(node) not in lengths for node in ast.walk(statement)
+    )
+
+
+def holds_check(statement: ast.stmt) -> bool:
+    """Whether there is an assert in a statement."""
+    return any(isinstance(node, ast.Assert) for node in ast.walk(statement))
+
+
+def is_verdict(code: ast.expr) -> TypeGuard[ast.IfExp]:
+    """Whether an exit code is chosen between success and failure."""
+    if not isinstance(code, ast.IfExp):
+        return False
+    parts = (code.body, code.orelse)
+    return all(isinstance(part, ast.Constant) for part in parts) and parts[0].value != parts[1].value  # type: ignore[attr-defined]
+
+
+def is_test_name(name: str) -> bool:
+    """Whether a name is that of a test, or of a function that checks something."""
+    return name.startswith(("test", "check", "Test"))
+
+
+def is_discarded(value: ast.Call) -> bool:
+    """Whether a statement starts a process and throws its exit status away."""
+    func = value.func
+    if not isinstance(func, ast.Attribute) or not isinstance(func.value, ast.Name):
+        return False
+    return func.attr in _DISCARDED.get(func.value.id, ())
+
+
+def is_exit(node: ast.stmt) -> bool:
+    """Whether a statement raises SystemExit."""
+    return isinstance(node, ast.Raise) and node.exc is not None and last_name(node.exc) == "SystemExit"
+
+
+def is_compound(node: ast.stmt) -> bool:
+    """Whether a statement holds other statements."""
+    return isinstance(
+        node, ast.If | ast.For | ast.While | ast.Try | ast.TryStar | ast.With | ast.FunctionDef | ast.ClassDef
+    )
+
+
+def is_constant_truth(node: ast.expr) -> bool:
+    """Whether an assertion holds whatever the program does: `assert True`, `assert (x, "message")`."""
+    if isinstance(node, ast.Constant):
+        return bool(node.value)
+    return isinstance(node, ast.Tuple) and bool(node.elts)
