@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 
@@ -88,3 +89,67 @@ def test_parquet_and_bad_input(tmp_path: Path, snipmill: Snipmill) -> None:
     assert missing.returncode == 1 and "answer" in missing.stderr and "instruction, n, response" in missing.stderr
     (tmp_path / "bad.parquet").write_text(json.dumps({"no": "parquet"}))
     assert snipmill("audit", "bad.parquet").returncode == 2
+
+
+def test_tests_in_other_layouts_and_in_none(tmp_path: Path, snipmill: Snipmill) -> None:
+    code = "def inc(x):\n    return x + 1\n"
+    rows: list[dict[str, Any]] = [
+        {"tests": "from solution import inc\n\ndef test_inc():\n    assert inc(1) == 2\n"},
+        {"tests": "def check(candidate):\n    assert candidate(2) == 3\n", "entry": "inc"},
+        {"tests": ["assert inc(3) == 4"]},
+        {"tests": {"fn_name": "inc", "inputs": [[4]], "outputs": [5]}},
+        {"tests": "expect(inc(1)).toBe(2) for all x > 0;"},
+        {"tests": "assert inc(5) == 7"},
+        {"tests": "assert inc(6) == 7\n\ndef tets_more():\n    assert inc(7) == 8\n"},
+        {"tests": ""},
+        {"tests": 7},
+        {"tests": None},
+    ]
+    data = [
+        {"id": f"r{n}", "instruction": f"Increment {n}.", "response": f"# {n}\n{code}", "entry": "", **row}
+        for n, row in enumerate(rows)
+    ]
+    write_lines(tmp_path / "data.jsonl", *data)
+    done = snipmill(
+        "audit", "data.jsonl", "--tests-column", "tests", "--entry-point-column", "entry", "--out", "found.jsonl"
+    )
+    found = {line["id"]: line["finding"] for line in read_lines(tmp_path / "found.jsonl")}
+    assert [found[f"r{n}"] for n in range(8)] == [
+        *["holds"] * 4,
+        "unknown-tests",
+        "failed",
+        "vacuous",
+        "no-tests",
+    ], done.stderr
+    assert done.stderr.count("unknown-tests") == 1 and "could not be judged" in done.stderr
+
+
+def test_execute_takes_tests_from_a_column(tmp_path: Path, snipmill: Snipmill) -> None:
+    write_lines(
+        tmp_path / "data.jsonl",
+        {
+            "id": "a",
+            "instruction": "Double.",
+            "response": "n = int(input())\nprint(2 * n)\n",
+            "io": {"inputs": ["3\n"], "outputs": ["6"]},
+        },
+        {
+            "id": "b",
+            "instruction": "Triple.",
+            "response": "n = int(input())\nprint(2 * n)\n",
+            "io": '{"inputs": ["3"], "outputs": ["9"]}',
+        },
+        {"id": "c", "instruction": "Again.", "response": "No code here, sorry.", "io": "what?"},
+        {"id": "d", "instruction": "Again.", "response": "```python\nx = 1\n```", "io": None},
+    )
+    done = snipmill("execute", "data.jsonl", "--tests-column", "io", "--out", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    (kept,) = read_lines(tmp_path / "out.jsonl")
+    assert (kept["id"], kept["verdict"]["checks_executed"], kept["io"]["inputs"]) == ("a", 1, ["3\n"])
+    rejects = {line["id"]: line for line in read_lines(tmp_path / "out.jsonl.rejects.jsonl")}
+    assert {name: line["reason"] for name, line in rejects.items()} == {
+        "b": "failed",
+        "c": "unknown-tests",
+        "d": "no-tests",
+    }
+    assert "expected '9'" in rejects["b"]["detail"]

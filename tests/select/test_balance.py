@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snipmill.config import SelectTable
-from snipmill.records import Reject, Row, Verification
+from snipmill.records import Evidence, Reject, Row, Verification
 from snipmill.stages.select_rows import select_rows
 
 
@@ -82,3 +82,16 @@ def test_of_rows_that_are_nearly_as_confident_the_one_with_the_best_tests_is_cho
         assert select([one for one in rows if one is not strong])[0] == ["r-weak"]
     assert select([surest, doubtful])[0] == ["r-surest"]
     assert select([surest, strong, doubtful], min_mutation=0.95)[0] == ["r-doubtful"]
+
+
+def test_a_bar_for_the_share_of_checks_that_were_reached() -> None:
+    def reaching(number: int, reached: int) -> Row:
+        evidence = Evidence(status="passed", checks_written=4, checks_reached=reached)
+        return msgspec.structs.replace(row(number, 5), verdict=evidence)
+
+    rows = [reaching(1, 4), reaching(2, 2), row(3, 5)]
+    kept, rejects = select(rows, min_reached=0.75)
+    assert kept == ["r-1"]
+    assert {(reject.id, reject.reason) for reject in rejects} == {("r-2", "weak-tests"), ("r-3", "weak-tests")}
+    assert "0.50 of the checks" in next(reject.detail for reject in rejects if reject.id == "r-2")
+    assert sorted(select(rows)[0]) == ["r-1", "r-2", "r-3"]

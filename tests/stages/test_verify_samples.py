@@ -502,3 +502,28 @@ def test_surrogates_addresses_and_huge_values_are_no_trouble(tmp_path: Path) -> 
         ),
     )
     assert set(outcomes) == {"r-1", "r-2"}
+
+
+def test_a_row_with_a_test_that_never_ran_is_rejected_by_name(tmp_path: Path) -> None:
+    helper = "assert double(2) == 4\n\ndef check_negative():\n    assert double(-1) == -2\n"
+    outcomes, _ = verified(
+        tmp_path / "j", response(0, RIGHT, helper), response(1, RIGHT, f"{helper}\ncheck_negative()\n")
+    )
+    refused, kept = outcomes["r-0"], outcomes["r-1"]
+    assert isinstance(refused, Reject) and refused.reason == "vacuous-tests"
+    assert "check_negative, line" in refused.detail
+    assert isinstance(kept, Execution) and kept.verdict.reached == 1.0
+
+
+def test_tests_of_pytest_are_evidence_for_other_samples(tmp_path: Path) -> None:
+    tests = "import pytest\n\n@pytest.mark.parametrize('x, y', [(2, 4), (3, 6)])\ndef test_double(x, y):\n    assert double(x) == y\n"
+    outcomes, _ = verified(
+        tmp_path / "j",
+        response(0, RIGHT, tests),
+        response(1, ALSO, "assert twice(5) == 10"),
+        response(2, WRONG, "assert double(2) == 4"),
+    )
+    first = outcomes["r-0"]
+    assert isinstance(first, Execution) and first.verification is not None
+    assert first.verdict.tests_run == 2 and first.verification.own_assertions == 2
+    assert first.verification.group == 2 and first.verification.mutants == first.verification.killed > 0

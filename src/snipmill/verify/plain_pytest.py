@@ -65,7 +65,7 @@ def expand(
         if None in parts:
             return []
         values = {name: value for part in parts if part is not None for name, value in part.items()}
-        bound = _bind(names, values, fixtures, set())
+        bound = _bind(names, values, fixtures, (), set())
         if bound is None:
             return []
         body = [copy.deepcopy(statement) for statement in test.body]
@@ -113,21 +113,35 @@ def _one_set(names: list[str], item: ast.expr) -> dict[str, ast.expr] | None:
     return dict(zip(names, parts, strict=True)) if len(parts) == len(names) else None
 
 
-def _bind(names: Sequence[str], values: Mapping[str, ast.expr], fixtures: Fixtures, asked: set[str]) -> Binding | None:
-    """Statements that bind names to values or to what fixtures return; None if there is neither, or a circle."""
+def _bind(
+    names: Sequence[str], values: Mapping[str, ast.expr], fixtures: Fixtures, asking: tuple[str, ...], done: set[str]
+) -> Binding | None:
+    """Statements that bind names to values or to what fixtures return; None if there is neither, or a circle.
+
+    Args:
+        names: what to bind.
+        values: of parameters.
+        fixtures: by name.
+        asking: the fixtures that ask for these names.
+        done: names that are bound already; a fixture is called once for each test.
+    """
     bound: Binding = []
     for name in names:
+        if name in done:
+            continue
         if name in values:
-            bound.append(ast.Assign([ast.Name(name, ast.Store())], copy.deepcopy(values[name])))
-        elif name in fixtures and name not in asked:
+            value: ast.expr = copy.deepcopy(values[name])
+        elif name in fixtures and name not in asking:
             arguments = [argument.arg for argument in fixtures[name].args.args]
-            needed = _bind(arguments, values, fixtures, asked | {name})
+            needed = _bind(arguments, values, fixtures, (*asking, name), done)
             if needed is None:
                 return None
-            call = ast.Call(ast.Name(name, ast.Load()), [ast.Name(one, ast.Load()) for one in arguments], [])
-            bound += [*needed, ast.Assign([ast.Name(name, ast.Store())], call)]
+            bound += needed
+            value = ast.Call(ast.Name(name, ast.Load()), [ast.Name(one, ast.Load()) for one in arguments], [])
         else:
             return None
+        done.add(name)
+        bound.append(ast.Assign([ast.Name(name, ast.Store())], value))
     return [ast.fix_missing_locations(statement) for statement in bound]
 
 
