@@ -106,8 +106,8 @@ class Reason(StrEnum):
     CONTRADICTED = "contradicted", "verify", "most other implementations contradict all of its assertions"
 
     # Rows that are not well-formed, or not chosen
-    TESTS_WITHOUT_ASSERT = "tests-without-assert", "sanitize", "`print(f(1))`"
-    TESTS_NOT_CALLED = "tests-not-called", "sanitize", "nothing but `def test_f(): ...`"
+    TESTS_WITHOUT_ASSERT = "tests-without-assert", "sanitize", "`print(f(1))`, where nothing was executed"
+    TESTS_NOT_CALLED = "tests-not-called", "sanitize", "nothing but `def test_f(): ...`, where nothing was executed"
     INCOMPLETE = "incomplete", "sanitize", "`# your code here` (style `smart`)"
     WEAK_TESTS = "weak-tests", "select", "below `select.min_mutation` or `min_reached`"
     LITTLE_AGREEMENT = "little-agreement", "select", "below `select.min_agreement`"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snipmill.config import LookTable, SelectTable, Style
-from snipmill.records import Reject, Row
+from snipmill.records import Evidence, Reject, Row
 from snipmill.select.choose import Keep
 from snipmill.select.sanitize import sanitize
 from snipmill.select.styles import resolve_look
@@ -124,6 +124,19 @@ def test_tests_stay_where_the_instruction_speaks_of_them() -> None:
 def test_each_rule_has_a_reason(change: tuple[str, str], reason: str) -> None:
     out = sanitize(row("a", response=RESPONSE.replace(*change)), resolve_look("smart"), 1)
     assert isinstance(out, Reject) and out.reason == reason
+
+
+@pytest.mark.parametrize("tests", ["def test():\n    assert double(2) == 4", "unittest.main()"])
+def test_what_passed_in_the_sandbox_needs_no_form(tests: str) -> None:
+    """The sandbox ran the tests and saw their checks, whichever framework they are written for."""
+    passed = row(
+        "a",
+        response=RESPONSE.replace("assert double(2) == 4", tests),
+        verdict=Evidence(status="passed", checks_executed=1),
+    )
+    assert isinstance(sanitize(passed, resolve_look("smart"), 1), Row)
+    refused = sanitize(row("a", response=passed.response), resolve_look("smart"), 1)
+    assert isinstance(refused, Reject)
 
 
 def test_words_are_matched_as_words() -> None:

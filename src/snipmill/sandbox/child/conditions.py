@@ -6,6 +6,7 @@ import ast
 
 from snipmill.sandbox.child.expectations import EXPECTS, last_name
 from snipmill.sandbox.child.hook_calls import call, call_of, constant
+from snipmill.sandbox.child.syntax import nodes_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,17 +25,28 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.NotIn: "not in",
 }
 _ARRAY_FUNCTIONS = frozenset({"allclose", "array_equal", "isclose"})
+_QUANTIFIERS = frozenset({"all", "any"})
 _ARRAYS = frozenset({"np", "numpy"})
 
 
 def rewrite_condition(test: ast.expr, site: ast.Constant) -> ast.expr:
     """Rewrite the comparisons, the quantifiers, and the loops over `zip` in a condition of a check."""
+    if not any(map(_is_of_interest, nodes_in(test))):
+        return test
     changed: ast.expr = _Condition(site).visit(test)
     return changed
 
 
+def _is_of_interest(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return last_name(node) in _QUANTIFIERS or last_name(node) in _ARRAY_FUNCTIONS
+    return isinstance(node, ast.Compare | ast.comprehension)
+
+
 def rewrite_hidden(node: ast.expr, rewrite: Callable[[ast.Call], ast.expr]) -> ast.expr:
     """Rewrite the checks inside an expression, such as the calls in a list comprehension."""
+    if not any(isinstance(one, ast.Call) and is_check(one) for one in nodes_in(node)):
+        return node
     changed: ast.expr = _HiddenChecks(rewrite).visit(node)
     return changed
 
@@ -56,9 +68,9 @@ class _Condition(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)
         func = node.func
-        if isinstance(func, ast.Name) and func.id in ("all", "any") and len(node.args) == 1 and not node.keywords:
+        if isinstance(func, ast.Name) and func.id in _QUANTIFIERS and len(node.args) == 1 and not node.keywords:
             return call(node, func.id, func, node.args[0])
-        if isinstance(func, ast.Attribute) and func.attr in ("all", "any") and not node.keywords:
+        if isinstance(func, ast.Attribute) and func.attr in _QUANTIFIERS and not node.keywords:
             if not node.args and not _is_array_module(func.value):
                 return call(node, func.attr, constant(node, None), func.value)
             if len(node.args) == 1 and _is_array_module(func.value):

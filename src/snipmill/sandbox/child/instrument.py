@@ -35,6 +35,7 @@ from snipmill.sandbox.child.statements import (
     is_verdict,
     looks_at,
 )
+from snipmill.sandbox.child.syntax import nodes_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,12 +155,19 @@ class Rewriter:
 
     def _look(self, test: ast.expr, at: ast.stmt) -> tuple[str, tuple[str, ...]]:
         """Why a check proves nothing whatever the code does, and the functions that it calls."""
-        resolved = self._bindings.resolve(test, at)
-        if self._patched and any(isinstance(one, ast.Name) and one.id in self._patched for one in ast.walk(test)):
+        nodes = nodes_in(test)
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        if self._patched & names:
             return PATCHED, ()
-        called = called_names(resolved) | called_names(test)
+        called = called_names(nodes)
+        why = proves_nothing(test, nodes)
+        resolved = self._bindings.resolve(test, names, at)
+        if resolved is not test:
+            nodes = nodes_in(resolved)
+            called |= called_names(nodes)
+            why = why or proves_nothing(resolved, nodes)
         subjects = (f"={name}" if self._bindings.defines_function(name) else name for name in called)
-        return proves_nothing(test) or proves_nothing(resolved), tuple(sorted(subjects))
+        return why, tuple(sorted(subjects))
 
     # Definitions ------------------------------------------------------------------------------------------------------
 
@@ -355,7 +363,8 @@ class Rewriter:
 
     def _only_if(self, node: ast.If) -> None:
         """An `if` of which one branch does nothing but fail is a check: `if f(1) != 2: raise AssertionError`."""
-        asks = any(isinstance(one, ast.Call) for one in ast.walk(self._bindings.resolve(node.test, node)))
+        names = {one.id for one in nodes_in(node.test) if isinstance(one, ast.Name)}
+        asks = any(isinstance(one, ast.Call) for one in nodes_in(self._bindings.resolve(node.test, names, node)))
         exits = any(isinstance(body[-1], ast.Expr) or is_exit(body[-1]) for body in (node.body, node.orelse) if body)
         any_exception = self._is_direct and (asks or exits)
         is_failing: Callable[[list[ast.stmt]], bool] = lambda body: (  # noqa: E731

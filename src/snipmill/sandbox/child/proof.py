@@ -5,6 +5,11 @@ from __future__ import annotations
 import ast
 
 from snipmill.sandbox.child.expectations import last_name
+from snipmill.sandbox.child.syntax import is_same, nodes_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TYPES_ALONE = frozenset({"isinstance", "issubclass", "callable", "hasattr"})
 _TYPE_METHODS = frozenset({"assertIsInstance", "assertIsNotNone", "assertHasAttr"})
@@ -33,20 +38,26 @@ _INFINITE = "its tolerance is infinite"
 _MESSAGE = "the second argument is only a message"
 
 
-def called_names(test: ast.expr) -> set[str]:
-    """The names that an expression calls; a method as `.name`."""
-    calls = [node.func for node in ast.walk(test) if isinstance(node, ast.Call)]
-    names = {func.id for func in calls if isinstance(func, ast.Name)}
-    return names | {f".{func.attr}" for func in calls if isinstance(func, ast.Attribute)}
+def called_names(nodes: Sequence[ast.AST]) -> set[str]:
+    """The names that an expression, given by all its nodes, calls; a method as `.name`."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                names.add(node.func.id)
+            elif isinstance(node.func, ast.Attribute):
+                names.add(f".{node.func.attr}")
+    return names
 
 
-def proves_nothing(test: ast.expr) -> str:
+def proves_nothing(test: ast.expr, nodes: Sequence[ast.AST]) -> str:
     """Why a check holds whatever the code under test does; empty where it may prove something.
 
     Args:
         test: the condition of an assert statement, or the call of an assertion method.
+        nodes: all its nodes.
     """
-    calls = [node for node in ast.walk(test) if isinstance(node, ast.Call)]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     if any(_is_tolerance(keyword) and _is_infinite(keyword.value) for one in calls for keyword in one.keywords):
         return _INFINITE
     if any(_is_infinite(argument) for one in calls if last_name(one) in _NEAR for argument in one.args[1:]):
@@ -105,7 +116,7 @@ def _of_negation(inner: ast.expr) -> str:
 
 
 def _of_comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
-    same = ast.dump(left) == ast.dump(right)
+    same = is_same(left, right)
     if same and isinstance(operator, ast.Eq | ast.LtE | ast.GtE):
         return SAME if _is_computed(left) else CONSTANT
     if same and isinstance(operator, ast.Is) and isinstance(left, ast.Name):
@@ -127,7 +138,7 @@ def _of_comparison(left: ast.expr, operator: ast.cmpop, right: ast.expr) -> str:
 
 def _holds_itself(item: ast.expr, node: ast.expr) -> bool:
     """Whether a literal has an expression among its items."""
-    return isinstance(node, ast.List | ast.Tuple | ast.Set) and ast.dump(item) in map(ast.dump, node.elts)
+    return isinstance(node, ast.List | ast.Tuple | ast.Set) and any(is_same(item, one) for one in node.elts)
 
 
 def _is_true(node: ast.expr) -> bool:
@@ -151,7 +162,7 @@ def _is_true(node: ast.expr) -> bool:
 
 
 def _is_computed(node: ast.expr) -> bool:
-    return any(isinstance(inner, ast.Name | ast.Call | ast.Attribute | ast.Await) for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Name | ast.Call | ast.Attribute | ast.Await) for inner in nodes_in(node))
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -1,0 +1,69 @@
+"""Fast walks over syntax trees: the compiler's own are generators over generators, and each program pays for them."""
+
+from __future__ import annotations
+
+import ast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    N = TypeVar("N", bound=ast.AST)
+
+_CONTEXTS = (ast.Load, ast.Store, ast.Del)
+
+
+def nodes_in(*roots: ast.AST) -> list[ast.AST]:
+    """The roots and all nodes below them, without contexts and operators of names."""
+    found = list(roots)
+    for node in found:
+        kind = type(node)
+        if kind is ast.Name or kind is ast.Constant:  # most nodes, and nothing is below them
+            continue
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if type(value) is list:
+                found += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, _CONTEXTS):
+                found.append(value)
+    return found
+
+
+def statements_in(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The statements of a function, those in compound statements too, but not those of functions and classes inside it."""
+    found = list(body)
+    for node in found:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        for value in node.__dict__.values():
+            if type(value) is list and value:
+                for item in value:
+                    if isinstance(item, ast.stmt):
+                        found.append(item)
+                    elif isinstance(item, ast.ExceptHandler | ast.match_case):
+                        found += item.body
+    return found
+
+
+def is_same(left: object, right: object) -> bool:
+    """Whether two expressions are equal, apart from where they stand."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, ast.AST):
+        return all(is_same(getattr(left, name, None), getattr(right, name, None)) for name in left._fields)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(is_same, left, right))
+    return left == right
+
+
+def copy_of(node: N) -> N:
+    """A copy of a tree, which changes of the original do not reach."""
+    made = type(node).__new__(type(node))
+    for name, value in node.__dict__.items():
+        if isinstance(value, ast.AST):
+            value = value if isinstance(value, _CONTEXTS) else copy_of(value)
+        elif type(value) is list:
+            value = [copy_of(item) if isinstance(item, ast.AST) else item for item in value]
+        made.__dict__[name] = value
+    return made
