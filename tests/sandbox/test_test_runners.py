@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import venv
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,35 @@ def test_an_interpreter_without_pytest_refuses_by_name_what_needs_it(bare_python
     assert imports.status == "unsupported" and "pytest" in imports.detail
     assert parameters.status == "unsupported" and "TestF needs pytest" in parameters.detail
     assert [one.status for one in (cases, functions, asserts, comment)] == ["passed"] * 4
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [("raise OSError('a broken package')\n", "a broken package"), ("__version__ = '7.4.0'\n", "older than 8.0")],
+)
+def test_a_pytest_that_does_not_work_refuses_only_what_needs_it(tmp_path: Path, package: str, said: str) -> None:
+    python = tmp_path / "bin" / "python"
+    venv.create(tmp_path, with_pip=False, symlinks=True)
+    (site,) = tmp_path.glob("lib/*/site-packages")
+    for name in ("pytest", "_pytest"):
+        (site / name).mkdir()
+    (site / "pytest" / "__init__.py").write_text(package)
+    (site / "_pytest" / "__init__.py").touch()
+    (site / "_pytest" / "config.py").write_text("_prepareconfig = None\n")
+    needs, cases, asserts = run(
+        program(
+            F,
+            "class TestF:\n    def setup_method(self):\n        self.x = 1\n    def test_f(self):\n        assert f(self.x) == 2\n",
+        ),
+        program(
+            F,
+            "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(1), 2)\n",
+        ),
+        program(F, "# as with pytest\nassert f(1) == 2\n"),
+        interpreter=str(python),
+    )
+    assert needs.status == "unsupported" and said in needs.detail, needs
+    assert (cases.status, asserts.status) == ("passed", "passed")
 
 
 def test_a_missing_plugin_is_named() -> None:

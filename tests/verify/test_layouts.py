@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snipmill.records import Verdict
+from snipmill.sandbox.child.dialogues import same_output
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program
 from snipmill.stages.evidence_runs import measure_tests
 from snipmill.text.sections import Malformed
+from snipmill.verify.any_program import AnyProgram, build_any_program
 from snipmill.verify.layouts import ForeignTests, join_foreign
 
 RIGHT, WRONG = "def inc(x, by=1):\n    return x + by\n", "def inc(x, by=1):\n    return x - by\n"
@@ -60,7 +62,18 @@ LAYOUTS: dict[str, ForeignTests] = {
     "functional": ForeignTests(
         json.dumps([{"input": "1\n2", "output": "3", "testtype": "functional"}]), entry_point="inc"
     ),
-    "APPS with fn_name": ForeignTests(json.dumps({"fn_name": "inc", "inputs": [[1], [1, 2]], "outputs": [2, [3]]})),
+    "APPS without wrapping": ForeignTests(json.dumps({"fn_name": "inc", "inputs": [[1]], "outputs": [2]})),
+    "a list as Python writes it": ForeignTests(str(["assert inc(1) == 2", 'assert inc(0) == 1, "zero"'])),
+    "one assertion as JSON": ForeignTests(json.dumps("assert inc(1) == 2")),
+    "two blocks of Markdown": ForeignTests("```python\nx = 1\n```\nand\n```\nassert inc(x) == 2\n```\n"),
+    "a fence in a text": ForeignTests('text = """\n```python\npass\n```\n"""\nassert inc(1) == 2, text\n'),
+    "a byte order mark": ForeignTests("\ufeffassert inc(1) == 2\n"),
+    "relative name": ForeignTests("from . import inc\nassert inc(1) == 2\n"),
+    "check with an option": ForeignTests(
+        "def check(candidate, x=1):\n    assert candidate(x) == 2\n", entry_point="inc"
+    ),
+    "an unusable entry point": ForeignTests("def check(candidate):\n    assert candidate(1) == 2\n", entry_point="1 +"),
+    "APPS with fn_name": ForeignTests(json.dumps({"fn_name": "inc", "inputs": [[1], [1, 2]], "outputs": [[2], [3]]})),
 }
 
 
@@ -79,6 +92,63 @@ def test_a_class_solution_is_called_on_an_instance() -> None:
     )
     called = join_foreign(code, ForeignTests(json.dumps({"fn_name": "inc", "inputs": [[1]], "outputs": [[2]]})))
     assert [verdict.status for verdict in verdicts(by_check, told, called)] == ["passed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "tests", "status"),
+    [
+        ("def f(x):\n    return str(x)\n", {"fn_name": "f", "inputs": [[12]], "outputs": ["12"]}, "passed"),
+        ("def f(x):\n    return x[::-1]\n", {"fn_name": "f", "inputs": [['"ab"']], "outputs": [['"ba"']]}, "passed"),
+        ("def f(x):\n    return (x, [x])\n", {"fn_name": "f", "inputs": [[1]], "outputs": [[1, [1]]]}, "passed"),
+        (
+            "def f(x):\n    return float('inf')\n",
+            {"fn_name": "f", "inputs": [[1]], "outputs": [float("inf")]},
+            "passed",
+        ),
+        ("def f(x):\n    return x\n", [{"input": "5", "output": "[5]", "testtype": "functional"}], "failed"),
+        (
+            "def f(x: List[int]):\n    return sum(x)\n",
+            [{"input": "[1, 2]", "output": "3", "testtype": "functional"}],
+            "passed",
+        ),
+        (
+            "class Solution:\n    def f(self, x: Optional[int]) -> int:\n        return x\n",
+            [{"input": "1", "output": "1", "testtype": "functional"}],
+            "passed",
+        ),
+    ],
+)
+def test_values_mean_what_their_harness_takes_them_for(code: str, tests: Any, status: str) -> None:
+    assert verdicts(join_foreign(code, ForeignTests(json.dumps(tests), entry_point="f")))[0].status == status
+
+
+def test_packages_that_are_missing_are_not_taken_for_the_answer() -> None:
+    star, private = (
+        join_foreign(RIGHT, ForeignTests(f"{line}\nassert inc(1) == 2\n"))
+        for line in ("from no_such_package import *", "from pip._internal.main import main")
+    )
+    assert verdicts(star)[0].status == "unsupported"
+    assert isinstance(private, Program) and private.modules == ()
+
+
+def test_the_main_guard_of_an_answer_does_not_run_under_foreign_tests() -> None:
+    code = f"{RIGHT}\nif __name__ == '__main__':\n    print(inc(int(input())))\n"
+    built = build_any_program(f"```python\n{code}```", LAYOUTS["a list of assertions"])
+    assert isinstance(built, AnyProgram)
+    assert verdicts(built.program)[0].status == "passed"
+    script = build_any_program(code, ForeignTests('[{"input": "1", "output": "2"}]'))
+    assert isinstance(script, AnyProgram) and verdicts(script.program)[0].status == "passed"
+
+
+def test_helpers_of_a_script_that_nobody_calls_do_not_make_its_tests_vacuous() -> None:
+    code = "def debug(*values):\n    print(values)\n\nprint(int(input()) * 2)\n"
+    program = Program(source=code, dialogues=(("3\n", "6\n"),))
+
+    async def go() -> bool:
+        async with Sandbox(limits=Limits(timeout=10), workers=1) as sandbox:
+            return (await measure_tests(code, program, sandbox)).survives_gutting
+
+    assert not asyncio.run(go())
 
 
 SCRIPT = "n = int(input())\nprint(*(n * k for k in range(1, 4)))\n"
@@ -106,6 +176,15 @@ def test_a_script_answers_its_inputs(pairs: Any) -> None:
     [
         ("import sys\nprint(sys.stdin.read().upper(), end='')\n", "passed"),
         ("import sys\nsys.stdout.write(sys.stdin.buffer.read().decode().upper())\n", "passed"),
+        (
+            "import io, os, sys\nout = io.BytesIO()\nassert 'r' in sys.stdin.mode\nprint(os.read(0, 99).decode().upper())\n",
+            "passed",
+        ),
+        (
+            "import threading\ndef main():\n    print(input().upper())\nthreading.Thread(target=main).start()\n",
+            "passed",
+        ),
+        ("import os\nprint(input().upper())\nos.chdir('/')\n", "passed"),
         ("import os\nos.write(1, open(0).read().upper().encode())\n", "passed"),
         ("def main():\n    print(input().upper())\nif __name__ == '__main__':\n    main()\n", "passed"),
         ("import sys\nprint(input().upper())\nsys.exit(0)\n", "passed"),
@@ -130,6 +209,20 @@ def test_numbers_with_a_fraction_may_differ_by_their_last_digits() -> None:
     assert (close.status, far.status, whole.status) == ("passed", "failed", "failed")
 
 
+@pytest.mark.parametrize(
+    ("written", "expected", "same"),
+    [
+        ("2.0", "2", True),
+        ("1000000001.", "1000000000", False),
+        ("5", "1e999", False),
+        ("1e3", "1000", True),
+        ("nan", "3", False),
+    ],
+)
+def test_whole_numbers_are_equal_or_not(written: str, expected: str, same: bool) -> None:
+    assert same_output(written, expected) is same
+
+
 def test_mutants_are_tried_in_every_layout() -> None:
     async def go() -> list[float | None]:
         async with Sandbox(limits=Limits(timeout=10), workers=2) as sandbox:
@@ -152,6 +245,9 @@ def test_mutants_are_tried_in_every_layout() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "[" * 100_000,
+        "3",
+        "true",
         "Given x = 1 the result should be 2.",
         '{"question": "?"}',
         "[1, 2]",

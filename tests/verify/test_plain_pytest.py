@@ -107,11 +107,35 @@ def test_each_kind_is_evidence(kind: str) -> None:
         "@pytest.mark.parametrize('x', CASES)\ndef test(x):\n    assert inc(x) == 2\n",
         "@pytest.mark.parametrize('x', [pytest.param(1, marks=pytest.mark.xfail)])\ndef test(x):\n    assert inc(x) == 3\n",
         "@pytest.mark.parametrize('x', [1], indirect=True)\ndef test(x):\n    assert inc(x) == 2\n",
+        "@pytest.mark.skip\ndef test():\n    assert inc(1) == 3\n",
+        "@pytest.mark.xfail(reason='later')\nclass TestInc:\n    def test(self):\n        assert inc(1) == 3\n",
+        "@patch('builtins.len', new=max)\ndef test():\n    assert inc(len([1, 2])) == 3\n",
+        "@pytest.fixture\ndef one():\n    with open('x') as file:\n        yield file\ndef test(one):\n    assert inc(one) == 2\n",
+        "@pytest.fixture(scope='module')\ndef cart():\n    return [1]\ndef test(cart):\n    assert inc(cart.pop()) == 2\n",
+        "@pytest.fixture(autouse=True)\ndef prepare():\n    CASES.append(1)\ndef test():\n    assert inc(CASES[1]) == 2\n",
+        "def setup_function():\n    CASES.clear()\ndef test():\n    assert inc(len(CASES)) == 1\n",
+        "def test():\n    if inc(1) != 2:\n        return\n    assert inc(1) == 2\n",
         "@pytest.fixture\ndef a(b):\n    return b\n@pytest.fixture\ndef b(a):\n    return a\ndef test(a):\n    assert inc(a) == 2\n",
     ],
 )
 def test_what_cannot_be_read_is_left_out(text: str) -> None:
     assert assertions(f"import pytest\nCASES = [1]\n{text}", {"inc"}) == []
+
+
+def test_names_that_are_bound_in_the_test_are_not_replaced() -> None:
+    text = "import pytest\n@pytest.mark.parametrize('x', [3])\ndef test(x):\n    assert (lambda x: inc(x))(-x) == -2\n"
+    assert outcomes(assertions(text, {"inc"}), CODE) == ["passed"]
+
+
+def test_a_fixture_may_stand_below_its_tests() -> None:
+    text = "import pytest\ndef test(one):\n    assert inc(one) == 2\n@pytest.fixture\ndef one():\n    return 1\n"
+    assert outcomes(assertions(text, {"inc"}), CODE) == ["passed"]
+
+
+def test_stacked_parameters_do_not_fill_the_memory() -> None:
+    marks = "".join(f"@pytest.mark.parametrize('x{n}', {list(range(100))})\n" for n in range(9))
+    names = ", ".join(f"x{n}" for n in range(9))
+    assert len(assertions(f"import pytest\n{marks}def test({names}):\n    assert inc(x0) == x0 + 1\n", {"inc"})) <= 40
 
 
 def test_equal_assertions_are_equal_in_every_layout() -> None:

@@ -15,14 +15,16 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
 import re
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from snipmill.languages import PYTHON
 from snipmill.reasons import Reason
 from snipmill.sandbox.program import Program
-from snipmill.text.fences import python_fences
+from snipmill.text.fences import find_fences
 from snipmill.text.sections import Malformed
 from snipmill.verify.programs import join_program
 from snipmill.verify.statements import DEFINITIONS, bound_names, parse
@@ -30,13 +32,16 @@ from snipmill.verify.statements import DEFINITIONS, bound_names, parse
 # Names under which tests import an answer of which they know nothing else.
 _ANSWERS = frozenset(
     {"answer", "code", "implementation", "main", "module", "my_module", "program", "solution", "solutions"}
-) | {
-    "your_code",
-    "your_module",
-    "your_solution",
-}
-_RELATIVE = re.compile(r"^(\s*)from\s+\.+(\w[\w.]*)\s+import\b", re.MULTILINE)
-_FROM_HERE = re.compile(r"^(\s*)from\s+\.+\s+import\b", re.MULTILINE)
+    | {"your_code", "your_module", "your_solution"}
+)
+_ENTRY = re.compile(r"[A-Za-z_]\w*(\(\))?(\.[A-Za-z_]\w*)*")
+_BOM = "\ufeff"
+_TYPING = "from typing import *"
+# JSON has no tuples, so a tuple equals a list of the same items.
+_PLAIN = """\
+def _plain(value):
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+"""
 
 
 @dataclass(frozen=True)
@@ -56,21 +61,38 @@ class ForeignTests:
 
 def join_foreign(implementation: str, tests: ForeignTests) -> Program | Malformed:
     """The program of an answer and its tests, or why the tests are in no layout that is known."""
-    if tests.text.lstrip().startswith(("[", "{")):
-        try:
-            value = json.loads(tests.text)
-        except ValueError:
-            value = None
-        if isinstance(value, list | dict):
-            return _from_json(implementation, value, tests)
-    fences = python_fences(tests.text)
-    text = fences[0].code if fences else tests.text
+    implementation, text = implementation.lstrip(_BOM), tests.text.lstrip(_BOM)
+    value = _parse_value(text)
+    if value is not None:
+        return _from_json(implementation, value, tests)
     tree = parse(text)
     if tree is None:
-        if "assert" in text or "def test" in text:
+        fences = find_fences(text)
+        text = "\n\n".join(fence.code for fence in fences if fence.is_in(PYTHON) or not fence.info.strip())
+        tree = parse(text) if text else None
+    if tree is None:
+        if "assert" in tests.text or "def test" in tests.text:
             return Malformed(Reason.SYNTAX_ERROR, "The tests are not valid Python.")
         return _unknown("they are neither Python nor JSON")
+    if all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.Name) for node in tree.body):
+        return _unknown("they hold values and nothing that is checked")
     return _from_python(implementation, text, tree, tests)
+
+
+def _parse_value(text: str) -> list[Any] | dict[str, Any] | None:
+    """Tests that are a value: JSON, or a list as Python writes it."""
+    if not text.lstrip().startswith(("[", "{", '"')):
+        return None
+    for reading in (json.loads, ast.literal_eval):
+        try:
+            value = reading(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, list | dict):
+            return value
+    return None
 
 
 def _unknown(why: str) -> Malformed:
@@ -81,19 +103,46 @@ def _unknown(why: str) -> Malformed:
 
 
 def _from_python(implementation: str, text: str, tree: ast.Module, tests: ForeignTests) -> Program | Malformed:
-    if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)):
-        text = _FROM_HERE.sub(r"\1import", _RELATIVE.sub(r"\1from \2 import", text))
-        tree = parse(text) or tree
     answer = parse(implementation)
     defined = _defined(answer) if answer is not None else set()
+    if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)):
+        text = _without_relative_imports(text, tree, defined)
+        tree = parse(text) or tree
     if _awaits_candidate(tree):
-        entry = tests.entry_point or _only_function(answer)
+        entry = _entry_point(implementation, tests.entry_point) or _only_function(answer)
         if not entry:
             return _unknown("`check(candidate)` needs the name of what it checks, in a column of entry points")
         text += f"\n\ncheck({entry})"
     modules = _answer_modules(tree, defined, tests.module)
     program = join_program(implementation, text)
     return Program(source=program.source, tests_line=program.tests_line, modules=modules)
+
+
+def _without_relative_imports(text: str, tree: ast.Module, defined: set[str]) -> str:
+    """The tests with `from .solution import f` as `from solution import f`."""
+    lines = text.split("\n")
+    for node in reversed([one for one in ast.walk(tree) if isinstance(one, ast.ImportFrom) and one.level]):
+        names = ", ".join(f"{one.name} as {one.asname}" if one.asname else one.name for one in node.names)
+        if node.module:
+            changed = f"from {node.module} import {names}"
+        elif {one.name for one in node.names} <= defined | {"*"}:
+            changed = f"from solution import {names}"
+        else:
+            changed = f"import {names}"
+        indent = lines[node.lineno - 1][: node.col_offset]
+        lines[node.lineno - 1 : node.end_lineno] = [f"{indent}{changed}"]
+    return "\n".join(lines)
+
+
+def _entry_point(implementation: str, told: str) -> str:
+    """What is under test, as an expression: a method of the class `Solution` by its instance; empty where a text is no name."""
+    if _ENTRY.fullmatch(told) is None:
+        return ""
+    is_function = (
+        re.search(rf"^(async )?def {told}\b", implementation, re.MULTILINE) is not None if "." not in told else True
+    )
+    has_solution = re.search(r"^class Solution\b", implementation, re.MULTILINE) is not None and told != "Solution"
+    return f"Solution().{told}" if has_solution and not is_function else told
 
 
 def _defined(tree: ast.Module) -> set[str]:
@@ -119,7 +168,10 @@ def _only_function(tree: ast.Module | None) -> str:
 def _awaits_candidate(tree: ast.Module) -> bool:
     """Whether the tests define `check(candidate)` and never call it."""
     defines = any(
-        isinstance(node, ast.FunctionDef) and node.name == "check" and len(node.args.args) == 1 for node in tree.body
+        isinstance(node, ast.FunctionDef)
+        and node.name == "check"
+        and len(node.args.args) - len(node.args.defaults) == 1
+        for node in tree.body
     )
     calls = any(
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
@@ -134,7 +186,8 @@ def _answer_modules(tree: ast.Module, defined: set[str], told: str) -> tuple[str
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = {alias.name for alias in node.names}
-            if node.module == told or _is_answer(node.module, all_defined=names <= defined | {"*"}):
+            all_defined = "*" not in names and names <= defined
+            if node.module == told or _is_answer(node.module, all_defined=all_defined):
                 found[node.module] = None
         elif isinstance(node, ast.Import):
             for alias in node.names:
@@ -148,7 +201,7 @@ def _is_answer(module: str, *, all_defined: bool) -> bool:
     root, _, _ = module.partition(".")
     if root in sys.stdlib_module_names:
         return False
-    return module.rpartition(".")[2] in _ANSWERS or (all_defined and not _is_installed(root))
+    return not _is_installed(root) and (all_defined or module.rpartition(".")[2] in _ANSWERS)
 
 
 def _is_installed(name: str) -> bool:
@@ -170,20 +223,26 @@ def _from_json(implementation: str, value: list[Any] | dict[str, Any], tests: Fo
     pairs = _pairs(value)
     if not pairs:
         return _unknown("JSON without inputs and outputs")
-    entry = tests.entry_point
-    if isinstance(value, dict) and isinstance(value.get("fn_name"), str):
-        entry = value["fn_name"]
-    elif not any(isinstance(item, dict) and item.get("testtype") == "functional" for item in _items(value)):
+    told = value.get("fn_name") if isinstance(value, dict) else None
+    is_functional = any(isinstance(item, dict) and item.get("testtype") == "functional" for item in _items(value))
+    if not isinstance(told, str) and not is_functional:
         return Program(source=implementation, dialogues=tuple((_lines(one), _lines(other)) for one, other in pairs))
+    entry = _entry_point(implementation, told if isinstance(told, str) else tests.entry_point)
     if not entry:
         return _unknown("arguments of a function whose name is not told, in a column of entry points")
-    if "." not in entry and re.search(r"^class Solution\b", implementation, re.MULTILINE):
-        entry = f"Solution().{entry}"
     try:
-        text = "\n".join(_call_check(entry, _arguments(one), _result(other)) for one, other in pairs)
-    except ValueError:
+        calls = (
+            [_functional(one, other) for one, other in pairs] if is_functional else [_of_apps(*pair) for pair in pairs]
+        )
+    except (ValueError, RecursionError):
         return _unknown("arguments that are no JSON")
-    return join_program(implementation, text)
+    if not is_functional and all(isinstance(result, list) and len(result) == 1 for _, result in calls):
+        calls = [(arguments, result[0]) for arguments, result in calls]  # APPS wraps the results of a function in lists
+    checks = (
+        f"assert _plain({entry}({', '.join(map(_literal, given))})) == {_literal(result)}" for given, result in calls
+    )
+    typing = "" if "typing" in implementation else f"{_TYPING}\n"  # these harnesses provide it
+    return join_program(typing + implementation, "\n".join((_PLAIN, *checks)))
 
 
 def _items(value: list[Any] | dict[str, Any]) -> list[Any]:
@@ -209,19 +268,23 @@ def _lines(value: Any) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _arguments(given: Any) -> list[Any]:
-    """The arguments of a call: a list, or one JSON value in each line of a text."""
-    if isinstance(given, str):
-        return [json.loads(line) for line in given.splitlines() if line.strip()]
-    return given if isinstance(given, list) else [given]
+def _functional(given: Any, expected: Any) -> tuple[list[Any], Any]:
+    """Arguments and result of LiveCodeBench: JSON in texts, one argument in each line."""
+    arguments = [json.loads(line) for line in given.splitlines() if line.strip()] if isinstance(given, str) else given
+    result = json.loads(expected) if isinstance(expected, str) and expected.strip() else expected
+    return (arguments if isinstance(arguments, list) else [arguments]), result
 
 
-def _result(expected: Any) -> Any:
-    return json.loads(expected) if isinstance(expected, str) and expected.strip() else expected
+def _of_apps(given: Any, expected: Any) -> tuple[list[Any], Any]:
+    return (given if isinstance(given, list) else [given]), expected
 
 
-def _call_check(entry: str, arguments: list[Any], expected: Any) -> str:
-    call = f"{entry}({', '.join(map(repr, arguments))})"
-    if isinstance(expected, list) and len(expected) == 1:  # APPS wraps some results in a list
-        return f"assert {call} in ({expected!r}, {expected[0]!r})"
-    return f"assert {call} == {expected!r}"
+def _literal(value: Any) -> str:
+    """A JSON value as Python."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)

@@ -26,10 +26,25 @@ def fixture_name(definition: ast.stmt) -> str | None:
         if ast.unparse(call.func if call is not None else decorator) in ("pytest.fixture", "fixture"):
             given = {keyword.arg: keyword.value for keyword in call.keywords} if call is not None else {}
             name = given.get("name")
-            if "params" in given:
+            if {"params", "autouse", "scope"} & given.keys() or not _can_be_plain(definition):
                 return None
             return str(name.value) if isinstance(name, ast.Constant) else definition.name
     return None
+
+
+def _can_be_plain(definition: ast.FunctionDef) -> bool:
+    """Whether a fixture returns its value, or yields it in a statement of its own."""
+    yields = sum(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(definition))
+    plain = sum(isinstance(one, ast.Expr) and isinstance(one.value, ast.Yield) for one in definition.body)
+    return yields == plain <= 1 and not definition.args.kwonlyargs
+
+
+def prepares_tests(definition: ast.stmt) -> bool:
+    """Whether a definition runs before each test without being asked for: an `autouse` fixture, or `setup_function`."""
+    if not isinstance(definition, ast.FunctionDef):
+        return False
+    marks = " ".join(map(ast.unparse, definition.decorator_list))
+    return definition.name in ("setup_function", "setup_module") or ("fixture" in marks and "autouse=True" in marks)
 
 
 def plain_fixture(definition: ast.FunctionDef, name: str) -> ast.FunctionDef:
@@ -59,7 +74,10 @@ def expand(
         method: whether the first argument is `self`.
     """
     names = [argument.arg for argument in test.args.args][method:]
-    sets = list(itertools.product(*map(_values, map(_parametrize, [*decorators, *test.decorator_list]))))[:_MOST_SETS]
+    marks = [*decorators, *test.decorator_list]
+    if not all(map(_is_understood, marks)) or test.args.kwonlyargs or _returns(test.body):
+        return []
+    sets = itertools.islice(itertools.product(*map(_values, map(_parametrize, marks))), _MOST_SETS)
     found = []
     for parts in sets:
         if None in parts:
@@ -73,6 +91,25 @@ def expand(
         kept = [one for one in bound if not (isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in literal)]
         found.append([ast.fix_missing_locations(_Literals(literal).visit(one)) for one in (*kept, *body)])
     return found
+
+
+def _is_understood(decorator: ast.expr) -> bool:
+    """Whether a decorator leaves a test as it is, parameters aside: any mark that neither skips it nor changes what it needs."""
+    name = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    owner, _, mark = name.rpartition(".")
+    return owner.endswith("mark") and mark not in ("skip", "skipif", "xfail", "usefixtures")
+
+
+def _returns(body: Sequence[ast.stmt]) -> bool:
+    """Whether a function may return before its end: then its statements cannot stand outside of it."""
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Return):
+            return True
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            pending.extend(ast.iter_child_nodes(node))
+    return False
 
 
 def _parametrize(decorator: ast.expr) -> ast.Call | None:
@@ -147,8 +184,9 @@ def _bind(
 
 def _may_replace(name: str, value: ast.expr, body: Sequence[ast.stmt]) -> bool:
     """Whether a parameter may be replaced by its value: a constant, or a literal that is used once; and it is not bound anew."""
-    uses = [node for one in body for node in ast.walk(one) if isinstance(node, ast.Name) and node.id == name]
-    if any(not isinstance(node.ctx, ast.Load) for node in uses):
+    nodes = [node for one in body for node in ast.walk(one)]
+    uses = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+    if any(not isinstance(node.ctx, ast.Load) for node in uses) or any(_binds(node, name) for node in nodes):
         return False
     in_loop = any(
         isinstance(outer, ast.For | ast.While | ast.comprehension | ast.FunctionDef | ast.Lambda)
@@ -157,6 +195,15 @@ def _may_replace(name: str, value: ast.expr, body: Sequence[ast.stmt]) -> bool:
         for outer in ast.walk(one)
     )
     return isinstance(value, ast.Constant) or (len(uses) <= 1 and not in_loop)
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    """Whether a node binds a name otherwise than by an assignment."""
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    if isinstance(node, ast.ExceptHandler | ast.FunctionDef | ast.ClassDef | ast.MatchAs | ast.MatchStar):
+        return node.name == name
+    return isinstance(node, ast.alias) and (node.asname or node.name) == name
 
 
 class _Literals(ast.NodeTransformer):

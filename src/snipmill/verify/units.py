@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.program import Unit
-from snipmill.verify.plain_pytest import Fixtures, expand, fixture_name, plain_fixture
+from snipmill.verify.plain_pytest import Fixtures, expand, fixture_name, plain_fixture, prepares_tests
 from snipmill.verify.plain_tests import is_test_case, plain, plain_methods, without_checks
 from snipmill.verify.statements import DEFINITIONS, names_in, needed_for, parse, touches_state
 
@@ -68,16 +68,18 @@ class _Reader:
         setup = list(before)
         asserting = {name for statement in setup for name in _asserting(statement)}
         fixtures = {name: one for one in body if isinstance(one, ast.FunctionDef) and (name := fixture_name(one))}
+        setup += [plain_fixture(one, name) for name, one in fixtures.items()]  # a test may stand above its fixtures
+        prepared = any(map(prepares_tests, body))
         for statement in body:
             span = (statement.lineno, statement.end_lineno or 0) if top else None
             if isinstance(statement, ast.Assert):
                 yield self._assertion(statement.test, setup, span)
                 if touches_state(statement, setup):  # `assert stack.pop() == 2` changes what follows
                     setup.append(without_checks(statement))
-            elif isinstance(statement, ast.FunctionDef) and (name := fixture_name(statement)):
-                setup.append(plain_fixture(statement, name))
+            elif isinstance(statement, ast.FunctionDef) and fixture_name(statement):
+                pass
             elif isinstance(statement, ast.FunctionDef) and _is_test(statement, fixtures):
-                for expanded in expand(statement, fixtures):
+                for expanded in expand(statement, fixtures) if not prepared else ():
                     yield from self.of_block(expanded, setup, top=False)
             elif isinstance(statement, ast.ClassDef) and is_test_case(statement):
                 for first, method in plain_methods(statement, fixtures):

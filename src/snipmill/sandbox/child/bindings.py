@@ -35,7 +35,11 @@ class Bindings:
             name for node in self._statements if isinstance(node, ast.Global | ast.Nonlocal) for name in node.names
         }
         self._functions = {
-            *(node.name for node in self._statements if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)),
+            *(
+                node.name
+                for node in self._statements
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list
+            ),
             *(name for name, values in self._assigned.items() if isinstance(values[0], ast.Lambda)),
         }
         self._names: dict[str, int] | None = None

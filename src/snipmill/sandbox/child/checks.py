@@ -9,11 +9,12 @@ import types
 
 from snipmill.sandbox.child import claims
 from snipmill.sandbox.child.compilation import Compiled
+from snipmill.sandbox.child.exceptions import FILENAME, behind, is_failure, lines_of, running_lines, show
 from snipmill.sandbox.child.expectations import FAILURES_TOO, NOTED, NOTHING, OTHER_EXCEPTIONS
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.proof import CONSTANT, SAME
 from snipmill.sandbox.child.replacements import Originals, is_under_test
-from snipmill.sandbox.child.test_log import FILENAME, TestLog, lines_of
+from snipmill.sandbox.child.test_log import TestLog
 from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values
 
 TYPE_CHECKING = False
@@ -23,25 +24,8 @@ if TYPE_CHECKING:
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-_VALUE_LIMIT = 300
 _IN_THE_BLOCK, _BEHIND_IT = 1, 2
 _NO_RESULT = ("CancelledError", "GeneratorExit")
-
-
-def show(value: object) -> str:
-    """A short `repr` that never fails, whatever the value's own methods do."""
-    try:
-        text = repr(value)
-    except BaseException as error:  # the program's own __repr__ may raise anything
-        text = f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
-    return text if len(text) <= _VALUE_LIMIT else text[: _VALUE_LIMIT - 3] + "..."
-
-
-def is_failure(error: BaseException | None) -> bool:
-    """Whether an exception says that a check failed: an AssertionError, or what `pytest.fail` raises; or a group with one."""
-    if isinstance(error, BaseExceptionGroup):
-        return any(map(is_failure, error.exceptions))
-    return isinstance(error, AssertionError) or type(error).__name__ == "Failed"
 
 
 class Checks:
@@ -334,10 +318,18 @@ class Checks:
         self.tests.forget(error)
         if rule > OTHER_EXCEPTIONS:
             self._forgive(at_lines)
+        # The code under test has turned a failure of the test's own double into the exception that is expected.
+        causes = {line for one in behind(error) if is_failure(one) for line in lines_of(one)}
+        self._forgive([place for place, (site, _) in enumerate(self.failures) if self._is_at(site, causes)])
 
     def _raised_by_code(self, error: BaseException) -> bool:
+        """Whether the code under test raised an exception; without a tests part, whatever is no check is code."""
         lines = lines_of(error)
-        return bool(lines) and lines[-1] < self.tests_line
+        if not lines:
+            return False
+        if self.tests_line:
+            return lines[-1] < self.tests_line
+        return not any(self._is_at(site, {lines[-1]}) for site in range(len(self.sites)))
 
     def _forgive(self, places: Sequence[int]) -> None:
         """Take back the last failure of each site among these failures."""
@@ -353,6 +345,10 @@ class Checks:
         """The state to which `take_back` returns."""
         return len(self.failures), dict(self.open)
 
+    def reopen(self, mark: tuple[int, dict[int, int]]) -> None:
+        """Forget the checks that have begun since a mark: their test was skipped."""
+        self.open = dict(mark[1])
+
     def take_back(self, mark: tuple[int, dict[int, int]]) -> None:
         """Forget the failures since a mark: their test was expected to fail."""
         del self.failures[mark[0] :]
@@ -361,18 +357,15 @@ class Checks:
     # What is known at the end -----------------------------------------------------------------------------------------
 
     def ask_noted_types(self) -> None:
-        """Judge the checks that types of the program decided which always hold. One of the implementation makes them fail."""
-        for noted, sites in self._values.always_holding():
-            is_of_tests = bool(self.tests_line) and claims.first_line(noted, self._own) >= self.tests_line
-            if noted.claim == claims.EQUAL and not is_of_tests:
-                self._record_failure(next(iter(sites)), EVERYTHING)
-            elif any(sites.values()):
+        """Count the checks that prove nothing because a type of the program, which decided them, always holds."""
+        for _, sites in self._values.always_holding():
+            if any(sites.values()):
                 self.empty += sum(sites.values())
                 self.why_empty = self.why_empty or EVERYTHING
 
     def unfinished(self) -> int | None:
         """A check whose exception was swallowed although it was not expected, or None. One that still runs is none."""
-        running = _running_lines()
+        running = running_lines()
         return next((site for site, count in self.open.items() if count > 0 and not self._is_at(site, running)), None)
 
     def written(self) -> int:
@@ -382,15 +375,3 @@ class Checks:
     def reached_count(self) -> int:
         """How many of these came to a result."""
         return sum(not self.sites[site][6] for site in self.reached)
-
-
-def _running_lines() -> set[int]:
-    """The program's lines that other threads are executing."""
-    found = set()
-    for frame in sys._current_frames().values():
-        step: types.FrameType | None = frame
-        while step is not None:
-            if step.f_code.co_filename == FILENAME:
-                found.add(step.f_lineno)
-            step = step.f_back
-    return found

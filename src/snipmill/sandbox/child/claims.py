@@ -81,13 +81,15 @@ class Noted:
 
     Attributes:
         kind: the type.
+        method: the function that overrides it.
         claim: what an instance may claim: to equal, exceed or contain everything, or to differ from everything.
         whole: whether all that one side of the comparison consists of is of such types.
         attributes: the names of an instance's attributes.
     """
 
-    def __init__(self, kind: type, claim: str, *, whole: bool, attributes: tuple[str, ...]) -> None:
+    def __init__(self, kind: type, claim: str, method: object, *, whole: bool, attributes: tuple[str, ...]) -> None:
         self.kind = kind
+        self.method = method
         self.claim = claim
         self.whole = whole
         self.attributes = attributes
@@ -144,6 +146,9 @@ def _is_wide(value: Any) -> bool:
 
 def why_empty(name: str, arguments: tuple[Any, ...]) -> str:
     """Why a comparison of arrays holds: one is empty, so nothing of the other is compared."""
+    if name in ("all", "any") and arguments:
+        is_empty = is_empty_array(arguments[0]) or (type(arguments[0]) in (list, tuple) and not arguments[0])
+        return "there is nothing for `all` or `any` to check" if is_empty else ""
     if name not in _ARRAYS or len(arguments) < 2:
         return ""
     sizes = [_size(argument) for argument in arguments[:2]]
@@ -184,8 +189,9 @@ def noted_types(symbol: str, left: object, right: object, own: frozenset[str], *
     if symbol in ("in", "not in"):
         kind = type(right)
         if kind.__module__ in own:
-            if overriding(kind, _METHODS[_CONTAINS], own):
-                yield Noted(kind, _CONTAINS, whole=True, attributes=_attributes(right))
+            method = overriding(kind, _METHODS[_CONTAINS], own)
+            if method is not None:
+                yield Noted(kind, _CONTAINS, method, whole=True, attributes=_attributes(right))
             return
         sides, claim = ((left, right), EQUAL)
     else:
@@ -198,7 +204,8 @@ def noted_types(symbol: str, left: object, right: object, own: frozenset[str], *
         ]
         whole = len(deciding) == len(found)
         for leaf in deciding if found else ():
-            yield Noted(type(leaf), claim, whole=whole, attributes=_attributes(leaf))
+            method = overriding(type(leaf), _METHODS[claim], own)
+            yield Noted(type(leaf), claim, method, whole=whole, attributes=_attributes(leaf))
 
 
 def _leaves(values: Iterable[Any], depth: int) -> Iterator[Any]:
@@ -254,9 +261,3 @@ def _bare(noted: Noted, own: frozenset[str]) -> Any:
     for name in noted.attributes:
         object.__setattr__(bare, name, object())
     return bare
-
-
-def first_line(noted: Noted, own: frozenset[str]) -> int:
-    """The line of the method that makes a claim."""
-    function = overriding(noted.kind, _METHODS[noted.claim], own)
-    return function.__code__.co_firstlineno if function is not None else 0

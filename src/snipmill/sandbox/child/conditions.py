@@ -37,6 +37,16 @@ def rewrite_condition(test: ast.expr, site: ast.Constant) -> ast.expr:
     return changed
 
 
+def rewrite_exit(exit_call: ast.Call, site: ast.Constant) -> None:
+    """`sys.exit(1 if failed else 0)` is a check, and so is `raise SystemExit(not ok)`."""
+    code = exit_call.args[0]
+    if isinstance(code, ast.IfExp) and isinstance(code.body, ast.Constant):
+        fails_when = constant(code, bool(code.body.value))
+        code.test = call_of(code, call(code, "only_if", site, fails_when), code.test)
+    else:
+        exit_call.args[0] = call_of(code, call(code, "only_if", site, constant(code, True)), code)
+
+
 def _is_of_interest(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         return last_name(node) in _QUANTIFIERS or last_name(node) in _ARRAY_FUNCTIONS
@@ -74,7 +84,7 @@ class _Condition(ast.NodeTransformer):
             if not node.args and not _is_array_module(func.value):
                 return call(node, func.attr, constant(node, None), func.value)
             if len(node.args) == 1 and _is_array_module(func.value):
-                return call(node, func.attr, constant(node, None), node.args[0])
+                node.func = call(node, "arrays", func)
         if last_name(node) in _ARRAY_FUNCTIONS:
             node.func = call(node, "arrays", func)
         return node

@@ -1,19 +1,19 @@
 """Runs a script once for each standard input, and compares what it writes with what is expected.
 
-The comparison is that of APPS and LiveCodeBench: white space at the ends of lines and of the output does not count, and numbers
-with a fraction may differ by their last digits.
+White space at the ends of lines and of the output does not count, as in APPS and LiveCodeBench. Numbers with a fraction may
+differ by their last digits, as in APPS.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import io
+import math
 import os
 import sys
 
-from snipmill.sandbox.child.harness import Failure, compile_source, judge_exception, stand_as_main
-from snipmill.sandbox.child.test_log import FILENAME
+from snipmill.sandbox.child.exceptions import FILENAME
+from snipmill.sandbox.child.harness import Failure, compile_source, end_threads, judge_exception, stand_as_main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,12 +60,13 @@ def _run(source: str, code: Any, given: str) -> str:
         Failure: it ended with an exception or an exit code.
     """
     kept = [os.dup(number) for number in (0, 1)]
-    streams = sys.stdin, sys.stdout
+    streams, here = (sys.stdin, sys.stdout, sys.__stdin__, sys.__stdout__), os.getcwd()
     incoming, outgoing = _file(given), _file("")
     os.dup2(incoming, 0)
     os.dup2(outgoing, 1)
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8")
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), "utf-8", newline="\n")
+    written = _stream(1, "w")
+    sys.stdin = sys.__stdin__ = _stream(0, "r")  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = written  # type: ignore[misc]
     try:
         try:
             exec(code, stand_as_main(source).__dict__)
@@ -74,12 +75,15 @@ def _run(source: str, code: Any, given: str) -> str:
                 raise Failure("failed", f"the script ended with exit code {error.code!r}") from None
         except BaseException as error:  # anything a program can raise is its own failure
             judge_exception("the script", error, may_exit=True)
-        with contextlib.suppress(OSError, ValueError):  # the script may have closed it
-            sys.stdout.flush()
+        end_threads()
+        for stream in (written, sys.stdout):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # the script may have closed or replaced it
+                stream.flush()
         size = os.fstat(outgoing).st_size
         return os.pread(outgoing, min(size, 1 << 24), 0).decode("utf-8", "replace")
     finally:
-        sys.stdin, sys.stdout = streams
+        sys.stdin, sys.stdout, sys.__stdin__, sys.__stdout__ = streams  # type: ignore[misc]
+        os.chdir(here)
         for number, descriptor in enumerate(kept):
             os.dup2(descriptor, number)
         for descriptor in (*kept, incoming, outgoing):
@@ -87,10 +91,17 @@ def _run(source: str, code: Any, given: str) -> str:
         gc.collect()
 
 
+def _stream(number: int, mode: str) -> Any:
+    """A text stream as Python makes it for a descriptor."""
+    return open(number, mode, encoding="utf-8", newline="\n" if mode == "w" else None, closefd=False)
+
+
 def _file(text: str) -> int:
     """The descriptor of an unnamed file with a text, at its beginning."""
     name = f".{FILENAME}.text"
-    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(
+        name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600
+    )  # not a temporary file: the limits are on this folder
     os.unlink(name)
     raw = text.encode("utf-8", "surrogatepass")
     while raw:
@@ -119,10 +130,12 @@ def _same_line(one: str, other: str) -> bool:
 def _same_token(one: str, other: str) -> bool:
     if one == other:
         return True
-    if "." not in one + other and "e" not in (one + other).lower():
-        return False
     try:
         left, right = float(one), float(other)
     except ValueError:
         return False
-    return abs(left - right) <= _ABSOLUTE + _RELATIVE * abs(right)
+    if not (math.isfinite(left) and math.isfinite(right)):
+        return left == right
+    # Integers are equal or not, however they are written: 2 and 2.0.
+    tolerance = _ABSOLUTE + _RELATIVE * abs(right) if right != int(right) else 0.0
+    return abs(left - right) <= tolerance

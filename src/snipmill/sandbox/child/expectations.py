@@ -52,7 +52,10 @@ def expects(node: ast.Try | ast.TryStar, handler: ast.ExceptHandler, later: Sequ
     names = set(_caught_names(handler.type))
     if (node.orelse and fails(node.orelse[-1])) or (names & _BROAD and _raises(handler)):
         return FAILURES_TOO
-    if names & _BROAD and _is_noted(handler, later):
+    noted = _noted_names(handler) if names & _BROAD else set()
+    if any(isinstance(one, ast.Raise) and one.exc is not None and last_name(one.exc) in noted for one in later):
+        return FAILURES_TOO
+    if noted and _is_checked(noted, later):
         return NOTED
     # A failure at the end of the block would be caught as well, so only other exceptions are what it waits for.
     if names - _BROAD or fails(node.body[-1]) or any(map(_is_assertion, handler.body)):
@@ -159,8 +162,8 @@ def _raises(handler: ast.ExceptHandler) -> bool:
     return any(isinstance(node, ast.Raise) for statement in handler.body for node in ast.walk(statement))
 
 
-def _is_noted(handler: ast.ExceptHandler, later: Sequence[ast.stmt]) -> bool:
-    """Whether a handler notes what it caught in a name that a later statement checks."""
+def _noted_names(handler: ast.ExceptHandler) -> set[str]:
+    """The names in which a handler notes what it caught."""
     noted = set()
     for statement in handler.body:
         for node in ast.walk(statement):
@@ -171,10 +174,13 @@ def _is_noted(handler: ast.ExceptHandler, later: Sequence[ast.stmt]) -> bool:
                     noted.add(node.func.value.id)
             elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
                 noted |= {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
-    if not noted:
-        return False
+    return noted
+
+
+def _is_checked(names: set[str], later: Sequence[ast.stmt]) -> bool:
+    """Whether a later statement checks one of these names."""
     return any(
-        isinstance(node, ast.Name) and node.id in noted
+        isinstance(node, ast.Name) and node.id in names
         for statement in later
         for check in ast.walk(statement)
         if isinstance(check, ast.stmt) and _is_assertion(check)

@@ -8,6 +8,7 @@ deadlines and output: the zygote and the slot's server handle these from outside
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import sys
 import types
@@ -17,8 +18,9 @@ from functools import partial
 from snipmill.sandbox.child import pytest_tests, unittest_tests
 from snipmill.sandbox.child.checks import Checks
 from snipmill.sandbox.child.compilation import Compiled, bind, compile_program
+from snipmill.sandbox.child.exceptions import FILENAME, lines_of
 from snipmill.sandbox.child.own_builtins import BUILTINS
-from snipmill.sandbox.child.test_log import FILENAME, Problem, lines_of, problem_of
+from snipmill.sandbox.child.test_log import Problem, problem_of
 from snipmill.sandbox.child.watchers import watch, watch_threads
 
 TYPE_CHECKING = False
@@ -149,15 +151,36 @@ def _run(program: dict[str, Any], checks: Checks, session: pytest_tests.Session)
         _guard("pytest", partial(_watch_pytest, session, checks, module), checks)
     *parts, tests = checks.codes
     for code in parts:
-        _guard("the module", partial(exec, code, implementation.__dict__), checks)
+        _guard("the module", partial(_run_implementation, code, implementation.__dict__, source), checks)
     _guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), checks)
     _raise_problem(checks)
     _run_left(module, checks, source, session)
     _raise_problem(checks)
-    _end_threads()
+    end_threads()
     if not is_watched and "threading" in sys.modules:
         raise Failure("retry-loaded", "the program has loaded threading, which was not watched")
     _judge(checks, [sentence for look in looks for sentence in look()])
+
+
+def _run_implementation(code: types.CodeType, names: dict[str, Any], source: str) -> None:
+    """Run an implementation that stands apart from its tests. The exit in its main guard ends it, not the program."""
+    try:
+        exec(code, names)
+    except SystemExit as error:
+        if error.code not in (None, 0) or not _is_in_main_guard(source, lines_of(error)):
+            raise
+
+
+def _is_in_main_guard(source: str, lines: list[int]) -> bool:
+    import ast
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        guards = [
+            node for node in ast.parse(source).body if isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
+        ]
+    return any(node.lineno <= line <= (node.end_lineno or 0) for node in guards for line in lines[:1])
 
 
 def stand_as_main(source: str) -> types.ModuleType:
@@ -193,12 +216,8 @@ def _stand_as(names: Sequence[str]) -> types.ModuleType:
 
 
 def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.ModuleType) -> None:
-    try:
+    with contextlib.suppress(pytest_tests.NotInstalled):  # the program is refused where it imports pytest, if it does
         pytest_tests.watch_pytest(session, checks, module)
-    except pytest_tests.NotInstalled:
-        if "pytest" in sys.modules:
-            raise
-        # The program is refused where it imports pytest, if it does.
 
 
 def _guard(what: str, action: Callable[[], Any], checks: Checks) -> None:
@@ -224,6 +243,8 @@ def judge_exception(what: str, error: BaseException, *, may_exit: bool) -> None:
         raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=line) from None
     if isinstance(error, pytest_tests.NotInstalled):
         raise Failure("unsupported", str(error)) from None
+    if type(error).__name__ in ("Skipped", "SkipTest"):  # `pytest.importorskip` at module level: nothing is tested
+        raise Failure("unsupported", f"{what} skips itself: {error}", exception=type(error).__name__) from None
     _raise(problem_of(what, error))
 
 
@@ -339,7 +360,7 @@ def _call(function: Callable[[], Any]) -> None:
 # The end --------------------------------------------------------------------------------------------------------------
 
 
-def _end_threads() -> None:
+def end_threads() -> None:
     """End the pools that are still open and wait for non-daemon threads, as the interpreter does at its end."""
     for name, flag in _POOLS:
         pools: Any = sys.modules.get(name)

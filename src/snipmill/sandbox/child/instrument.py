@@ -11,7 +11,14 @@ from __future__ import annotations
 import ast
 
 from snipmill.sandbox.child.bindings import Bindings
-from snipmill.sandbox.child.conditions import COMPARISONS, is_check, rewrite_condition, rewrite_hidden, watched_zip
+from snipmill.sandbox.child.conditions import (
+    COMPARISONS,
+    is_check,
+    rewrite_condition,
+    rewrite_exit,
+    rewrite_hidden,
+    watched_zip,
+)
 from snipmill.sandbox.child.expectations import (
     EXPECTS,
     NOTHING,
@@ -24,6 +31,7 @@ from snipmill.sandbox.child.expectations import (
 )
 from snipmill.sandbox.child.hook_calls import call, call_of, constant, place_of, reraising, statement
 from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, proves_nothing
+from snipmill.sandbox.child.scope import Scope
 from snipmill.sandbox.child.statements import (
     holds_check,
     is_compound,
@@ -31,9 +39,12 @@ from snipmill.sandbox.child.statements import (
     is_discarded,
     is_exit,
     is_gathered,
+    is_main_guard,
+    is_test_class,
     is_test_name,
     is_verdict,
     looks_at,
+    needs_no_argument,
 )
 from snipmill.sandbox.child.syntax import nodes_in
 
@@ -44,7 +55,8 @@ if TYPE_CHECKING:
 # One check in the source: first line, last line, text, comparison operator, why it proves nothing, names of the functions that
 # it calls, and whether it can only fail. A check that can only fail, such as `assert False`, is not meant to be reached.
 Site = tuple[int, int, str, str, str, tuple[str, ...], bool]
-# A function of the tests: its qualified name, its line, whether it is a test by its name, and whether it holds checks.
+# A function of the tests: its qualified name, its line, whether it is a test by its name, and whether it is meant to run: it holds
+# checks, and nothing but a call of it is missing.
 Function = tuple[str, int, bool, bool]
 
 
@@ -57,18 +69,11 @@ class Rewriter:
         self.defined: list[str] = []
         self._lines = lines
         self._tests_line = tests_line
-        self._path: list[str] = []  # names of the enclosing definitions
-        self._in_class = False
-        self._in_test = False  # inside a definition that is named like a test
-        self._is_direct = True  # at module level, or in a test function and not in one inside it
-        self._is_async = False
-        self._bindings = Bindings([])  # of the innermost function
-        self._later: list[ast.stmt] = []  # the statements behind the current one in its function
-        self._patched: frozenset[str] = frozenset()  # names that are bound to what a patched function returns
+        self._scope = Scope(Bindings([]))
 
     def module(self, tree: ast.Module) -> list[ast.stmt]:
         """The statements of a module, with a mark where the tests begin."""
-        self._bindings = Bindings(tree.body)
+        self._scope = Scope(Bindings(tree.body))
         body: list[ast.stmt] = []
         is_marked = self._tests_line is None
         for place, node in enumerate(tree.body):
@@ -76,18 +81,18 @@ class Rewriter:
             if not is_marked and node.lineno >= (self._tests_line or 0) and not is_future:
                 body.append(statement(node, "boundary"))
                 is_marked = True
-            self._later = tree.body[place + 1 :]
+            self._scope.later = tree.body[place + 1 :]
             body.extend(self._statement(node))
         return body
 
     def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
         """The statements of a block with their checks rewritten."""
         result: list[ast.stmt] = []
-        outer = self._later
+        outer = self._scope.later
         for place, node in enumerate(nodes):
-            self._later = nodes[place + 1 :] + outer
+            self._scope.later = nodes[place + 1 :] + outer
             result.extend(self._statement(node))
-        self._later = outer
+        self._scope.later = outer
         return result
 
     def _statement(self, node: ast.stmt) -> list[ast.stmt]:
@@ -119,15 +124,28 @@ class Rewriter:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._function(node)
         elif isinstance(node, ast.Try | ast.TryStar):
+            outer, self._scope = self._scope, self._scope.inside(is_conditional=not self._scope.path)
             self._try(node)
+            self._leave(outer)
         elif isinstance(node, ast.Match):
             for case in node.cases:
                 case.body = self.statements(case.body)
         else:
+            is_conditional = isinstance(node, ast.If) and not self._scope.path and not is_main_guard(node)
+            outer, self._scope = (
+                self._scope,
+                self._scope.inside(is_conditional=is_conditional or self._scope.is_conditional),
+            )
             for name in ("body", "orelse"):
                 inner = getattr(node, name, None)
                 if isinstance(inner, list) and inner:
                     setattr(node, name, self.statements(inner))
+            self._leave(outer)
+
+    def _leave(self, outer: Scope) -> None:
+        """Go back to the scope around a block; what it has bound to patched functions stays so."""
+        outer.patched |= self._scope.patched
+        self._scope = outer
 
     # Which checks count -----------------------------------------------------------------------------------------------
 
@@ -137,7 +155,7 @@ class Rewriter:
     def _counts(self, node: ast.stmt) -> bool:
         if self._tests_line is not None:
             return node.lineno >= self._tests_line
-        return not self._path or self._in_test
+        return not self._scope.path or self._scope.in_test
 
     def _site(
         self,
@@ -157,65 +175,68 @@ class Rewriter:
         """Why a check proves nothing whatever the code does, and the functions that it calls."""
         nodes = nodes_in(test)
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        if self._patched & names:
+        if self._scope.patched & names:
             return PATCHED, ()
         called = called_names(nodes)
         why = proves_nothing(test, nodes)
-        resolved = self._bindings.resolve(test, names, at)
+        resolved = self._scope.bindings.resolve(test, names, at)
         if resolved is not test:
             nodes = nodes_in(resolved)
             called |= called_names(nodes)
             why = why or proves_nothing(resolved, nodes)
-        subjects = (f"={name}" if self._bindings.defines_function(name) else name for name in called)
+        subjects = (f"={name}" if self._scope.bindings.defines_function(name) else name for name in called)
         return why, tuple(sorted(subjects))
 
     # Definitions ------------------------------------------------------------------------------------------------------
 
     def _class(self, node: ast.ClassDef) -> None:
-        is_test = is_test_name(node.name) or any(last_name(base).endswith("TestCase") for base in node.bases)
-        if not self._path and self._is_in_tests(node):
+        outer = self._scope
+        if not outer.path and self._is_in_tests(node):
             self.defined.append(node.name)
-        outer = (self._in_class, self._in_test, self._is_direct)
-        self._in_class, self._in_test, self._is_direct = True, self._in_test or is_test, False
-        self._path.append(node.name)
+        in_test = outer.in_test or is_test_class(node)
+        self._scope = outer.inside(node.name, in_class=True, in_test=in_test, is_direct=False)
         node.body = self.statements(node.body)
-        self._path.pop()
-        self._in_class, self._in_test, self._is_direct = outer
+        self._scope = outer
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        is_test = node.name.startswith("test") and (self._in_class or not self._path) and self._is_in_tests(node)
-        if not self._path and self._is_in_tests(node):
+        outer = self._scope
+        is_inner, in_test_class = bool(outer.path) and not outer.in_class, outer.in_class and outer.in_test
+        is_test = node.name.startswith("test") and not is_inner and self._is_in_tests(node)
+        is_test = is_test and (in_test_class or not outer.in_class or holds_check(node))
+        if not outer.path and self._is_in_tests(node):
             self.defined.append(node.name)
-        takes_instance = self._in_class and not any(last_name(one) == "staticmethod" for one in node.decorator_list)
-        outer = (self._in_class, self._in_test, self._is_direct, self._is_async)
-        scope = (self._bindings, self._later, self._patched)
         before = len(self.sites)
-        self._path.append(node.name)
-        self._in_class, self._in_test = False, self._in_test or is_test_name(node.name)
-        self._is_direct, self._is_async = is_test, isinstance(node, ast.AsyncFunctionDef)
-        self._bindings, self._later = Bindings(node.body, self._bindings), []
+        self._scope = outer.inside(
+            node.name,
+            in_class=False,
+            in_test=outer.in_test or is_test_name(node.name),
+            is_direct=is_test,
+            is_async=isinstance(node, ast.AsyncFunctionDef),
+            bindings=Bindings(node.body, outer.bindings),
+            later=outer.later if is_inner else [],  # the outer function may check what the inner one notes
+        )
         node.body = self.statements(node.body)
-        name = ".".join(self._path)
-        self._path.pop()
-        self._in_class, self._in_test, self._is_direct, self._is_async = outer
-        self._bindings, self._later, self._patched = scope
+        self._scope = outer
         holds_checks = any(not site[6] for site in self.sites[before:])
         if is_test or holds_checks:
-            self.functions.append((name, node.lineno, is_test, holds_checks))
-            arguments = [*node.args.posonlyargs, *node.args.args]
-            instance = arguments[0].arg if takes_instance and arguments else None
-            self._announce(node, len(self.functions) - 1, instance, is_test=is_test)
+            by_name = is_test or (is_inner and node.name.startswith("test"))
+            by_call = not is_inner and (in_test_class or not outer.in_class) and not node.decorator_list
+            by_call = by_call and needs_no_argument(node, method=outer.in_class)
+            is_meant_to_run = holds_checks and not outer.is_conditional and (by_name or by_call)
+            name = ".".join((*outer.path, node.name))
+            self.functions.append((name, node.lineno, is_test, is_meant_to_run))
+            self._announce(node, len(self.functions) - 1, is_test=is_test)
 
-    def _announce(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef, number: int, instance: str | None, *, is_test: bool
-    ) -> None:
+    def _announce(self, node: ast.FunctionDef | ast.AsyncFunctionDef, number: int, *, is_test: bool) -> None:
         """Let a function report that it began and, if it is a test, that it ended with an exception."""
         has_docstring = ast.get_docstring(node, clean=False) is not None
         head, body = node.body[:has_docstring], node.body[has_docstring:]
         at: ast.AST = body[0] if body else node
         given: list[ast.expr] = [constant(at, number)]
-        if instance is not None:
-            given.append(ast.Name(instance, ast.Load(), **place_of(at)))
+        arguments = [*node.args.posonlyargs, *node.args.args]
+        is_static = any(last_name(one) == "staticmethod" for one in node.decorator_list)
+        if self._scope.in_class and arguments and not is_static:
+            given.append(ast.Name(arguments[0].arg, ast.Load(), **place_of(at)))
         if is_test and body:
             body = [reraising(at, body, statement(at, "died", constant(at, number)))]
         node.body = [*head, statement(at, "begin", *given), *body]
@@ -226,7 +247,7 @@ class Rewriter:
         if not self._counts(node):
             self._try_parts(node)
             return
-        rules = [expects(node, handler, self._later) for handler in node.handlers]
+        rules = [expects(node, handler, self._scope.later) for handler in node.handlers]
         waits = bool(node.handlers) and fails((node.orelse or node.body)[-1])
         site = self._site(node) if waits and not any(map(gives_up, node.handlers)) else None
         before = len(self.sites)
@@ -234,7 +255,7 @@ class Rewriter:
         own = (before, len(self.sites))
         self._try_parts(node, body=False)
         holds = any(not site[6] for site in self.sites[own[0] : own[1]])
-        checks = 1 if holds else 2 if any(map(holds_check, self._later)) else 0
+        checks = 1 if holds else 2 if any(map(holds_check, self._scope.later)) else 0
         for handler, rule in zip(node.handlers, rules, strict=True):
             at = handler.body[0]
             if rule == NOTHING and gives_up(handler):
@@ -262,7 +283,7 @@ class Rewriter:
         if any(isinstance(one, ast.Call) and last_name(one) in EXPECTS for one in managers):
             empty = RAISED_BY_ITSELF if all(isinstance(one, ast.Raise) for one in node.body) else ""
             site = self._site(node, empty=empty)
-        self._patched |= patched_names(node)  # also behind the block, where what was returned is checked
+        self._scope.patched |= patched_names(node)  # also behind the block, where what was returned is checked
         at, before = node.body[0], len(self.sites)
         node.body = self.statements(node.body)
         own = (before, len(self.sites))
@@ -296,8 +317,8 @@ class Rewriter:
             return [node]
         if isinstance(value, ast.Call) and is_check(value):
             node.value = self._checked(value, node)
-        elif isinstance(value, ast.Call) and last_name(value) == "exit" and value.args and is_verdict(value.args[0]):
-            self._exit_code(value.args[0], node)
+        elif isinstance(value, ast.Call) and last_name(value) == "exit":
+            self._exit_code(value, node)
         elif isinstance(value, ast.Call) and is_discarded(value):
             node.value = call(node, "discard", value)
         else:
@@ -311,7 +332,11 @@ class Rewriter:
             node.value = rewrite_condition(value, constant(node, 0))
         inner = value.value if isinstance(value, ast.Await) else value
         is_unread = is_gathered(value) or (isinstance(inner, ast.Call) and is_discarded(inner))
-        if is_unread and isinstance(target, ast.Name) and not any(looks_at(one, target.id) for one in self._later):
+        if (
+            is_unread
+            and isinstance(target, ast.Name)
+            and not any(looks_at(one, target.id) for one in self._scope.later)
+        ):
             node.value = call(node, "discard", value)
 
     def _checked(self, check: ast.Call, node: ast.stmt) -> ast.Call:
@@ -348,25 +373,26 @@ class Rewriter:
         # `compare(site)(left, right)` records that a check has begun before its values are computed.
         node.test = call_of(test, call(test, hook, site), *values)
         # A check that waits may be cancelled: then it has no result.
-        return [reraising(node, [node], statement(node, "broke", site))] if self._is_async else [node]
+        may_wait = self._scope.is_async or any(isinstance(one, ast.Yield) for one in nodes_in(*values))
+        return [reraising(node, [node], statement(node, "broke", site))] if may_wait else [node]
 
     def _raise(self, node: ast.Raise) -> list[ast.stmt]:
+        if self._counts(node) and is_exit(node):
+            self._exit_code(node.exc, node)
         if not self._counts(node) or not fails(node):
             return [node]
         return [statement(node, "fail_now", self._site(node, fails=True)), node]
 
-    def _exit_code(self, code: ast.IfExp, node: ast.Expr) -> None:
-        """`sys.exit(1 if failures else 0)` is a check."""
-        fails_when = constant(code, bool(code.body.value))  # type: ignore[attr-defined]
-        hook = call(code, "only_if", self._site(node), fails_when)
-        code.test = call_of(code, hook, code.test)
+    def _exit_code(self, code: ast.expr | None, node: ast.stmt) -> None:
+        if isinstance(code, ast.Call) and code.args and is_verdict(code.args[0]):
+            rewrite_exit(code, self._site(node))
 
     def _only_if(self, node: ast.If) -> None:
         """An `if` of which one branch does nothing but fail is a check: `if f(1) != 2: raise AssertionError`."""
         names = {one.id for one in nodes_in(node.test) if isinstance(one, ast.Name)}
-        asks = any(isinstance(one, ast.Call) for one in nodes_in(self._bindings.resolve(node.test, names, node)))
+        asks = any(isinstance(one, ast.Call) for one in nodes_in(self._scope.bindings.resolve(node.test, names, node)))
         exits = any(isinstance(body[-1], ast.Expr) or is_exit(body[-1]) for body in (node.body, node.orelse) if body)
-        any_exception = self._is_direct and (asks or exits)
+        any_exception = self._scope.is_direct and (asks or exits)
         is_failing: Callable[[list[ast.stmt]], bool] = lambda body: (  # noqa: E731
             bool(body) and fails(body[-1], any_exception=any_exception) and not any(map(is_compound, body))
         )

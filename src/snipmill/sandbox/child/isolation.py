@@ -241,6 +241,7 @@ def _enter_new_root(readable: Sequence[str]) -> None:
             os.symlink(TEMPORARY, f"{NEW_ROOT}/tmp")
         os.symlink(TEMPORARY, f"{NEW_ROOT}/dev/shm")
         uid = os.geteuid() or _UNPRIVILEGED
+        _write(f"{NEW_ROOT}/etc/hosts", "127.0.0.1 localhost\n")
         _write(f"{NEW_ROOT}/etc/passwd", f"sandbox:x:{uid}:{uid}:sandbox:{TEMPORARY}:/bin/false\n")
     with step("read-only root"):
         linux.make_read_only(NEW_ROOT, recursive=False)

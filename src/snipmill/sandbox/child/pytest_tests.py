@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 import types
 
+from snipmill.sandbox.child.exceptions import FILENAME, message_of
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.replacements import is_under_test
-from snipmill.sandbox.child.test_log import FILENAME, Problem, problem_of
+from snipmill.sandbox.child.test_log import Problem, problem_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Session:
 
     def __init__(self) -> None:
         self.checks: Checks | None = None
+        self._problem = ""  # why pytest cannot be used
         self._session: Any = None
         self._config: Any = None
         self._number = 0
@@ -58,28 +60,36 @@ class Session:
         """
         if self._session is not None:
             return
-        try:
-            import pytest
-            from _pytest.config import _prepareconfig
-        except ModuleNotFoundError:
-            raise NotInstalled("pytest is not installed in the sandbox's interpreter") from None
-        if tuple(map(int, pytest.__version__.split(".")[:2])) < _OLDEST:
-            raise NotInstalled(f"pytest {pytest.__version__} in the sandbox's interpreter is older than 8.0")
-        import io
+        if not self._problem:
+            import io
 
-        streams = sys.stdout, sys.stderr
-        sys.stdout = sys.stderr = io.StringIO()  # pytest's own reports, which nobody reads
-        try:
-            blocked = [part for name in _BLOCKED for part in ("-p", f"no:{name}")]
-            self._config = _prepareconfig([*_OPTIONS, *blocked], [_Plugin(self)])
-            self._config._do_configure()
-            reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-            if reporter is not None:
-                self._config.pluginmanager.unregister(reporter)
-            self._session = pytest.Session.from_config(self._config)
-            self._config.hook.pytest_sessionstart(session=self._session)
-        finally:
-            sys.stdout, sys.stderr = streams
+            streams = sys.stdout, sys.stderr
+            sys.stdout = sys.stderr = io.StringIO()  # pytest's own reports, which nobody reads
+            try:
+                self._start()
+            except ModuleNotFoundError as error:
+                self._problem = f"{error.name} is not installed in the sandbox's interpreter"
+            except BaseException as error:  # a broken package, or a plugin that ends the process
+                self._problem = f"pytest in the sandbox's interpreter does not start: {message_of(error)}"
+            finally:
+                sys.stdout, sys.stderr = streams
+        if self._problem:
+            raise NotInstalled(self._problem)
+
+    def _start(self) -> None:
+        import pytest
+        from _pytest.config import _prepareconfig
+
+        if tuple(map(int, pytest.__version__.split(".")[:2])) < _OLDEST:
+            raise ImportError(f"version {pytest.__version__} is older than 8.0")
+        blocked = [part for name in _BLOCKED for part in ("-p", f"no:{name}")]
+        self._config = _prepareconfig([*_OPTIONS, *blocked], [_Plugin(self)])
+        self._config._do_configure()
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            self._config.pluginmanager.unregister(reporter)
+        self._session = pytest.Session.from_config(self._config)
+        self._config.hook.pytest_sessionstart(session=self._session)
 
     def run(self, module: types.ModuleType, checks: Checks, plugins: Sequence[Any] = ()) -> int:
         """Run the tests of a module that were not run yet. Returns pytest's exit code.
@@ -103,13 +113,15 @@ class Session:
         session.testsfailed, session.shouldfail, session.shouldstop = 0, False, False
         hook.pytest_collection_modifyitems(session=session, config=self._config, items=session.items)
         items = list(session.items)
-        for place, item in enumerate(items):
-            following = items[place + 1] if place + 1 < len(items) else None
-            checks.tests.by_framework = True
-            try:
+        try:
+            for place, item in enumerate(items):
+                following = items[place + 1] if place + 1 < len(items) else None
+                checks.tests.by_framework = True
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            finally:
-                checks.tests.by_framework = False
+        finally:
+            checks.tests.by_framework = False
+            for plugin in plugins:
+                self._config.pluginmanager.unregister(plugin)
         return (1 if len(checks.tests.problems) > before else 0) if items or checks.tests.count else 5
 
     def _collect(self, module: types.ModuleType, checks: Checks) -> Iterator[Any]:
@@ -175,10 +187,6 @@ class _Plugin:
         asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
         return True
 
-    def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
-        """Keep the exception of a test, which its report has only as text."""
-        item.stash_of_ours = call.excinfo.value if call.excinfo is not None else None
-
     def pytest_exception_interact(self, node: Any, call: Any, report: Any) -> None:
         """A test, or its fixtures, failed."""
         del report
@@ -192,6 +200,7 @@ class _Plugin:
                 self._checks.take_back(self._mark)
                 log.skipped.append(f"{name}: {report.wasxfail or 'expected to fail'}"[:300])
             else:
+                self._checks.reopen(self._mark)
                 reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
                 log.skipped.append(f"{name}: {reason.removeprefix('Skipped: ')}"[:300])
         elif report.outcome == "failed" and isinstance(report.longrepr, str):  # a strict xfail that passed

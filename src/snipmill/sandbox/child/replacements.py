@@ -5,8 +5,8 @@ from __future__ import annotations
 import types
 
 from snipmill.sandbox.child.claims import is_mock
+from snipmill.sandbox.child.exceptions import FILENAME
 from snipmill.sandbox.child.own_builtins import BUILTINS
-from snipmill.sandbox.child.test_log import FILENAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ class Originals:
         for name in subjects:
             if name.startswith("=") and name[1:] in self._values:
                 return f"the test has its own {name[1:]!r}"
+            # Which class a method is called on cannot be seen: it is replaced if it is in all that have it.
             pairs = [(kind.__dict__.get(name[1:], method), method) for kind, method in self._methods.get(name, ())]
             if name in self._values:
-                pairs.append((self._names.get(name, self._values[name]), self._values[name]))
-            for current, original in pairs:
-                if current is not original and self._is_other(current, original):
-                    return f"the tests have replaced {name.lstrip('.')!r}"
+                pairs = [(self._names.get(name, self._values[name]), self._values[name])]
+            if pairs and all(
+                current is not original and self._is_other(current, original) for current, original in pairs
+            ):
+                return f"the tests have replaced {name.lstrip('.')!r}"
         return ""
 
     def _is_other(self, current: Any, original: Any) -> bool:

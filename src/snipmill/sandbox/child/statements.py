@@ -8,7 +8,7 @@ from snipmill.sandbox.child.expectations import last_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeGuard
+    pass
 
 # Functions that return the exit status of a process.
 _DISCARDED = {"os": ("system", "waitpid"), "subprocess": ("run", "call")}
@@ -36,13 +36,36 @@ def looks_at(statement: ast.stmt, name: str) -> bool:
     )
 
 
+def is_test_class(node: ast.ClassDef) -> bool:
+    """Whether a class holds tests, by its name or by a test case as its base."""
+    name = node.name
+    is_named = name.startswith(("Test", "Check", "test", "check")) or name.endswith(("Test", "Tests", "Checks"))
+    return is_named or any(last_name(base).endswith("TestCase") for base in node.bases)
+
+
+def is_main_guard(node: ast.If) -> bool:
+    """Whether a statement is `if __name__ == "__main__"`."""
+    return any(isinstance(one, ast.Name) and one.id == "__name__" for one in ast.walk(node.test))
+
+
+def needs_no_argument(node: ast.FunctionDef | ast.AsyncFunctionDef, *, method: bool) -> bool:
+    """Whether a function can be called as it is, and is not one that Python calls, such as `__eq__`."""
+    required = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return required <= method and not node.args.kwonlyargs and not node.name.startswith("__")
+
+
 def holds_check(statement: ast.stmt) -> bool:
     """Whether there is an assert in a statement."""
-    return any(isinstance(node, ast.Assert) for node in ast.walk(statement))
+    return any(
+        isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and last_name(node).startswith("assert"))
+        for node in ast.walk(statement)
+    )
 
 
-def is_verdict(code: ast.expr) -> TypeGuard[ast.IfExp]:
-    """Whether an exit code is chosen between success and failure."""
+def is_verdict(code: ast.expr) -> bool:
+    """Whether an exit code is chosen between success and failure: `1 if failed else 0`, or `not ok`."""
+    if isinstance(code, ast.UnaryOp) and isinstance(code.op, ast.Not):
+        return True
     if not isinstance(code, ast.IfExp):
         return False
     parts = (code.body, code.orelse)

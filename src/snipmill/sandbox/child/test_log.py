@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from snipmill.sandbox.child.exceptions import lines_of, message_of
 from snipmill.sandbox.child.instrument import Function
 from snipmill.sandbox.child.own_builtins import BUILTINS
 
@@ -14,30 +15,8 @@ if TYPE_CHECKING:
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-FILENAME = "program.py"
 _NO_FAILURE = ("SkipTest", "Skipped", "GeneratorExit", "CancelledError", "_TimeUp")
 _MOST_NAMES = 20  # of skipped tests, and of tests that never ran, in a report
-
-
-def message_of(error: BaseException) -> str:
-    """An exception's text, which its own methods cannot prevent."""
-    try:
-        return str(error)[:500]
-    except BaseException:  # the program's own __str__ may raise anything
-        return "<no message>"
-
-
-def lines_of(error: BaseException) -> list[int]:
-    """The program's own lines in an exception's traceback, from the outermost to the innermost."""
-    found = []
-    step = error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == FILENAME:
-            found.append(step.tb_lineno)
-        step = step.tb_next
-    if isinstance(error, BaseExceptionGroup):
-        found += [line for one in error.exceptions for line in lines_of(one)]
-    return found
 
 
 class Problem:
@@ -132,11 +111,18 @@ class TestLog:
         skipped = {text.partition(":")[0].partition("[")[0] for text in self.skipped}
         inherited = {name.rpartition(".")[2] for name in skipped if "." in name}  # the method may be that of a base
         names = []
-        for number, (name, line, _, holds_checks) in enumerate(self.functions):
+        # A method of a base class that was run under the name of another class was overridden there.
+        ran = {case.partition("[")[0].rpartition(".")[2] for case in (*self.done, *self.cases) if "." in case}
+        for number, (name, line, _, is_meant_to_run) in enumerate(self.functions):
             owner, _, method = name.rpartition(".")
-            if number in self.entered or not holds_checks or name in skipped or owner in skipped:
+            if (
+                number in self.entered
+                or not is_meant_to_run
+                or any(f"{name}.".startswith(f"{one}.") for one in skipped)
+            ):
                 continue
-            if not (owner and method in inherited):
+            is_overridden = method in ran and not self.was_run(name)
+            if not (owner and (method in inherited or is_overridden)):
                 names.append(f"{name}, line {line}")
         return names[:_MOST_NAMES]
 

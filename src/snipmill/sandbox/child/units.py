@@ -10,11 +10,10 @@ import signal
 import sys
 import types
 
-from snipmill.sandbox.child.checks import show
 from snipmill.sandbox.child.dialogues import run_dialogues
+from snipmill.sandbox.child.exceptions import FILENAME, show
 from snipmill.sandbox.child.harness import run_program, stand_as_main
 from snipmill.sandbox.child.pytest_tests import Session
-from snipmill.sandbox.child.test_log import FILENAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

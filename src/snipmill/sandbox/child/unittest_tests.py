@@ -59,6 +59,8 @@ def watch_unittest(checks: Checks) -> None:
 
     def skipping(test: Any, reason: str) -> None:
         if counts(test):
+            if marks:
+                checks.reopen(marks[-1])
             log.skipped.append(f"{key_of(test)}: {reason}")
 
     def expected(test: Any, _error: Any) -> None:
@@ -105,6 +107,9 @@ def _going_on(program: Any) -> Any:
 
 def key_of(test: Any) -> str:
     """The name of a test, such as `TestF.test_g`."""
+    function = getattr(test, "_testFunc", None)  # of a FunctionTestCase
+    if function is not None:
+        return str(getattr(function, "__name__", test))
     method = getattr(test, "_testMethodName", None)
     parent = getattr(test, "test_case", None)  # of a subtest
     if parent is not None:

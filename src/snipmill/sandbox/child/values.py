@@ -59,8 +59,8 @@ class Values:
         self._own = own
         self._nothing_compared = ""  # why the condition that is being evaluated compares nothing
         self._compared = [0, 0]  # comparisons in that condition, and those of them that hold always
-        self._noted: dict[tuple[type, str], tuple[Noted, dict[int, int]]] = {}
-        self._denied: set[tuple[type, str]] = set()  # types that were seen to compare otherwise
+        self._noted: dict[tuple[object, str], tuple[Noted, dict[int, int]]] = {}
+        self._denied: set[tuple[object, str]] = set()  # methods that were seen to say otherwise
 
     def why_condition_is_empty(self) -> str:
         """Why the condition that was just evaluated proves nothing; empty if it may prove something."""
@@ -73,8 +73,8 @@ class Values:
         """Note the program's own types that decide a comparison. Returns whether there are any."""
         found = list(claims.noted_types(symbol, left, right, self._own, holds=holds))
         for noted in found:
-            key = (noted.kind, noted.claim)
-            self._denied.update((noted.kind, claim) for claim in _DENIED[symbol, holds])
+            key = (noted.method, noted.claim)
+            self._denied.update((noted.method, claim) for claim in _DENIED[symbol, holds])
             if key in self._denied:
                 continue
             _, sites = self._noted.setdefault(key, (noted, {}))
@@ -102,7 +102,7 @@ class Values:
         if function is None:
             if claims.is_empty_array(items):
                 self._nothing_compared = _NOTHING_TO_CHECK
-            return getattr(items, name)() if hasattr(items, name) else BUILTINS[name](items)
+            return getattr(items, name)()
         if function is not builtin and function is not BUILTINS[name]:
             return function(items)
         is_empty = True

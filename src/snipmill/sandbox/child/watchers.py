@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from snipmill.sandbox.child.checks import show
+from snipmill.sandbox.child.exceptions import show
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.replaced import original, replace
 

@@ -11,6 +11,7 @@ that live as long as the zygote.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import marshal
@@ -28,7 +29,7 @@ from snipmill.sandbox.child.harness import compile_checked, encode_report, run_c
 from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.leftovers import end_leftovers, remove_tree
 from snipmill.sandbox.child.limits import MOST_FILES, Limits, set_standing_limits
-from snipmill.sandbox.child.pytest_tests import Session
+from snipmill.sandbox.child.pytest_tests import NotInstalled, Session
 from snipmill.sandbox.child.units import run_units
 from snipmill.sandbox.child.watch import ProcessWatch
 
@@ -226,10 +227,12 @@ class _Forker:
         if self._nested:  # each program gets a pid namespace below this one
             self._own_namespace = os.pidfd_open(os.getpid())
         for name in (*_WITH_ANY, *preload) if preload is not None else ():
-            __import__(name)
+            if name != PYTEST:
+                __import__(name)
         _renew_streams()
         if preload is not None and PYTEST in preload:
-            self._session.prepare()
+            with contextlib.suppress(NotInstalled):  # said to the programs that need it
+                self._session.prepare()
         self._at_fork.leave()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
