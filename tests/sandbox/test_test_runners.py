@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 import venv
@@ -12,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from snipmill.records import Verdict
+from snipmill.sandbox.child.failures import Failure
+from snipmill.sandbox.child.harness import compile_checked
 from snipmill.sandbox.conformance.conform import honest_programs, program
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit, UnitOutcome
-from snipmill.stages.evidence_runs import TestStrength, measure_tests
+from snipmill.stages.evidence_runs import TestStrength as Strength
+from snipmill.stages.evidence_runs import measure_tests
 
 F = "def f(x):\n    return x + 1\n"
 WRONG = "def f(x):\n    return x + 2\n"
@@ -221,7 +225,7 @@ def test_add(base, x, y):
 """
     code = "def add(a, b):\n    return a + b\n"
 
-    async def go() -> TestStrength:
+    async def go() -> Strength:
         async with Sandbox(limits=Limits(timeout=20), workers=1) as sandbox:
             return await measure_tests(code, program(code, tests), sandbox)
 
@@ -249,3 +253,20 @@ def test_another_hash_seed_and_python_have_their_own_frameworks() -> None:
         hash_seed=7,
     )
     assert verdict.status == "passed"
+
+
+def test_the_checks_of_any_python_file_can_be_read() -> None:
+    """Python's own library and the packages here are programs of every kind."""
+    folders = [Path(os.__file__).parent, Path(pytest.__file__).parents[1]]
+    files = sorted(path for folder in folders for path in folder.rglob("*.py") if path.stat().st_size < 200_000)
+    read = 0
+    for path in random.Random(1).sample(files, 400):
+        source = path.read_text(encoding="utf-8", errors="surrogateescape")
+        for tests_line in (None, 1, source.count("\n") // 2 + 1):
+            try:
+                compile_checked(source, tests_line)
+            except Failure as failure:
+                assert failure.report["status"] == "syntax-error", (path, failure.report)
+            else:
+                read += 1
+    assert read > 400

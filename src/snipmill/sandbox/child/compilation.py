@@ -7,7 +7,8 @@ import ast
 import types
 
 from snipmill.sandbox.child.hook_calls import MARK
-from snipmill.sandbox.child.instrument import Function, Rewriter, Site
+from snipmill.sandbox.child.instrument import Rewriter
+from snipmill.sandbox.child.sites import Function, Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def compile_program(source: str, filename: str, tests_line: int | None, *, apart
     tree.body = rewriter.module(tree)
     future = codes[0].co_flags & _FUTURE if codes and not apart else 0
     codes.append(compile(tree, filename, "exec", flags=future, dont_inherit=True))
-    return tuple(codes), tuple(rewriter.sites), tuple(rewriter.functions), tuple(rewriter.defined), last_line
+    return tuple(codes), tuple(rewriter.sites.found), tuple(rewriter.functions), tuple(rewriter.defined), last_line
 
 
 def _split(source: str, tests_line: int | None, *, apart: bool) -> tuple[str, str]:

@@ -13,7 +13,8 @@ import os
 import sys
 
 from snipmill.sandbox.child.exceptions import FILENAME
-from snipmill.sandbox.child.harness import Failure, compile_source, end_threads, judge_exception, stand_as_main
+from snipmill.sandbox.child.failures import Failure, judge_exception
+from snipmill.sandbox.child.harness import compile_source, end_threads, stand_as_main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

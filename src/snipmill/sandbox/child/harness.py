@@ -18,33 +18,23 @@ from functools import partial
 from snipmill.sandbox.child import pytest_tests, unittest_tests
 from snipmill.sandbox.child.checks import Checks
 from snipmill.sandbox.child.compilation import Compiled, bind, compile_program
-from snipmill.sandbox.child.exceptions import FILENAME, lines_of
+from snipmill.sandbox.child.exceptions import FILENAME, lines_of, message_of
+from snipmill.sandbox.child.failures import Failure, guard, raise_problem
+from snipmill.sandbox.child.left_tests import run_left_tests
 from snipmill.sandbox.child.own_builtins import BUILTINS
-from snipmill.sandbox.child.test_log import Problem, problem_of
+from snipmill.sandbox.child.test_log import problem_of
 from snipmill.sandbox.child.watchers import watch, watch_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-_XUNIT = frozenset(
-    {"setup_module", "teardown_module", "setup_function", "teardown_function", "setUpModule", "tearDownModule"}
-    | {"pytest_generate_tests", "pytestmark"}
-)
 # What ends the pools of a module, and the flag that it leaves.
 _POOLS = (("concurrent.futures.process", "_global_shutdown"), ("concurrent.futures.thread", "_shutdown"))
 _ITS_FILE = ("__file__", "argv", "spawn", FILENAME)  # words of programs that look for their own file
-
-
-class Failure(Exception):
-    """The program did not pass; holds the report's fields."""
-
-    def __init__(self, status: str, detail: str, **fields: Any) -> None:
-        super().__init__(detail)
-        self.report: dict[str, Any] = {"status": status, "detail": detail, **fields}
 
 
 def compile_checked(source: str, tests_line: int | None, modules: Sequence[str] = ()) -> Compiled:
@@ -59,6 +49,8 @@ def compile_checked(source: str, tests_line: int | None, modules: Sequence[str] 
         raise Failure("syntax-error", f"line {error.lineno}: {error.msg}", line=error.lineno) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise Failure("syntax-error", f"{type(error).__name__}: {error}") from None
+    except Exception as error:  # our own fault, which must not count against the program
+        raise Failure("sandbox-error", f"the checks cannot be read: {type(error).__name__}: {error}") from None
 
 
 def compile_source(source: str) -> types.CodeType:
@@ -102,6 +94,11 @@ def run_compiled(program: dict[str, Any], compiled: Compiled, session: pytest_te
         _run(program, checks, session)
     except Failure as failure:
         report = failure.report
+    except Exception as error:  # our own fault: those of the program are guarded
+        report = {
+            "status": "sandbox-error",
+            "detail": f"the harness raised {type(error).__name__}: {message_of(error)}",
+        }
     else:
         report = {"status": "passed", "detail": ""}
     if report["status"] != "passed" and checks.failures:
@@ -148,14 +145,14 @@ def _run(program: dict[str, Any], checks: Checks, session: pytest_tests.Session)
     if "unittest" in source:
         unittest_tests.watch_unittest(checks)
     if "pytest" in source:
-        _guard("pytest", partial(_watch_pytest, session, checks, module), checks)
+        guard("pytest", partial(_watch_pytest, session, checks, module), checks)
     *parts, tests = checks.codes
     for code in parts:
-        _guard("the module", partial(_run_implementation, code, implementation.__dict__, source), checks)
-    _guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), checks)
-    _raise_problem(checks)
-    _run_left(module, checks, source, session)
-    _raise_problem(checks)
+        guard("the module", partial(_run_implementation, code, implementation.__dict__, source), checks)
+    guard("the module", partial(exec, bind(tests, checks.hooks()), module.__dict__), checks)
+    raise_problem(checks)
+    run_left_tests(module, checks, source, session)
+    raise_problem(checks)
     end_threads()
     if not is_watched and "threading" in sys.modules:
         raise Failure("retry-loaded", "the program has loaded threading, which was not watched")
@@ -167,11 +164,11 @@ def _run_implementation(code: types.CodeType, names: dict[str, Any], source: str
     try:
         exec(code, names)
     except SystemExit as error:
-        if error.code not in (None, 0) or not _is_in_main_guard(source, lines_of(error)):
+        if error.code not in (None, 0) or not _is_in_mainguard(source, lines_of(error)):
             raise
 
 
-def _is_in_main_guard(source: str, lines: list[int]) -> bool:
+def _is_in_mainguard(source: str, lines: list[int]) -> bool:
     import ast
     import warnings
 
@@ -218,143 +215,6 @@ def _stand_as(names: Sequence[str]) -> types.ModuleType:
 def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.ModuleType) -> None:
     with contextlib.suppress(pytest_tests.NotInstalled):  # the program is refused where it imports pytest, if it does
         pytest_tests.watch_pytest(session, checks, module)
-
-
-def _guard(what: str, action: Callable[[], Any], checks: Checks) -> None:
-    """Run a part of the program; any exception that escapes is a failure, except a clean exit in the last statement."""
-    try:
-        action()
-    except BaseException as error:  # anything a program can raise is its own failure
-        judge_exception(what, error, may_exit=_is_at_the_end(error, checks))
-
-
-def judge_exception(what: str, error: BaseException, *, may_exit: bool) -> None:
-    """Raise an exception of the program as a `Failure`; return for a clean exit where the program may end."""
-    if isinstance(error, Failure):
-        raise error
-    if isinstance(error, SystemExit):
-        if error.code not in (None, 0, False) or not may_exit:
-            detail = f"{what} ended early with exit code {error.code!r}"
-            raise Failure("failed", detail, exception="SystemExit") from None
-        return
-    if isinstance(error, MemoryError):
-        lines = lines_of(error)
-        line = lines[-1] if lines else None
-        raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=line) from None
-    if isinstance(error, pytest_tests.NotInstalled):
-        raise Failure("unsupported", str(error)) from None
-    if type(error).__name__ in ("Skipped", "SkipTest"):  # `pytest.importorskip` at module level: nothing is tested
-        raise Failure("unsupported", f"{what} skips itself: {error}", exception=type(error).__name__) from None
-    _raise(problem_of(what, error))
-
-
-def _raise(problem: Problem) -> None:
-    if problem.missing:
-        detail = f"{problem.missing!r} is not installed in the sandbox's interpreter"
-        if problem.exception == "ModuleNotFoundError":
-            detail = f"the module {detail}"
-        raise Failure("unsupported", detail, exception=problem.exception or None, line=problem.line) from None
-    fields = {"exception": problem.exception or None, "line": problem.line}
-    raise Failure("failed", problem.detail[:800], **fields) from None
-
-
-def _raise_problem(checks: Checks) -> None:
-    problems = checks.tests.problems
-    if problems:
-        _raise(next((problem for problem in problems if problem.missing), problems[0]))
-
-
-def _is_at_the_end(error: BaseException, checks: Checks) -> bool:
-    """Whether the tests themselves ended the program in its last top-level statement, such as `sys.exit(main())`."""
-    lines = lines_of(error)
-    return bool(lines) and lines[0] >= checks.last_line and lines[-1] >= checks.tests_line
-
-
-# Tests that the program did not run itself ----------------------------------------------------------------------------
-
-
-def _run_left(module: types.ModuleType, checks: Checks, source: str, session: pytest_tests.Session) -> None:
-    """Run the tests that the program has and did not run itself: by pytest if they need it, otherwise by unittest's rules."""
-    functions, classes = _left_functions(module, checks), _left_classes(module, checks)
-    asks_for_pytest = "pytest" in source and "pytest" in sys.modules and _mentions_pytest(module, source)
-    if (functions or classes or asks_for_pytest) and (
-        asks_for_pytest or classes or _XUNIT.intersection(module.__dict__) or any(map(_required, functions.values()))
-    ):
-        try:
-            _guard("pytest", partial(session.run, module, checks), checks)
-        except Failure as failure:
-            if failure.report["status"] == "unsupported" and "detail" in failure.report:
-                name = next(iter([*functions, *classes]), "a test")
-                failure.report["detail"] = f"{name} needs pytest: {failure.report['detail']}"
-            raise
-        return
-    if unittest_tests.has_test_case(module):
-        if "unittest" not in source:
-            unittest_tests.watch_unittest(checks)
-        _guard("unittest", partial(unittest_tests.run_left, module, checks), checks)
-    for name, function in functions.items():
-        checks.tests.count_once(name)
-        try:
-            _call(function)
-        except BaseException as error:  # anything a program can raise is its own failure
-            if isinstance(error, MemoryError | Failure):
-                judge_exception(name, error, may_exit=False)
-            checks.tests.forget(error)
-            if type(error).__name__ == "SkipTest":
-                checks.tests.skipped.append(f"{name}: {error}")
-            else:
-                checks.tests.problems.append(problem_of(name, error))
-
-
-def _mentions_pytest(module: types.ModuleType, source: str) -> bool:
-    """Whether the program uses pytest, rather than having its name in a text."""
-    return any(
-        getattr(value, "__name__", "").partition(".")[0] in ("pytest", "_pytest")
-        or str(getattr(value, "__module__", "")).partition(".")[0] in ("pytest", "_pytest")
-        for value in list(module.__dict__.values())
-    ) or ("import pytest" in source or "from pytest" in source)
-
-
-def _left_functions(module: types.ModuleType, checks: Checks) -> dict[str, types.FunctionType]:
-    """The test functions that were not run yet, in the order of their definitions."""
-    return {
-        name: value
-        for name, value in list(module.__dict__.items())
-        if name.startswith("test")
-        and isinstance(value, types.FunctionType)
-        and not checks.tests.was_run(name)
-        and pytest_tests.is_test_object(name, value, checks)
-    }
-
-
-def _left_classes(module: types.ModuleType, checks: Checks) -> dict[str, type]:
-    """The classes of test methods, other than test cases of unittest, that were not run yet."""
-    unittest = sys.modules.get("unittest")
-    return {
-        name: value
-        for name, value in list(module.__dict__.items())
-        if name.startswith("Test")
-        and isinstance(value, type)
-        and not (unittest is not None and issubclass(value, unittest.TestCase))
-        and pytest_tests.is_test_object(name, value, checks)
-        and any(
-            method.startswith("test") and not checks.tests.was_run(f"{value.__qualname__}.{method}")
-            for method in dir(value)
-        )
-    }
-
-
-def _required(function: types.FunctionType) -> int:
-    code = function.__code__
-    return code.co_argcount - len(function.__defaults__ or ())
-
-
-def _call(function: Callable[[], Any]) -> None:
-    result = function()
-    if isinstance(result, types.CoroutineType):
-        import asyncio
-
-        asyncio.run(result)
 
 
 # The end --------------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from snipmill.sandbox.child.expectations import (
 from snipmill.sandbox.child.hook_calls import call, call_of, constant, place_of, reraising, statement
 from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, proves_nothing
 from snipmill.sandbox.child.scope import Scope
+from snipmill.sandbox.child.sites import Function, Sites
 from snipmill.sandbox.child.statements import (
     holds_check,
     is_compound,
@@ -44,30 +45,22 @@ from snipmill.sandbox.child.statements import (
     is_test_name,
     is_verdict,
     looks_at,
-    needs_no_argument,
 )
 from snipmill.sandbox.child.syntax import nodes_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# One check in the source: first line, last line, text, comparison operator, why it proves nothing, names of the functions that
-# it calls, and whether it can only fail. A check that can only fail, such as `assert False`, is not meant to be reached.
-Site = tuple[int, int, str, str, str, tuple[str, ...], bool]
-# A function of the tests: its qualified name, its line, whether it is a test by its name, and whether it is meant to run: it holds
-# checks, and nothing but a call of it is missing.
-Function = tuple[str, int, bool, bool]
+    from typing import Any
 
 
 class Rewriter:
     """Walks statements, and of expressions only those in which a check is hidden: a condition, or a call in a list."""
 
     def __init__(self, lines: list[str], tests_line: int | None) -> None:
-        self.sites: list[Site] = []
+        self.sites = Sites(lines)
         self.functions: list[Function] = []
         self.defined: list[str] = []
-        self._lines = lines
         self._tests_line = tests_line
         self._scope = Scope(Bindings([]))
 
@@ -157,19 +150,8 @@ class Rewriter:
             return node.lineno >= self._tests_line
         return not self._scope.path or self._scope.in_test
 
-    def _site(
-        self,
-        node: ast.stmt | ast.ExceptHandler,
-        operator: str = "",
-        empty: str = "",
-        subjects: tuple[str, ...] = (),
-        *,
-        fails: bool = False,
-    ) -> ast.Constant:
-        last = node.end_lineno or node.lineno
-        text = "\n".join(self._lines[node.lineno - 1 : min(last, node.lineno + 10)]).strip()
-        self.sites.append((node.lineno, last, text[:500], operator, empty, subjects, fails))
-        return constant(node, len(self.sites) - 1)
+    def _site(self, node: ast.stmt | ast.ExceptHandler, *what: Any, **more: Any) -> ast.Constant:
+        return constant(node, self.sites.add(node, *what, **more))
 
     def _look(self, test: ast.expr, at: ast.stmt) -> tuple[str, tuple[str, ...]]:
         """Why a check proves nothing whatever the code does, and the functions that it calls."""
@@ -200,9 +182,8 @@ class Rewriter:
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         outer = self._scope
-        is_inner, in_test_class = bool(outer.path) and not outer.in_class, outer.in_class and outer.in_test
-        is_test = node.name.startswith("test") and not is_inner and self._is_in_tests(node)
-        is_test = is_test and (in_test_class or not outer.in_class or holds_check(node))
+        is_test = node.name.startswith("test") and not outer.is_inner and self._is_in_tests(node)
+        is_test = is_test and (outer.in_test or not outer.in_class or holds_check(node))
         if not outer.path and self._is_in_tests(node):
             self.defined.append(node.name)
         before = len(self.sites)
@@ -213,16 +194,13 @@ class Rewriter:
             is_direct=is_test,
             is_async=isinstance(node, ast.AsyncFunctionDef),
             bindings=Bindings(node.body, outer.bindings),
-            later=outer.later if is_inner else [],  # the outer function may check what the inner one notes
+            later=outer.later if outer.is_inner else [],  # the outer function may check what the inner one notes
         )
         node.body = self.statements(node.body)
         self._scope = outer
-        holds_checks = any(not site[6] for site in self.sites[before:])
+        holds_checks = self.sites.hold_checks(before)
         if is_test or holds_checks:
-            by_name = is_test or (is_inner and node.name.startswith("test"))
-            by_call = not is_inner and (in_test_class or not outer.in_class) and not node.decorator_list
-            by_call = by_call and needs_no_argument(node, method=outer.in_class)
-            is_meant_to_run = holds_checks and not outer.is_conditional and (by_name or by_call)
+            is_meant_to_run = holds_checks and outer.expects_to_run(node, is_test=is_test)
             name = ".".join((*outer.path, node.name))
             self.functions.append((name, node.lineno, is_test, is_meant_to_run))
             self._announce(node, len(self.functions) - 1, is_test=is_test)
@@ -254,7 +232,7 @@ class Rewriter:
         node.body = self.statements(node.body)
         own = (before, len(self.sites))
         self._try_parts(node, body=False)
-        holds = any(not site[6] for site in self.sites[own[0] : own[1]])
+        holds = self.sites.hold_checks(*own)
         checks = 1 if holds else 2 if any(map(holds_check, self._scope.later)) else 0
         for handler, rule in zip(node.handlers, rules, strict=True):
             at = handler.body[0]
@@ -288,7 +266,7 @@ class Rewriter:
         node.body = self.statements(node.body)
         own = (before, len(self.sites))
         rule = max(map(caught_by, managers))
-        holds = any(not site[6] for site in self.sites[own[0] : own[1]])
+        holds = self.sites.hold_checks(*own)
         if rule != NOTHING or holds:
             marks = (rule, *own, int(holds))
             caught = statement(at, "caught", self._site(node, fails=True), *(constant(at, one) for one in marks))
@@ -298,7 +276,7 @@ class Rewriter:
     def _for(self, node: ast.For | ast.AsyncFor) -> None:
         before = len(self.sites)
         self._descend(node)
-        if self._counts(node) and any(not site[6] for site in self.sites[before:]):
+        if self._counts(node) and self.sites.hold_checks(before):
             node.iter = watched_zip(node.iter)
 
     # Checks -----------------------------------------------------------------------------------------------------------

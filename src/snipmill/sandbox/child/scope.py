@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from snipmill.sandbox.child.bindings import Bindings
+from snipmill.sandbox.child.statements import needs_no_argument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ class Scope:
         self.bindings = bindings
         self.patched: frozenset[str] = frozenset()
         self.later: list[ast.stmt] = []
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether a function that stands here is inside another one."""
+        return bool(self.path) and not self.in_class
+
+    def expects_to_run(self, node: ast.FunctionDef | ast.AsyncFunctionDef, *, is_test: bool) -> bool:
+        """Whether a function that stands here, and holds checks, is meant to run: a test, or what can be called as it is."""
+        if self.is_conditional:
+            return False
+        if is_test or self.is_inner:
+            return is_test or node.name.startswith("test")
+        in_tests = self.in_test or not self.in_class
+        return in_tests and not node.decorator_list and needs_no_argument(node, method=self.in_class)
 
     def inside(self, name: str = "", **changes: Any) -> Scope:
         """The scope of a block, or of a definition of this name, that stands here."""

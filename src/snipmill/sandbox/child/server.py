@@ -18,7 +18,8 @@ import time
 
 from snipmill.sandbox.child import isolation
 from snipmill.sandbox.child.at_fork import AtFork
-from snipmill.sandbox.child.harness import Failure, compile_checked, encode_report
+from snipmill.sandbox.child.failures import Failure
+from snipmill.sandbox.child.harness import compile_checked, encode_report
 from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.limits import Limits

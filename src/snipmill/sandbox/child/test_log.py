@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from snipmill.sandbox.child.exceptions import lines_of, message_of
-from snipmill.sandbox.child.instrument import Function
 from snipmill.sandbox.child.own_builtins import BUILTINS
+from snipmill.sandbox.child.sites import Function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
