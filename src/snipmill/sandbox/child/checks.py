@@ -15,7 +15,7 @@ from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.proof import CONSTANT, SAME
 from snipmill.sandbox.child.replacements import Originals, is_under_test
 from snipmill.sandbox.child.test_log import TestLog
-from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values
+from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values, is_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Checks:
         _, _, _, _, empty, subjects, _ = self.sites[site]
         if tests_equality and empty == SAME:
             empty = ""
-        of_condition = self._values.why_condition_is_empty()
+        of_condition = self._values.why_condition_is_empty() if self._values.in_condition else ""
         reason = why_empty or of_condition or empty
         if not reason and self._originals is not None and subjects:
             reason = self._originals.why_replaced(subjects)
@@ -161,8 +161,11 @@ class Checks:
     def _decide(self, site: int, left: Any, right: Any) -> bool:
         symbol = self.sites[site][3]
         holds = bool(OPERATORS[symbol](left, right))
-        own = self._values.note(site, symbol, left, right, holds=holds)
-        self._ok(site, claims.why_equal(symbol, left, right) if holds else "", tests_equality=own)
+        if is_plain(left) and is_plain(right):
+            self._ok(site)
+        else:
+            own = self._values.note(site, symbol, left, right, holds=holds)
+            self._ok(site, claims.why_equal(symbol, left, right) if holds else "", tests_equality=own)
         if not holds and not (self._cannot_hold(site) and self._is_called_by_code()):
             self._record_failure(site, f"left is {show(left)}, right is {show(right)}")
         return holds
@@ -365,8 +368,9 @@ class Checks:
 
     def unfinished(self) -> int | None:
         """A check whose exception was swallowed although it was not expected, or None. One that still runs is none."""
-        running = running_lines()
-        return next((site for site, count in self.open.items() if count > 0 and not self._is_at(site, running)), None)
+        left = [site for site, count in self.open.items() if count > 0]
+        running = running_lines() if left else set()
+        return next((site for site in left if not self._is_at(site, running)), None)
 
     def written(self) -> int:
         """How many checks the program has, with one for each loop that left items out; those that only fail do not count."""

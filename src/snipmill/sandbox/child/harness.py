@@ -34,7 +34,6 @@ __builtins__ = BUILTINS  # programs may replace builtins
 
 # What ends the pools of a module, and the flag that it leaves.
 _POOLS = (("concurrent.futures.process", "_global_shutdown"), ("concurrent.futures.thread", "_shutdown"))
-_ITS_FILE = ("__file__", "argv", "spawn", FILENAME)  # words of programs that look for their own file
 
 
 def compile_checked(source: str, tests_line: int | None, modules: Sequence[str] = ()) -> Compiled:
@@ -183,14 +182,15 @@ def _is_in_mainguard(source: str, lines: list[int]) -> bool:
 def stand_as_main(source: str) -> types.ModuleType:
     """Create an empty module `__main__` for code to run in; tracebacks show the source's lines."""
     module = types.ModuleType("__main__")
-    path = os.path.join(os.getcwd(), FILENAME)
+    path = f"{os.getcwd()}/{FILENAME}"
     module.__dict__.update({"__builtins__": builtins, "__file__": path})
     sys.modules["__main__"] = module
     linecache = sys.modules.get("linecache")
     if linecache is not None:
         for name in (FILENAME, path):
             linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    if any(word in source for word in _ITS_FILE):
+    if "__file__" in source or "argv" in source or "spawn" in source or FILENAME in source:
+        # The program looks for its own file.
         with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
             file.write(source)
     return module

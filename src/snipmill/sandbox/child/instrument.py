@@ -14,6 +14,7 @@ from snipmill.sandbox.child.bindings import Bindings
 from snipmill.sandbox.child.conditions import (
     COMPARISONS,
     is_check,
+    may_be_empty,
     rewrite_condition,
     rewrite_exit,
     rewrite_hidden,
@@ -30,7 +31,7 @@ from snipmill.sandbox.child.expectations import (
     patched_names,
 )
 from snipmill.sandbox.child.hook_calls import call, call_of, constant, place_of, reraising, statement
-from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, proves_nothing
+from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, compares_with_literal, proves_nothing
 from snipmill.sandbox.child.scope import Scope
 from snipmill.sandbox.child.sites import Function, Sites
 from snipmill.sandbox.child.statements import (
@@ -50,7 +51,7 @@ from snipmill.sandbox.child.syntax import nodes_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -153,19 +154,25 @@ class Rewriter:
     def _site(self, node: ast.stmt | ast.ExceptHandler, *what: Any, **more: Any) -> ast.Constant:
         return constant(node, self.sites.add(node, *what, **more))
 
-    def _look(self, test: ast.expr, at: ast.stmt) -> tuple[str, tuple[str, ...]]:
-        """Why a check proves nothing whatever the code does, and the functions that it calls."""
-        nodes = nodes_in(test)
+    def _look(self, test: ast.expr, at: ast.stmt, nodes: Sequence[ast.AST]) -> tuple[str, tuple[str, ...]]:
+        """Why a check proves nothing whatever the code does, and the functions that it calls.
+
+        Args:
+            test: the condition, or the call of an assertion method.
+            at: the statement in which it stands.
+            nodes: all nodes of the test.
+        """
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         if self._scope.patched & names:
             return PATCHED, ()
-        called = called_names(nodes)
-        why = proves_nothing(test, nodes)
-        resolved = self._scope.bindings.resolve(test, names, at)
-        if resolved is not test:
-            nodes = nodes_in(resolved)
-            called |= called_names(nodes)
-            why = why or proves_nothing(resolved, nodes)
+        called, why = called_names(nodes), ""
+        if not compares_with_literal(test):  # as most checks do: there is nothing to find
+            why = proves_nothing(test, nodes)
+            resolved = self._scope.bindings.resolve(test, names, at)
+            if resolved is not test:
+                nodes = nodes_in(resolved)
+                called |= called_names(nodes)
+                why = why or proves_nothing(resolved, nodes)
         subjects = (f"={name}" if self._scope.bindings.defines_function(name) else name for name in called)
         return why, tuple(sorted(subjects))
 
@@ -319,7 +326,7 @@ class Rewriter:
 
     def _checked(self, check: ast.Call, node: ast.stmt) -> ast.Call:
         """A call of an assertion method that reports its result, and lets its arguments be looked at."""
-        empty, subjects = self._look(check, node)
+        empty, subjects = self._look(check, node, nodes_in(check))
         site = self._site(node, empty=empty, subjects=subjects)
         return ast.Call(
             func=call_of(check, call(check, "call", site), check.func),
@@ -341,17 +348,20 @@ class Rewriter:
             site = self._site(node, fails=True)
             node.test = call_of(test, call(test, "truth", site), test)
             return [node]
-        empty, subjects = self._look(test, node)
+        nodes = nodes_in(test)
+        may_wait = self._scope.is_async or any(isinstance(one, ast.Yield) for one in nodes)
+        empty, subjects = self._look(test, node, nodes)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             site = self._site(node, COMPARISONS[type(test.ops[0])], empty, subjects)
-            hook, values = "compare", [rewrite_condition(one, site) for one in (test.left, test.comparators[0])]
+            hook, values, inner = "compare", [test.left, test.comparators[0]], nodes[1:]
         else:
             site = self._site(node, "", empty, subjects)
-            hook, values = "truth", [rewrite_condition(test, site)]
+            hook, values, inner = "truth", [test], nodes
+        if any(map(may_be_empty, inner)):
+            values = [rewrite_condition(one, site) for one in values]
         # `compare(site)(left, right)` records that a check has begun before its values are computed.
         node.test = call_of(test, call(test, hook, site), *values)
         # A check that waits may be cancelled: then it has no result.
-        may_wait = self._scope.is_async or any(isinstance(one, ast.Yield) for one in nodes_in(*values))
         return [reraising(node, [node], statement(node, "broke", site))] if may_wait else [node]
 
     def _raise(self, node: ast.Raise) -> list[ast.stmt]:
@@ -379,7 +389,7 @@ class Rewriter:
             self._descend(node)
             return
         holds: ast.expr = ast.UnaryOp(ast.Not(), node.test, **place_of(node.test)) if failing[0] else node.test
-        empty, subjects = self._look(holds, node)
+        empty, subjects = self._look(holds, node, nodes_in(holds))
         site = self._site(node, "", empty, subjects)
         fails_when = constant(node.test, failing[0])
         node.test = call_of(node.test, call(node.test, "only_if", site, fails_when), rewrite_condition(node.test, site))

@@ -29,6 +29,8 @@ _COMPARING: dict[str, ast.cmpop] = {
 }
 _TOLERANCES = frozenset({"abs", "rel", "abs_tol", "rel_tol", "delta", "atol", "rtol"})
 _NEAR = frozenset({"approx", "isclose", "allclose"})
+_SPECIAL = _TYPES_ALONE | _NEAR | {"type", "len", "bool", "all", "any"}
+_LITERAL = frozenset({ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.UnaryOp, ast.USub})
 SAME = "both sides are the same expression"
 EXISTS = "only existence or type is checked"
 CONSTANT = "a constant holds always"
@@ -48,6 +50,18 @@ def called_names(nodes: Sequence[ast.AST]) -> set[str]:
             elif isinstance(node.func, ast.Attribute):
                 names.add(f".{node.func.attr}")
     return names
+
+
+def compares_with_literal(test: ast.expr) -> bool:
+    """Whether a check is `f(...) == literal`, with a plain call on its left side."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return False
+    left, right = test.left, test.comparators[0]
+    if not isinstance(left, ast.Call) or left.keywords or last_name(left) in _SPECIAL:
+        return False
+    if isinstance(right, ast.Constant):
+        return right.value is not True and right.value is not None
+    return all(type(node) in _LITERAL for node in nodes_in(right))
 
 
 def proves_nothing(test: ast.expr, nodes: Sequence[ast.AST]) -> str:

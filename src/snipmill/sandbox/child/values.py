@@ -18,6 +18,7 @@ __builtins__ = BUILTINS  # programs may replace builtins
 
 EVERYTHING = "one side equals, exceeds or contains everything, so the comparison proves nothing"
 _NOTHING_TO_CHECK = "there is nothing for `all` or `any` to check"
+_PLAIN = frozenset({int, str, float, bool, bytes, complex, type(None)})
 _SIZED = (list, tuple, str, bytes, dict, set, frozenset, range)
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -47,15 +48,27 @@ _DENIED = {
 }
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value is one of Python's own kinds, or a list of such values: most are, and there is nothing more to see."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is list or kind is tuple:
+        return _PLAIN.issuperset(map(type, value))
+    return False
+
+
 class Values:
     """What the values of the checks so far say.
 
     Attributes:
         cut_short: lines of loops over `zip` that left items out.
+        in_condition: whether parts of a condition were looked at since the last check.
     """
 
     def __init__(self, own: frozenset[str]) -> None:
         self.cut_short: set[int] = set()
+        self.in_condition = False
         self._own = own
         self._nothing_compared = ""  # why the condition that is being evaluated compares nothing
         self._compared = [0, 0]  # comparisons in that condition, and those of them that hold always
@@ -66,11 +79,13 @@ class Values:
         """Why the condition that was just evaluated proves nothing; empty if it may prove something."""
         total, always = self._compared
         reason = self._nothing_compared or (EVERYTHING if total and total == always else "")
-        self._nothing_compared, self._compared = "", [0, 0]
+        self._nothing_compared, self._compared, self.in_condition = "", [0, 0], False
         return reason
 
     def note(self, site: int, symbol: str, left: Any, right: Any, *, holds: bool) -> bool:
         """Note the program's own types that decide a comparison. Returns whether there are any."""
+        if is_plain(left) and is_plain(right):
+            return False
         found = list(claims.noted_types(symbol, left, right, self._own, holds=holds))
         for noted in found:
             key = (noted.method, noted.claim)
@@ -84,6 +99,7 @@ class Values:
     def nested(self, site: int, symbol: str, left: Any, right: Any) -> Any:
         """A comparison inside a condition."""
         result = OPERATORS[symbol](left, right)
+        self.in_condition = True
         if result is True or result is False:
             self.note(site, symbol, left, right, holds=result)
             self._compared[0] += 1
@@ -101,7 +117,7 @@ class Values:
     def _quantified(self, function: Any, items: Any, name: str, builtin: Any, *, until: bool) -> Any:
         if function is None:
             if claims.is_empty_array(items):
-                self._nothing_compared = _NOTHING_TO_CHECK
+                self._nothing_compared, self.in_condition = _NOTHING_TO_CHECK, True
             return getattr(items, name)()
         if function is not builtin and function is not BUILTINS[name]:
             return function(items)
@@ -111,14 +127,14 @@ class Values:
             if bool(item) == until:
                 return until
         if is_empty:
-            self._nothing_compared = _NOTHING_TO_CHECK
+            self._nothing_compared, self.in_condition = _NOTHING_TO_CHECK, True
         return not until
 
     def arrays(self, function: Any) -> Callable[..., Any]:
         """Stand for a function that compares arrays in a condition."""
 
         def compared(*args: Any, **kwargs: Any) -> Any:
-            self._nothing_compared = claims.why_empty(getattr(function, "__name__", ""), args)
+            self._nothing_compared, self.in_condition = claims.why_empty(getattr(function, "__name__", ""), args), True
             return function(*args, **kwargs)
 
         return compared
