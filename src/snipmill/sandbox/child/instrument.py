@@ -20,6 +20,7 @@ from snipmill.sandbox.child.conditions import (
     rewrite_hidden,
     watched_zip,
 )
+from snipmill.sandbox.child.examination import examine
 from snipmill.sandbox.child.expectations import (
     EXPECTS,
     NOTHING,
@@ -31,7 +32,7 @@ from snipmill.sandbox.child.expectations import (
     patched_names,
 )
 from snipmill.sandbox.child.hook_calls import call, call_of, constant, place_of, reraising, statement
-from snipmill.sandbox.child.proof import PATCHED, RAISED_BY_ITSELF, called_names, compares_with_literal, proves_nothing
+from snipmill.sandbox.child.proof import RAISED_BY_ITSELF
 from snipmill.sandbox.child.scope import Scope
 from snipmill.sandbox.child.sites import Function, Sites
 from snipmill.sandbox.child.statements import (
@@ -46,6 +47,7 @@ from snipmill.sandbox.child.statements import (
     is_test_name,
     is_verdict,
     looks_at,
+    replaced_names,
 )
 from snipmill.sandbox.child.syntax import nodes_in
 
@@ -63,20 +65,27 @@ class Rewriter:
         self.functions: list[Function] = []
         self.defined: list[str] = []
         self._tests_line = tests_line
+        self._lines = lines
+        self._replaced: frozenset[str] | None = None  # names that the tests may replace; None for any
         self._scope = Scope(Bindings([]))
 
     def module(self, tree: ast.Module) -> list[ast.stmt]:
         """The statements of a module, with a mark where the tests begin."""
         self._scope = Scope(Bindings(tree.body))
+        first = self._tests_line or 0
+        self._replaced = replaced_names(
+            [node for node in tree.body if node.lineno >= first], self._lines[max(first - 1, 0) :]
+        )
         body: list[ast.stmt] = []
-        is_marked = self._tests_line is None
+        is_marked, place_of_mark = self._tests_line is None, 0
         for place, node in enumerate(tree.body):
             is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-            if not is_marked and node.lineno >= (self._tests_line or 0) and not is_future:
-                body.append(statement(node, "boundary"))
-                is_marked = True
+            if not is_marked and node.lineno >= first and not is_future:
+                place_of_mark, is_marked = len(body), True
             self._scope.later = tree.body[place + 1 :]
             body.extend(self._statement(node))
+        if self._tests_line is not None and is_marked and any(site[5] for site in self.sites.found):
+            body.insert(place_of_mark, statement(body[place_of_mark], "boundary"))
         return body
 
     def statements(self, nodes: list[ast.stmt]) -> list[ast.stmt]:
@@ -155,26 +164,7 @@ class Rewriter:
         return constant(node, self.sites.add(node, *what, **more))
 
     def _look(self, test: ast.expr, at: ast.stmt, nodes: Sequence[ast.AST]) -> tuple[str, tuple[str, ...]]:
-        """Why a check proves nothing whatever the code does, and the functions that it calls.
-
-        Args:
-            test: the condition, or the call of an assertion method.
-            at: the statement in which it stands.
-            nodes: all nodes of the test.
-        """
-        names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        if self._scope.patched & names:
-            return PATCHED, ()
-        called, why = called_names(nodes), ""
-        if not compares_with_literal(test):  # as most checks do: there is nothing to find
-            why = proves_nothing(test, nodes)
-            resolved = self._scope.bindings.resolve(test, names, at)
-            if resolved is not test:
-                nodes = nodes_in(resolved)
-                called |= called_names(nodes)
-                why = why or proves_nothing(resolved, nodes)
-        subjects = (f"={name}" if self._scope.bindings.defines_function(name) else name for name in called)
-        return why, tuple(sorted(subjects))
+        return examine(test, at, nodes, self._scope, self._replaced)
 
     # Definitions ------------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 
 from snipmill.sandbox.child.expectations import last_name
+from snipmill.sandbox.child.syntax import nodes_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     pass
 
 # Functions that return the exit status of a process.
+_REPLACING = ("patch", "mock", "Mock", "setattr", "globals(", "vars(", "__dict__", "__code__")
 _DISCARDED = {"os": ("system", "waitpid"), "subprocess": ("run", "call")}
 
 
@@ -52,6 +56,28 @@ def needs_no_argument(node: ast.FunctionDef | ast.AsyncFunctionDef, *, method: b
     """Whether a function can be called as it is, and is not one that Python calls, such as `__eq__`."""
     required = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
     return required <= method and not node.args.kwonlyargs and not node.name.startswith("__")
+
+
+def replaced_names(body: Sequence[ast.stmt], lines: Sequence[str]) -> frozenset[str] | None:
+    """The names that tests bind anew, attributes as `.name`; None if they may replace anything, such as by `patch`.
+
+    Args:
+        body: the statements of the tests.
+        lines: of the tests.
+    """
+    if any(word in line for line in lines for word in _REPLACING):
+        return None
+    found = set()
+    for node in nodes_in(*body):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(f".{node.attr}")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name)
+    return frozenset(found)
 
 
 def holds_check(statement: ast.stmt) -> bool:
