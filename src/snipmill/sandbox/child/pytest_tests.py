@@ -30,7 +30,7 @@ _BLOCKED = (
     *("cacheprovider", "faulthandler", "pastebin", "stepwise", "unraisableexception", "threadexception"),
     *("xdist", "xdist.looponfail", "pytest_cov", "randomly", "random_order", "rerunfailures", "flaky", "sugar", "html"),
 )
-_OPTIONS = ("-s", "-qq", "--assert=plain", "--rootdir=/", "-c", "/dev/null", "--import-mode=importlib")
+_OPTIONS = ("-s", "-qq", "--tb=native", "--assert=plain", "--rootdir=/", "-c", "/dev/null", "--import-mode=importlib")
 _ASYNC_MARKS = ("asyncio", "anyio", "trio", "tornado_asyncio")
 
 
