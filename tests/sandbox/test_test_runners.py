@@ -212,6 +212,21 @@ def test_many_programs_in_one_process_do_not_see_each_other() -> None:
     ]
 
 
+def test_what_a_program_does_to_its_framework_is_undone_for_the_next_one() -> None:
+    cases = "import unittest\nclass T(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f(1), 2)\n"
+    vandal = program(
+        F, f"{cases}unittest.TestCase.assertEqual = lambda *given: None\nimport builtins\nbuiltins.abs = None\n"
+    )
+    programs = [vandal, program(WRONG, cases), program(F, cases), program(F, "assert abs(f(1)) == 2\n")]
+
+    async def go() -> list[str]:
+        async with Sandbox(limits=Limits(timeout=20), workers=1) as sandbox:
+            units = tuple(Unit(program=one) for one in programs)
+            return [one.status for one in await sandbox.try_units(Trial(source="", units=units, unit_timeout=5))]
+
+    assert asyncio.run(go()) == ["passed", "failed", "passed", "passed"]
+
+
 def test_mutants_are_noticed_by_parameters_and_fixtures() -> None:
     tests = """import pytest
 

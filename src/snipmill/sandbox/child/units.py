@@ -14,6 +14,7 @@ from snipmill.sandbox.child.dialogues import run_dialogues
 from snipmill.sandbox.child.exceptions import FILENAME, show
 from snipmill.sandbox.child.harness import run_program, stand_as_main
 from snipmill.sandbox.child.pytest_tests import Session
+from snipmill.sandbox.child.replaced import unchanged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def _program(program: dict[str, Any], recorder: _Recorder | None, session: Sessi
     doctest = sys.modules.get("doctest")
     if doctest is not None:
         doctest.master = None  # type: ignore[attr-defined]  # it accumulates the counts of earlier programs
-    report = run_dialogues(program) if program["dialogues"] else run_program(program, session)
+    with unchanged(("builtins", ""), ("unittest", "TestCase"), ("unittest", "TestResult")):
+        report = run_dialogues(program) if program["dialogues"] else run_program(program, session)
     return ("passed" if report["status"] == "passed" else "failed"), report["status"], ""
 
 
