@@ -191,6 +191,12 @@ def test_many_programs_in_one_process_do_not_see_each_other() -> None:
     )
     chosen = [program(one.implementation, one.tests) for name, one in honest_programs().items() if name in names]
     assert len(chosen) == len(names)
+    plugin = program(
+        F,
+        "import pytest\nclass P:\n    def pytest_runtest_call(self, item):\n        assert item.name == 'test_of_the_plugin'\n"
+        "def test_of_the_plugin():\n    assert f(1) == 2\npytest.main([__file__], plugins=[P()])\n",
+    )
+    chosen.insert(0, plugin)
     wrong = [
         program(
             WRONG,

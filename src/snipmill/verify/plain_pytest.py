@@ -12,6 +12,8 @@ import copy
 import itertools
 from collections.abc import Mapping, Sequence
 
+from snipmill.sandbox.child.syntax import with_values
+
 Binding = list[ast.stmt]
 Fixtures = Mapping[str, ast.FunctionDef]
 _MOST_SETS = 40  # sets of parameters of one test
@@ -89,7 +91,7 @@ def expand(
         body = [copy.deepcopy(statement) for statement in test.body]
         literal = {name: value for name, value in values.items() if name in names and _may_replace(name, value, body)}
         kept = [one for one in bound if not (isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in literal)]
-        found.append([ast.fix_missing_locations(_Literals(literal).visit(one)) for one in (*kept, *body)])
+        found.append([ast.fix_missing_locations(with_values(one, literal)) for one in (*kept, *body)])
     return found
 
 
@@ -204,11 +206,3 @@ def _binds(node: ast.AST, name: str) -> bool:
     if isinstance(node, ast.ExceptHandler | ast.FunctionDef | ast.ClassDef | ast.MatchAs | ast.MatchStar):
         return node.name == name
     return isinstance(node, ast.alias) and (node.asname or node.name) == name
-
-
-class _Literals(ast.NodeTransformer):
-    def __init__(self, values: Mapping[str, ast.expr]) -> None:
-        self._values = values
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return copy.deepcopy(self._values[node.id]) if node.id in self._values else node

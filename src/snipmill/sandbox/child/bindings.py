@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from snipmill.sandbox.child.syntax import copy_of, is_same, nodes_in, statements_in
+from snipmill.sandbox.child.syntax import copy_of, is_same, nodes_in, statements_in, with_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ class Bindings:
             values = {name: value for name in names if (value := self._value(name, at)) is not None}
             if not values:
                 break
-            resolved = _Substitution(values).visit(copy_of(resolved))
+            resolved = with_values(copy_of(resolved), values)
             names = {node.id for node in nodes_in(resolved) if isinstance(node, ast.Name)}
         return resolved
 
     def _value(self, name: str, at: ast.stmt) -> ast.expr | None:
         if name not in self._assigned:
-            is_visible = self._outer is not None and not (self._names is not None and name in self._names)
-            return self._outer._value(name, at) if is_visible and self._outer is not None else None
+            is_bound_here = self._names is not None and name in self._names
+            return None if self._outer is None or is_bound_here else self._outer._value(name, at)
         (value, *others) = self._assigned[name]
         if others or self._stores().get(name) != 1 or isinstance(value, ast.Lambda):
             return None
@@ -108,11 +108,3 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr
     elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
         for part, item in zip(target.elts, value.elts, strict=True):
             yield from _assigned(part, item)
-
-
-class _Substitution(ast.NodeTransformer):
-    def __init__(self, values: dict[str, ast.expr]) -> None:
-        self._values = values
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return copy_of(self._values[node.id]) if node.id in self._values else node

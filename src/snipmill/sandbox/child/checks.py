@@ -10,12 +10,12 @@ import types
 from snipmill.sandbox.child import claims
 from snipmill.sandbox.child.compilation import Compiled
 from snipmill.sandbox.child.exceptions import FILENAME, behind, is_failure, lines_of, running_lines, show
-from snipmill.sandbox.child.expectations import FAILURES_TOO, NOTED, NOTHING, OTHER_EXCEPTIONS
+from snipmill.sandbox.child.expectations import BEHIND_IT, FAILURES_TOO, IN_THE_BLOCK, NOTED, NOTHING, OTHER_EXCEPTIONS
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.proof import CONSTANT, SAME
 from snipmill.sandbox.child.replacements import Originals, is_under_test
 from snipmill.sandbox.child.test_log import TestLog
-from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values, is_plain
+from snipmill.sandbox.child.values import EVERYTHING, OPERATORS, Values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-_IN_THE_BLOCK, _BEHIND_IT = 1, 2
 _NO_RESULT = ("CancelledError", "GeneratorExit")
 
 
@@ -161,12 +160,9 @@ class Checks:
     def _decide(self, site: int, left: Any, right: Any) -> bool:
         symbol = self.sites[site][3]
         holds = bool(OPERATORS[symbol](left, right))
-        if is_plain(left) and is_plain(right):
-            self._ok(site)
-        else:
-            own = self._values.note(site, symbol, left, right, holds=holds)
-            self._ok(site, claims.why_equal(symbol, left, right) if holds else "", tests_equality=own)
-        if not holds and not (self._cannot_hold(site) and self._is_called_by_code()):
+        own, why = self._values.look(site, symbol, left, right, holds=holds)
+        self._ok(site, why, tests_equality=own)
+        if not holds and not self._is_on_purpose(site):
             self._record_failure(site, f"left is {show(left)}, right is {show(right)}")
         return holds
 
@@ -178,13 +174,13 @@ class Checks:
     def _held(self, site: int, value: Any) -> bool:
         holds = bool(value)
         self._ok(site, claims.why_true(value, self._own) if holds else "")
-        if not holds and not (self._cannot_hold(site) and self._is_called_by_code()):
+        if not holds and not self._is_on_purpose(site):
             self._record_failure(site, f"the condition is {show(value)}")
         return holds
 
-    def _cannot_hold(self, site: int) -> bool:
-        """Whether a check fails whatever the code does, such as `assert 1 == 2`: it shows how failures are handled."""
-        return self.sites[site][6] or self.sites[site][4] == CONSTANT
+    def _is_on_purpose(self, site: int) -> bool:
+        """Whether a check fails whatever the code does, such as `assert 1 == 2`, to show the code under test a failure."""
+        return (self.sites[site][6] or self.sites[site][4] == CONSTANT) and self._is_called_by_code()
 
     def _only_if(self, site: int, fails_when: bool) -> Callable[[Any], bool]:
         """Begin an `if` of which one branch only fails; the returned function takes its condition."""
@@ -212,7 +208,8 @@ class Checks:
         if isinstance(result, types.CoroutineType):
             return self._awaited(site, function, result)
         given = (*args, *(value for name, value in kwargs.items() if name != "msg"))
-        self._look_at_call(site, getattr(function, "__name__", ""), given)
+        name = getattr(function, "__name__", "")  # of the program's own callables, it may be anything
+        self._look_at_call(site, name if isinstance(name, str) else "", given)
         return result
 
     async def _awaited(self, site: int, function: Any, result: Any) -> Any:
@@ -228,8 +225,7 @@ class Checks:
     def _look_at_call(self, site: int, name: str, given: tuple[Any, ...]) -> None:
         symbol, own, why = claims.METHODS.get(name), False, ""
         if symbol is not None and len(given) > 1:
-            own = self._values.note(site, symbol, given[0], given[1], holds=True)
-            why = claims.why_equal(symbol, given[0], given[1])
+            own, why = self._values.look(site, symbol, given[0], given[1], holds=True)
         elif name == "assertTrue" and given:
             why = claims.why_true(given[0], self._own)
         else:
@@ -290,7 +286,7 @@ class Checks:
             rule: what it is meant to catch, a constant of `expectations`.
             first: the first site in its block.
             last: the first site behind its block.
-            checks: where the exception prevented checks: nowhere (0), in the block (1), or behind it (2).
+            checks: where the exception prevented checks, a constant of `expectations`.
         """
         error = sys.exc_info()[1]
         if error is None:
@@ -310,9 +306,9 @@ class Checks:
                 self._record_failure(handler, show(error))
             return
         if rule == NOTHING:
-            if checks == _IN_THE_BLOCK and isinstance(error, Exception):
+            if checks == IN_THE_BLOCK and isinstance(error, Exception):
                 self._record_failure(handler, show(error))
-            elif checks == _BEHIND_IT and isinstance(error, Exception):
+            elif checks == BEHIND_IT and isinstance(error, Exception):
                 self.cut_short.add(self.sites[handler][0])
             return
         for site, count in self.open.items():
@@ -355,7 +351,7 @@ class Checks:
     def take_back(self, mark: tuple[int, dict[int, int]]) -> None:
         """Forget the failures since a mark: their test was expected to fail."""
         del self.failures[mark[0] :]
-        self.open = dict(mark[1])
+        self.reopen(mark)
 
     # What is known at the end -----------------------------------------------------------------------------------------
 

@@ -22,21 +22,21 @@ __builtins__ = BUILTINS  # programs may replace builtins
 
 _DEPTH = 5
 _MOST_ITEMS = 100
-EQUAL, _ORDER, _CONTAINS, _DIFFER, _NEVER_DIFFER = "equal", "exceed", "contain", "differ", "never differ"
-_CLAIM = {"==": EQUAL, "<": _ORDER, "<=": _ORDER, ">": _ORDER, ">=": _ORDER}
+EQUAL, ORDER, CONTAINS, DIFFER, NEVER_DIFFER = "equal", "exceed", "contain", "differ", "never differ"
+_CLAIM = {"==": EQUAL, "<": ORDER, "<=": ORDER, ">": ORDER, ">=": ORDER}
 _METHODS = {
     EQUAL: ("__eq__",),
-    _DIFFER: ("__ne__", "__eq__"),
-    _NEVER_DIFFER: ("__ne__", "__eq__"),
-    _ORDER: ("__lt__", "__le__", "__gt__", "__ge__"),
-    _CONTAINS: ("__contains__",),
+    DIFFER: ("__ne__", "__eq__"),
+    NEVER_DIFFER: ("__ne__", "__eq__"),
+    ORDER: ("__lt__", "__le__", "__gt__", "__ge__"),
+    CONTAINS: ("__contains__",),
 }
 _ASKED: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
     EQUAL: (operator.eq,),
-    _DIFFER: (lambda bare, _: bare != bare,),
-    _NEVER_DIFFER: (lambda bare, stranger: not (bare != stranger),),  # noqa: SIM202
-    _ORDER: (operator.lt, operator.le, operator.gt, operator.ge),
-    _CONTAINS: (operator.contains,),
+    DIFFER: (lambda bare, _: bare != bare,),
+    NEVER_DIFFER: (lambda bare, stranger: not (bare != stranger),),  # noqa: SIM202
+    ORDER: (operator.lt, operator.le, operator.gt, operator.ge),
+    CONTAINS: (operator.contains,),
 }
 _ALWAYS_TRUE: tuple[type, ...] = (
     types.FunctionType,
@@ -73,6 +73,7 @@ _ARRAYS = frozenset(
     {"assert_array_equal", "assert_allclose", "assert_array_almost_equal", "assert_equal", "assert_almost_equal"}
     | {"allclose", "isclose", "array_equal"}
 )
+NOTHING_TO_CHECK = "there is nothing for `all` or `any` to check"
 _WIDE = 1e6  # a tolerance that is so many times the expected value proves nothing
 
 
@@ -148,7 +149,7 @@ def why_empty(name: str, arguments: tuple[Any, ...]) -> str:
     """Why a comparison of arrays holds: one is empty, so nothing of the other is compared."""
     if name in ("all", "any") and arguments:
         is_empty = is_empty_array(arguments[0]) or (type(arguments[0]) in (list, tuple) and not arguments[0])
-        return "there is nothing for `all` or `any` to check" if is_empty else ""
+        return NOTHING_TO_CHECK if is_empty else ""
     if name not in _ARRAYS or len(arguments) < 2:
         return ""
     sizes = [_size(argument) for argument in arguments[:2]]
@@ -189,23 +190,20 @@ def noted_types(symbol: str, left: object, right: object, own: frozenset[str], *
     if symbol in ("in", "not in"):
         kind = type(right)
         if kind.__module__ in own:
-            method = overriding(kind, _METHODS[_CONTAINS], own)
+            method = overriding(kind, _METHODS[CONTAINS], own)
             if method is not None:
-                yield Noted(kind, _CONTAINS, method, whole=True, attributes=_attributes(right))
+                yield Noted(kind, CONTAINS, method, whole=True, attributes=_attributes(right))
             return
         sides, claim = ((left, right), EQUAL)
     else:
-        differs = _DIFFER if holds else _NEVER_DIFFER
+        differs = DIFFER if holds else NEVER_DIFFER
         sides, claim = (left, right), differs if symbol == "!=" else _CLAIM.get(symbol, "")
     for side in sides if claim else ():
-        found = list(_leaves([side], _DEPTH if claim in (EQUAL, _DIFFER, _NEVER_DIFFER) else 1))
-        deciding = [
-            leaf for leaf in found if type(leaf).__module__ in own and overriding(type(leaf), _METHODS[claim], own)
-        ]
-        whole = len(deciding) == len(found)
-        for leaf in deciding if found else ():
-            method = overriding(type(leaf), _METHODS[claim], own)
-            yield Noted(type(leaf), claim, method, whole=whole, attributes=_attributes(leaf))
+        found = list(_leaves([side], _DEPTH if claim in (EQUAL, DIFFER, NEVER_DIFFER) else 1))
+        methods = [overriding(type(leaf), _METHODS[claim], own) for leaf in found]
+        for leaf, method in zip(found, methods, strict=True):
+            if method is not None:
+                yield Noted(type(leaf), claim, method, whole=None not in methods, attributes=_attributes(leaf))
 
 
 def _leaves(values: Iterable[Any], depth: int) -> Iterator[Any]:
@@ -243,7 +241,7 @@ def overriding(kind: type, methods: tuple[str, ...], own: frozenset[str]) -> typ
 
 def claims(noted: Noted, own: frozenset[str]) -> bool:
     """Whether an instance of a type, all of whose attributes are meaningless, compares true with anything."""
-    strangers: tuple[object, ...] = (object(),) if noted.claim != _ORDER else (object(), float("nan"))
+    strangers: tuple[object, ...] = (object(),) if noted.claim != ORDER else (object(), float("nan"))
     return any(all(_holds(ask, noted, stranger, own) for stranger in strangers) for ask in _ASKED[noted.claim])
 
 

@@ -7,7 +7,6 @@ differ by their last digits, as in APPS.
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import os
 import sys
@@ -89,7 +88,6 @@ def _run(source: str, code: Any, given: str) -> str:
             os.dup2(descriptor, number)
         for descriptor in (*kept, incoming, outgoing):
             os.close(descriptor)
-        gc.collect()
 
 
 def _stream(number: int, mode: str) -> Any:
@@ -100,9 +98,8 @@ def _stream(number: int, mode: str) -> Any:
 def _file(text: str) -> int:
     """The descriptor of an unnamed file with a text, at its beginning."""
     name = f".{FILENAME}.text"
-    descriptor = os.open(
-        name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600
-    )  # not a temporary file: the limits are on this folder
+    # Not a temporary file: the limits are on this folder.
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     os.unlink(name)
     raw = text.encode("utf-8", "surrogatepass")
     while raw:

@@ -53,6 +53,12 @@ def lines_of(error: BaseException) -> list[int]:
     return found
 
 
+def line_of(error: BaseException) -> int | None:
+    """The program's innermost line in an exception's traceback."""
+    lines = lines_of(error)
+    return lines[-1] if lines else None
+
+
 def behind(error: BaseException) -> list[BaseException]:
     """The exceptions that led to an exception, the nearest first."""
     found: list[BaseException] = []

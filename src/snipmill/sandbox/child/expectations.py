@@ -27,6 +27,8 @@ _SKIPS = frozenset({"skipTest", "skip", "SkipTest", "importorskip"})
 # What a handler or a context manager is meant to catch: nothing of a check, exceptions that are no failures, failures too, or
 # the exception that it names, which the test's own `if` may raise, or what it notes for a later check.
 NOTHING, OTHER_EXCEPTIONS, FAILURES_TOO, THE_NAMED, NOTED = 0, 1, 2, 3, 4
+# Where an exception that is caught has prevented checks: nowhere, in the block, or behind it.
+NOWHERE, IN_THE_BLOCK, BEHIND_IT = 0, 1, 2
 
 
 def last_name(node: ast.expr) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snipmill.sandbox.child.exceptions import lines_of
+from snipmill.sandbox.child.exceptions import line_of, lines_of
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.pytest_tests import NotInstalled
 from snipmill.sandbox.child.test_log import Problem, problem_of
@@ -43,9 +43,8 @@ def judge_exception(what: str, error: BaseException, *, may_exit: bool) -> None:
             raise Failure("failed", detail, exception="SystemExit") from None
         return
     if isinstance(error, MemoryError):
-        lines = lines_of(error)
-        line = lines[-1] if lines else None
-        raise Failure("memory", "the program ran out of memory", exception="MemoryError", line=line) from None
+        detail = "the program ran out of memory"
+        raise Failure("memory", detail, exception="MemoryError", line=line_of(error)) from None
     if isinstance(error, NotInstalled):
         raise Failure("unsupported", str(error)) from None
     if type(error).__name__ in ("Skipped", "SkipTest"):  # `pytest.importorskip` at module level: nothing is tested

@@ -22,6 +22,7 @@ from snipmill.sandbox.child.exceptions import FILENAME, lines_of, message_of
 from snipmill.sandbox.child.failures import Failure, guard, raise_problem
 from snipmill.sandbox.child.left_tests import run_left_tests
 from snipmill.sandbox.child.own_builtins import BUILTINS
+from snipmill.sandbox.child.statements import is_main_guard
 from snipmill.sandbox.child.test_log import problem_of
 from snipmill.sandbox.child.watchers import watch, watch_threads
 
@@ -163,19 +164,17 @@ def _run_implementation(code: types.CodeType, names: dict[str, Any], source: str
     try:
         exec(code, names)
     except SystemExit as error:
-        if error.code not in (None, 0) or not _is_in_mainguard(source, lines_of(error)):
+        if error.code not in (None, 0) or not _is_in_main_guard(source, lines_of(error)):
             raise
 
 
-def _is_in_mainguard(source: str, lines: list[int]) -> bool:
+def _is_in_main_guard(source: str, lines: list[int]) -> bool:
     import ast
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        guards = [
-            node for node in ast.parse(source).body if isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
-        ]
+        guards = [node for node in ast.parse(source).body if isinstance(node, ast.If) and is_main_guard(node)]
     return any(node.lineno <= line <= (node.end_lineno or 0) for node in guards for line in lines[:1])
 
 
@@ -199,7 +198,7 @@ def stand_as_main(source: str) -> types.ModuleType:
 def _stand_as(names: Sequence[str]) -> types.ModuleType:
     """Create an empty module for the implementation, which the tests import by any of these dotted names."""
     module = types.ModuleType(names[0])
-    module.__dict__.update({"__builtins__": builtins, "__file__": os.path.join(os.getcwd(), FILENAME)})
+    module.__dict__.update({"__builtins__": builtins, "__file__": f"{os.getcwd()}/{FILENAME}"})
     for name in names:
         sys.modules[name] = module
         parent, _, last = name.rpartition(".")

@@ -22,8 +22,11 @@ from snipmill.sandbox.child.conditions import (
 )
 from snipmill.sandbox.child.examination import examine
 from snipmill.sandbox.child.expectations import (
+    BEHIND_IT,
     EXPECTS,
+    IN_THE_BLOCK,
     NOTHING,
+    NOWHERE,
     caught_by,
     expects,
     fails,
@@ -127,23 +130,25 @@ class Rewriter:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._function(node)
         elif isinstance(node, ast.Try | ast.TryStar):
-            outer, self._scope = self._scope, self._scope.inside(is_conditional=not self._scope.path)
+            outer = self._enter_condition(True)
             self._try(node)
             self._leave(outer)
         elif isinstance(node, ast.Match):
             for case in node.cases:
                 case.body = self.statements(case.body)
         else:
-            is_conditional = isinstance(node, ast.If) and not self._scope.path and not is_main_guard(node)
-            outer, self._scope = (
-                self._scope,
-                self._scope.inside(is_conditional=is_conditional or self._scope.is_conditional),
-            )
+            outer = self._enter_condition(isinstance(node, ast.If) and not is_main_guard(node))
             for name in ("body", "orelse"):
                 inner = getattr(node, name, None)
                 if isinstance(inner, list) and inner:
                     setattr(node, name, self.statements(inner))
             self._leave(outer)
+
+    def _enter_condition(self, is_condition: bool) -> Scope:
+        """Go into a block, which at module level may be a condition for what is defined in it. Returns the scope around it."""
+        outer = self._scope
+        self._scope = outer.inside(is_conditional=outer.is_conditional or (is_condition and not outer.path))
+        return outer
 
     def _leave(self, outer: Scope) -> None:
         """Go back to the scope around a block; what it has bound to patched functions stays so."""
@@ -230,7 +235,7 @@ class Rewriter:
         own = (before, len(self.sites))
         self._try_parts(node, body=False)
         holds = self.sites.hold_checks(*own)
-        checks = 1 if holds else 2 if any(map(holds_check, self._scope.later)) else 0
+        checks = IN_THE_BLOCK if holds else BEHIND_IT if any(map(holds_check, self._scope.later)) else NOWHERE
         for handler, rule in zip(node.handlers, rules, strict=True):
             at = handler.body[0]
             if rule == NOTHING and gives_up(handler):
@@ -265,7 +270,7 @@ class Rewriter:
         rule = max(map(caught_by, managers))
         holds = self.sites.hold_checks(*own)
         if rule != NOTHING or holds:
-            marks = (rule, *own, int(holds))
+            marks = (rule, *own, IN_THE_BLOCK if holds else NOWHERE)
             caught = statement(at, "caught", self._site(node, fails=True), *(constant(at, one) for one in marks))
             node.body = [reraising(at, node.body, caught)]
         return self._guard(node, site) if site is not None else [node]

@@ -61,11 +61,10 @@ def run_left_tests(module: types.ModuleType, checks: Checks, source: str, sessio
 
 def _mentions_pytest(module: types.ModuleType, source: str) -> bool:
     """Whether the program uses pytest, rather than having its name in a text."""
-    return any(
-        getattr(value, "__name__", "").partition(".")[0] in ("pytest", "_pytest")
-        or str(getattr(value, "__module__", "")).partition(".")[0] in ("pytest", "_pytest")
-        for value in list(module.__dict__.values())
-    ) or ("import pytest" in source or "from pytest" in source)
+    # The values are not asked for their names: the program's own objects may answer anything.
+    pytest = sys.modules["pytest"]
+    is_imported = "import pytest" in source or "from pytest" in source
+    return is_imported or any(value is pytest for value in module.__dict__.values())
 
 
 def _left_functions(module: types.ModuleType, checks: Checks) -> dict[str, types.FunctionType]:

@@ -6,7 +6,7 @@ import ast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeVar
 
     N = TypeVar("N", bound=ast.AST)
@@ -67,3 +67,17 @@ def copy_of(node: N) -> N:
             value = [copy_of(item) if isinstance(item, ast.AST) else item for item in value]
         made.__dict__[name] = value
     return made
+
+
+def with_values(tree: N, values: Mapping[str, ast.expr]) -> N:
+    """The tree with names replaced by copies of their values; changes the tree."""
+    changed: N = _Values(values).visit(tree)
+    return changed
+
+
+class _Values(ast.NodeTransformer):
+    def __init__(self, values: Mapping[str, ast.expr]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return copy_of(self._values[node.id]) if node.id in self._values else node

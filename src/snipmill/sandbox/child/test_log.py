@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from snipmill.sandbox.child.exceptions import lines_of, message_of
+from snipmill.sandbox.child.exceptions import line_of, message_of
 from snipmill.sandbox.child.own_builtins import BUILTINS
 from snipmill.sandbox.child.sites import Function
 
@@ -33,8 +33,7 @@ def problem_of(name: str, error: BaseException) -> Problem:
     """The failure of a test by an exception."""
     kind = type(error).__name__
     missing = str(error.name) if isinstance(error, ModuleNotFoundError) and error.name else ""
-    lines = lines_of(error)
-    return Problem(f"{name} raised {kind}: {message_of(error)}", kind, lines[-1] if lines else None, missing)
+    return Problem(f"{name} raised {kind}: {message_of(error)}", kind, line_of(error), missing)
 
 
 class TestLog:

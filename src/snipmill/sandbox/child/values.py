@@ -6,7 +6,7 @@ import builtins
 import operator
 
 from snipmill.sandbox.child import claims
-from snipmill.sandbox.child.claims import Noted
+from snipmill.sandbox.child.claims import CONTAINS, DIFFER, EQUAL, NEVER_DIFFER, ORDER, Noted
 from snipmill.sandbox.child.own_builtins import BUILTINS
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __builtins__ = BUILTINS  # programs may replace builtins
 
 EVERYTHING = "one side equals, exceeds or contains everything, so the comparison proves nothing"
-_NOTHING_TO_CHECK = "there is nothing for `all` or `any` to check"
 _PLAIN = frozenset({int, str, float, bool, bytes, complex, type(None)})
 _SIZED = (list, tuple, str, bytes, dict, set, frozenset, range)
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -33,18 +32,14 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "not in": lambda left, right: left not in right,
 }
 # What the result of a comparison shows that a type does not claim: where `!=` holds, it does not equal everything.
-_DENIED = {
-    (symbol, holds): ()
-    for symbol in ("==", "!=", "<", "<=", ">", ">=", "is", "is not", "in", "not in")
-    for holds in (True, False)
-} | {
-    ("==", False): ("equal", "never differ"),
-    ("==", True): ("differ",),
-    ("!=", True): ("equal", "never differ"),
-    ("!=", False): ("differ",),
-    ("in", False): ("equal", "contain"),
-    ("not in", True): ("equal", "contain"),
-    **{(symbol, False): ("exceed",) for symbol in ("<", "<=", ">", ">=")},
+_DENIED: dict[tuple[str, bool], tuple[str, ...]] = {
+    ("==", False): (EQUAL, NEVER_DIFFER),
+    ("==", True): (DIFFER,),
+    ("!=", True): (EQUAL, NEVER_DIFFER),
+    ("!=", False): (DIFFER,),
+    ("in", False): (EQUAL, CONTAINS),
+    ("not in", True): (EQUAL, CONTAINS),
+    **{(symbol, False): (ORDER,) for symbol in ("<", "<=", ">", ">=")},
 }
 
 
@@ -82,28 +77,32 @@ class Values:
         self._nothing_compared, self._compared, self.in_condition = "", [0, 0], False
         return reason
 
-    def note(self, site: int, symbol: str, left: Any, right: Any, *, holds: bool) -> bool:
-        """Note the program's own types that decide a comparison. Returns whether there are any."""
+    def look(self, site: int, symbol: str, left: Any, right: Any, *, holds: bool) -> tuple[bool, str]:
+        """Look at the two sides of a comparison.
+
+        Returns:
+            Whether types of the program decide it, and why it holds whatever the code does.
+        """
         if is_plain(left) and is_plain(right):
-            return False
+            return False, ""
         found = list(claims.noted_types(symbol, left, right, self._own, holds=holds))
         for noted in found:
             key = (noted.method, noted.claim)
-            self._denied.update((noted.method, claim) for claim in _DENIED[symbol, holds])
+            self._denied.update((noted.method, claim) for claim in _DENIED.get((symbol, holds), ()))
             if key in self._denied:
                 continue
             _, sites = self._noted.setdefault(key, (noted, {}))
             sites[site] = sites.get(site, 0) + noted.whole
-        return bool(found)
+        return bool(found), claims.why_equal(symbol, left, right) if holds else ""
 
     def nested(self, site: int, symbol: str, left: Any, right: Any) -> Any:
         """A comparison inside a condition."""
         result = OPERATORS[symbol](left, right)
         self.in_condition = True
         if result is True or result is False:
-            self.note(site, symbol, left, right, holds=result)
+            _, why = self.look(site, symbol, left, right, holds=result)
             self._compared[0] += 1
-            self._compared[1] += bool(result and claims.why_equal(symbol, left, right))
+            self._compared[1] += bool(why)
         return result
 
     def all(self, function: Any, items: Any) -> Any:
@@ -117,7 +116,7 @@ class Values:
     def _quantified(self, function: Any, items: Any, name: str, builtin: Any, *, until: bool) -> Any:
         if function is None:
             if claims.is_empty_array(items):
-                self._nothing_compared, self.in_condition = _NOTHING_TO_CHECK, True
+                self._nothing_compared, self.in_condition = claims.NOTHING_TO_CHECK, True
             return getattr(items, name)()
         if function is not builtin and function is not BUILTINS[name]:
             return function(items)
@@ -127,7 +126,7 @@ class Values:
             if bool(item) == until:
                 return until
         if is_empty:
-            self._nothing_compared, self.in_condition = _NOTHING_TO_CHECK, True
+            self._nothing_compared, self.in_condition = claims.NOTHING_TO_CHECK, True
         return not until
 
     def arrays(self, function: Any) -> Callable[..., Any]:
