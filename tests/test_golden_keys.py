@@ -25,7 +25,7 @@ from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
 GOLDEN = Path(__file__).parent / "golden_keys.json"
-LIMITS = '{"timeout":10.0,"memory":1073741824,"output":1048576,"disk":134217728,"tasks":64}'
+LIMITS = '{"timeout":10.0,"memory":1073741824,"output":268435456,"disk":134217728,"tasks":256}'
 VERIFY = '{"agreement":true,"repair":"drop","mutation":true,"rerun":true}'
 MINING = (
     '{"mine":{"rules":{"allow":[],"max_lines":150,"max_context_lines":60,"max_line_length":200,"min_ascii":0.9,'
@@ -85,7 +85,7 @@ def program_key(response: dict[str, Any]) -> str:
     assert isinstance(parsed, ParsedResponse)
     program = parsed.program
     environment = f"{sys.executable}, Python {platform.python_version()}"
-    return f"x-{content_hash(program.source, program.tests_line, LIMITS, 'namespaces', environment, 2)}"
+    return f"x-{content_hash(program.source, program.tests_line, LIMITS, 'namespaces', environment, 3)}"
 
 
 def test_verdicts_and_verifications_have_the_recorded_keys(run: Path) -> None:

@@ -168,11 +168,12 @@ def test_one_program_leaves_nothing_for_the_next() -> None:
 
 
 def test_no_program_sees_the_proc_of_another() -> None:
-    looker = program("import os\n", "seen = os.listdir('/pr' + 'oc')\nassert seen == []\n")
+    looker = program(
+        "import os\n", "seen = os.listdir('/pr' + 'oc')\nassert seen and not any(map(str.isdigit, seen))\n"
+    )
     shown = program("import os\n", "assert os.path.exists('/proc/self/status')\n")
     verdicts = run(looker, shown, looker, shown, workers=1)
-    assert [verdict.status for verdict in verdicts] == ["failed", "passed", "failed", "passed"]
-    assert all("PermissionError" in verdict.detail for verdict in verdicts[::2])
+    assert [verdict.status for verdict in verdicts] == ["passed"] * 4, verdicts
 
 
 def test_another_interpreter_s_packages_are_seen() -> None:
@@ -267,7 +268,7 @@ def test_a_program_that_ends_while_it_is_stopped_does_not_disturb_the_next() -> 
 
 def test_what_a_program_does_to_its_output_and_folders_is_undone() -> None:
     spoiler = program(
-        "import os, tempfile\nos.set_blocking(1, False)\nos.rmdir(tempfile.gettempdir())\nos.chmod('.', 0)\n",
+        "import os, tempfile\nos.set_blocking(1, False)\nos.chmod(tempfile.gettempdir(), 0)\nos.chmod('.', 0)\n",
         "assert int('1') == 1\n",
     )
     user = program(

@@ -16,14 +16,17 @@ from snipmill.sandbox.program import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
 _OVERHEAD = 64 << 20  # bytes for the slot's own processes and for kernel memory that counts towards the group
+_PROCESSES = 16  # the slot's own
+_MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 _NUMBERS = itertools.count()
 
 
 class Cgroup:
     """The folders of one slot's group, one for each available controller."""
 
-    def __init__(self, folders: list[Path]) -> None:
+    def __init__(self, folders: list[Path], memory: int) -> None:
         self._folders = folders
+        self._memory = memory
         self._kills = self._oom_kills()
 
     def add(self, pid: int) -> None:
@@ -31,6 +34,16 @@ class Cgroup:
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 (folder / "cgroup.procs").write_text(str(pid))
+
+    def allow_for(self, held: int) -> None:
+        """Raise the limit on memory by the bytes that the slot's own processes hold for packages."""
+        limit = str(self._memory + held)
+        # A limit with swap must not be below the one without: the order depends on the direction, so both are tried.
+        for name in (*_MEMORY_LIMITS, *reversed(_MEMORY_LIMITS)):
+            for path in (folder / name for folder in self._folders):
+                if path.exists():
+                    with contextlib.suppress(OSError):
+                        path.write_text(limit)
 
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel has killed a process of the group for lack of memory since the last call."""
@@ -68,10 +81,11 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
     memory = limits.memory + _OVERHEAD
     folders: list[Path] = []
     for controller, own in _own_groups().items():
-        settings = {
-            "": {"memory.max": memory, "memory.swap.max": 0, "pids.max": limits.tasks + 8},
+        tasks = {"pids.max": limits.tasks + _PROCESSES}
+        settings: dict[str, int] = {
+            "": {"memory.max": memory, "memory.swap.max": 0} | tasks,
             "memory": {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory},
-            "pids": {"pids.max": limits.tasks + 8},
+            "pids": tasks,
         }[controller]
         folder = own / name
         _remove_orphans(own)
@@ -85,7 +99,7 @@ def make_cgroup(limits: Limits) -> Cgroup | None:
             with contextlib.suppress(OSError):  # a kernel without swap accounting lacks some of these files
                 (folder / key).write_text(str(value))
         folders.append(folder)
-    return Cgroup(folders) if folders else None
+    return Cgroup(folders, memory) if folders else None
 
 
 def _remove_orphans(own: Path) -> None:

@@ -1,8 +1,7 @@
 """The driver: runs many programs on a few slots, on one event loop, with no threads, pools or shared queues of its own.
 
 A lost slot is replaced, and its job is tried once more. A second loss is a `sandbox-error`, never a verdict on the
-code; repeated sandbox errors stop the run. The total time is bounded: each program takes at most twice the sum of its
-timeout and the driver's grace period.
+code; repeated sandbox errors stop the run. The total time is bounded (`time_bound`).
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ T = TypeVar("T")
 # Imports a module that no slot has loaded: Python's own files must be readable inside the sandbox.
 _PROBE = Program(source="import wave\nassert wave.WAVE_FORMAT_PCM == int('1')\n")
 _MAX_CONSECUTIVE_ERRORS = 3
+_MOST_ZYGOTE_MEMORY = 1 << 30
 _MAX_LATE_PROCESSES = 3  # processes after which a trial is given up if no unit has finished in time
 COMMON_MODULES = (
     "collections",
@@ -54,6 +54,12 @@ def _cpus() -> list[int | None]:
     cpus = sorted(os.sched_getaffinity(0))
     first = os.getpid() % len(cpus)
     return [*cpus[first:], *cpus[:first]]
+
+
+def _zygote_memory(workers: int) -> int:
+    """Bytes that each slot may hold for packages: together at most a quarter of this machine's memory."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_MOST_ZYGOTE_MEMORY, machine // 4 // workers)
 
 
 class Sandbox:
@@ -82,7 +88,8 @@ class Sandbox:
     ) -> None:
         self.tier = tier
         self._workers = workers or os.cpu_count() or 1
-        self._settings = SlotSettings(limits or Limits(), interpreter, tuple(preload), allow_fork, hash_seed)
+        memory = _zygote_memory(self._workers)
+        self._settings = SlotSettings(limits or Limits(), interpreter, tuple(preload), allow_fork, hash_seed, memory)
         # Free places: a running slot, or the CPU for a slot that is started when it is first needed.
         self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
@@ -237,10 +244,10 @@ async def _try_units(trial: Trial, slot: Slot, _again: bool) -> list[UnitOutcome
 def time_bound(programs: int, limits: Limits, workers: int) -> float:
     """Upper bound in seconds on the time for this many programs, whatever they do, once the slots are running.
 
-    A program takes at most its timeout, the driver's grace period and the start of a new slot, and twice that if its
-    slot is lost.
+    A program takes at most twice its timeout (a doubtful verdict is confirmed), the driver's grace period and the start of a new
+    slot, and twice that if its slot is lost.
     """
-    return -(-programs // workers) * 2 * (limits.timeout + DRIVER_GRACE + START_TIMEOUT)
+    return -(-programs // workers) * 2 * (2 * limits.timeout + DRIVER_GRACE + START_TIMEOUT)
 
 
 async def try_tier(tier: str, limits: Limits | None = None, interpreter: str = sys.executable) -> str | None:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 # Counts the changes to what a verdict means; verdicts under other rules are not reused.
-RULES = 2
+RULES = 3
 TIERS = ("namespaces", "uid", "landlock", "seatbelt", "none")  # strongest first
 
 
@@ -87,11 +87,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Resource limits of one program.
 
     `timeout` is wall time in seconds. `memory` (address space), `output` (written to stdout and stderr) and `disk`
-    (written to files) are in bytes. `tasks` is the number of its processes and threads.
+    (written to files) are in bytes. `tasks` is the number of its processes and threads. Of the output, only the beginning and the
+    end are kept; `output` is what ends a program that never stops writing.
     """
 
     timeout: float = 10.0
     memory: int = 1 << 30
-    output: int = 1 << 20
+    output: int = 256 << 20
     disk: int = 128 << 20
-    tasks: int = 64
+    tasks: int = 256

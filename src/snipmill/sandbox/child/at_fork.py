@@ -28,13 +28,16 @@ class AtFork:
         """Restore the normal registration of hooks."""
         os.register_at_fork = self._register
 
-    def catch_up(self, source: str) -> None:
-        """Register the hooks for a program's own forks, and run those of the modules that it mentions.
+    def catch_up(self, source: str | None) -> None:
+        """Register the hooks for a program's own forks, and run those of the modules that it mentions, or all.
 
         To be called in the process of a program that imports something.
+
+        Args:
+            source: the program; None where the packages that are loaded may use any module.
         """
         for hooks in self._collected:
             self._register(**hooks)
             child = hooks.get("after_in_child")
-            if child is not None and child.__module__ in source:
+            if child is not None and (source is None or child.__module__ in source):
                 child()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-_SYSTEM = ("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
+_SYSTEM = (
+    *("/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/share", "/etc/ld.so.cache"),
+    *("/bin", "/usr/bin"),  # the shell and small commands
+)
 
 
 def readable_paths(home: str) -> tuple[str, ...]:
-    """The host paths that a sandbox exposes read-only, parents first: this Python, its packages, and the C library.
+    """The host paths that a sandbox exposes read-only, parents first: this Python, its packages, the C library, and the
+    system's commands.
 
     Args:
         home: the user's home folder; neither it nor a folder above it is ever exposed as a whole, even if an

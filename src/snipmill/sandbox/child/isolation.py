@@ -16,76 +16,20 @@ import sys
 from functools import partial
 
 from snipmill.sandbox.child import linux, macos, seccomp
+from snipmill.sandbox.child.box import WORK, mount_small_proc, ruleset
 from snipmill.sandbox.child.leftovers import count_tasks
 from snipmill.sandbox.child.limits import Limits, limiting
+from snipmill.sandbox.child.new_root import UNPRIVILEGED, covered, enter_new_root, open_closed_folders, shown
+from snipmill.sandbox.child.walls import Walls, step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-NEW_ROOT = "/sys"  # exists everywhere and never holds Python; a private tmpfs is mounted over it
-BOX = "/box"
-WORK, TEMPORARY = f"{BOX}/work", f"{BOX}/tmp"
-_DEVICES = ("null", "zero", "full", "random", "urandom")
-_UNPRIVILEGED = 65534
 _LINUX, _MACOS = sys.platform.startswith("linux"), sys.platform == "darwin"
 _WORK_MARK = "/snipmill-work-folder"
 _FIRST_UID = 61_200  # above the ranges that distributions give to users and services, within any 16-bit map
-
-
-class Walls:
-    """The isolation of a slot that has been set up.
-
-    Attributes:
-        tier: the tier's name.
-        readable: host paths that programs see.
-        work: the folder in which programs work, or in which their work folders are created.
-        allow_fork: whether programs can create processes.
-        private_box: whether the work folder is in a private file system of the slot.
-        uid: the user that programs run as, if the tier changes it; `claim` reserves it for this slot.
-        tasks_of_user: number of processes and threads that the user has besides the program.
-        profile: the Seatbelt profile.
-        landlock: descriptor of the ruleset.
-        own_proc: whether a program can get a /proc of its own.
-        empty_box: fingerprint of the box while it is untouched.
-    """
-
-    def __init__(
-        self,
-        tier: str,
-        *,
-        readable: tuple[str, ...] = (),
-        work: str = WORK,
-        allow_fork: bool = True,
-        private_box: bool = False,
-        profile: str = "",
-    ) -> None:
-        self.tier = tier
-        self.readable = readable
-        self.work = work
-        self.allow_fork = allow_fork
-        self.private_box = private_box
-        self.profile = profile
-        self.uid: int | None = None
-        self.claim: socket.socket | None = None
-        self.tasks_of_user = 0
-        self.landlock: int | None = None
-        self.own_proc = False
-        self.empty_box: tuple[object, ...] = ()
-
-
-class StepFailed(Exception):
-    """A step of the set-up was refused; the message names it."""
-
-
-@contextlib.contextmanager
-def step(name: str) -> Iterator[None]:
-    """Turn an OSError into a `StepFailed` that names the step."""
-    try:
-        yield
-    except OSError as error:
-        raise StepFailed(f"{name}: {error}") from error
 
 
 def enter_namespaces(readable: Sequence[str]) -> Walls:
@@ -103,57 +47,35 @@ def enter_namespaces(readable: Sequence[str]) -> Walls:
         # first, because that user may not have access to the folder that contains Python.
         with step("mount namespace"):
             linux.unshare(linux.CLONE_NEWNS)
-        _enter_new_root(readable)
+        enter_new_root(readable)
         with step("giving up root"):
             os.setgroups([])
-            os.setresgid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
-            os.setresuid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
+            os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+            os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
             linux.prctl(linux.PR_SET_DUMPABLE, 1)
             linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         _enter_user_namespace(rest | linux.CLONE_NEWNS)
     else:
         _enter_user_namespace(rest | linux.CLONE_NEWNS)
-        _enter_new_root(readable)
+        enter_new_root(readable)
     _become_init()
-    walls = Walls(tier="namespaces", private_box=True, readable=tuple(_shown(readable)))
+    walls = Walls(
+        tier="namespaces",
+        work=WORK,
+        private_box=True,
+        readable=tuple(shown(readable)),
+        covered=tuple(covered(readable)),
+    )
     with contextlib.suppress(OSError):  # a container may hide parts of /proc; then programs get no /proc
         linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
         walls.own_proc = True
-    with step("empty /proc"):
-        linux.mount("tmpfs", "/proc", "tmpfs", linux.MS_RDONLY | linux.MS_NOSUID, "size=4k,mode=555")
+    with step("/proc without processes"):
+        mount_small_proc()
     with contextlib.suppress(OSError):
         linux.bring_loopback_up()
     with step("seccomp filter"):
         seccomp.load_filter(seccomp.build_filter(allow_mounts=True))
     return walls
-
-
-def enter_box(walls: Walls, limits: Limits) -> None:
-    """Set up what each zygote has for itself: in the tier `namespaces`, a private file system and rules that name it.
-
-    Raises:
-        StepFailed: this machine refuses a step.
-    """
-    if walls.tier in ("uid", "landlock") and walls.allow_fork:
-        # Processes that a program leaves behind become children of the zygote, which finds, kills and reaps them.
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-    if not walls.private_box:
-        return
-    with step("private tmpfs"):
-        linux.unshare(linux.CLONE_NEWNS)
-        mount_box(walls, limits)
-    if linux.landlock_abi() > 0:
-        with step("landlock"):
-            walls.landlock = _ruleset(walls)
-
-
-def _ruleset(walls: Walls) -> int:
-    if walls.private_box:
-        return linux.landlock_ruleset([*walls.readable, "/etc"], [BOX, "/dev"], block_tcp=False)
-    devices = [f"/dev/{name}" for name in _DEVICES]
-    return linux.landlock_ruleset(
-        [*walls.readable, "/etc/passwd", "/etc/localtime"], [walls.work, *devices], block_tcp=True
-    )
 
 
 def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:
@@ -172,8 +94,9 @@ def enter_without_namespaces(tier: str, readable: Sequence[str], work: str, *, a
                 raise OSError("only root can")
             walls.uid, walls.claim = _claim_uid()
             os.chmod(work, 0o711)
+        open_closed_folders(readable, walls.uid)
     with step("landlock"):
-        walls.landlock = _ruleset(walls)
+        walls.landlock = ruleset(walls)
     with step("seccomp filter"):
         linux.syscall_number("seccomp")
     return walls
@@ -219,103 +142,6 @@ def _write(path: str, text: str = "") -> None:
         file.write(text)
 
 
-def _shown(readable: Sequence[str]) -> list[str]:
-    return [path for path in readable if not os.path.islink(path)]
-
-
-def _enter_new_root(readable: Sequence[str]) -> None:
-    with step("private mounts"):
-        linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    with step("new root"):
-        linux.mount("tmpfs", NEW_ROOT, "tmpfs", linux.MS_NOSUID, "size=1m,mode=755")
-        for name in (BOX, "/proc", "/dev", "/etc"):
-            os.mkdir(NEW_ROOT + name)
-        for path in readable:
-            _show(path)
-        for device in _DEVICES:
-            target = f"{NEW_ROOT}/dev/{device}"
-            _write(target)
-            linux.mount(f"/dev/{device}", target, None, linux.MS_BIND)
-        linux.mount("/proc", f"{NEW_ROOT}/proc", None, linux.MS_BIND | linux.MS_REC)
-        if not os.path.lexists(f"{NEW_ROOT}/tmp"):  # Python itself may live below /tmp; TMPDIR names the box anyway
-            os.symlink(TEMPORARY, f"{NEW_ROOT}/tmp")
-        os.symlink(TEMPORARY, f"{NEW_ROOT}/dev/shm")
-        uid = os.geteuid() or _UNPRIVILEGED
-        _write(f"{NEW_ROOT}/etc/hosts", "127.0.0.1 localhost\n")
-        _write(f"{NEW_ROOT}/etc/passwd", f"sandbox:x:{uid}:{uid}:sandbox:{TEMPORARY}:/bin/false\n")
-    with step("read-only root"):
-        linux.make_read_only(NEW_ROOT, recursive=False)
-    with step("pivot_root"):
-        linux.pivot_root(NEW_ROOT)
-
-
-def _show(path: str) -> None:
-    """Bind-mount a host path read-only at the same place in the new root; symbolic links are copied."""
-    target = NEW_ROOT + path
-    if os.path.lexists(target):
-        return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.islink(path):
-        os.symlink(os.readlink(path), target)
-        return
-    if os.path.isdir(path):
-        os.mkdir(target)
-    elif os.path.exists(path):
-        _write(target)
-    else:
-        return
-    linux.mount(path, target, None, linux.MS_BIND | linux.MS_REC)
-    linux.make_read_only(target, recursive=True)
-
-
-def show_own_proc(walls: Walls) -> None:
-    """Mount the /proc of this process's own pid namespace, and allow it in Landlock."""
-    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    if walls.landlock is not None:
-        walls.landlock = linux.landlock_ruleset([*walls.readable, "/etc", "/proc"], [BOX, "/dev"], block_tcp=False)
-
-
-def hide_proc() -> None:
-    """Unmount a program's /proc, because the next program must not see it."""
-    with contextlib.suppress(OSError):  # the program may have died before it was mounted
-        if os.path.exists("/proc/version"):
-            linux.unmount("/proc")
-
-
-def mount_box(walls: Walls, limits: Limits) -> None:
-    """Mount a new, empty, private file system for one program."""
-    linux.mount("tmpfs", BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, f"size={limits.disk},nr_inodes=20000,mode=755")
-    for folder in (WORK, TEMPORARY):
-        os.mkdir(folder, 0o700)
-    walls.empty_box = _look_of_box()
-
-
-def _look_of_box() -> tuple[object, ...]:
-    """A fingerprint that any change in the box alters.
-
-    It consists of the inodes, modes, owners, sizes and change times of the box's three folders.
-    """
-    try:
-        return tuple(
-            (found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_ctime_ns)
-            for found in map(os.stat, (BOX, WORK, TEMPORARY))
-        )
-    except OSError:
-        return ()
-
-
-def clean_box(walls: Walls, limits: Limits) -> bool:
-    """Empty the box, whatever a program left in it. Returns whether there was anything to do."""
-    if _look_of_box() == walls.empty_box:
-        return False
-    linux.unmount(BOX)
-    mount_box(walls, limits)
-    if walls.landlock is not None:  # its rules name the unmounted file system
-        os.close(walls.landlock)
-        walls.landlock = _ruleset(walls)
-    return True
-
-
 def last_walls(walls: Walls, limits: Limits) -> list[Callable[[], object]]:
     """Prepare the last isolation steps: limits, user, Landlock, no capabilities, filter.
 
@@ -345,6 +171,13 @@ def _filter_for_this_process(walls: Walls) -> None:
     seccomp.load_filter(
         seccomp.build_filter(allow_mounts=False, allow_inet=False, allow_fork=walls.allow_fork, only_signal=os.getpid())
     )
+
+
+def wall_importer(walls: Walls) -> None:
+    """Wall in a zygote that is about to import packages, where nothing else does: it keeps little but the right to fork."""
+    if walls.tier in ("uid", "landlock"):
+        linux.landlock_restricting(ruleset(walls, ("/proc",)))()
+        seccomp.load_filter(seccomp.build_filter(allow_mounts=False, allow_inet=False))
 
 
 def prepare_seatbelt(readable: Sequence[str], work: str, *, allow_fork: bool) -> Walls:

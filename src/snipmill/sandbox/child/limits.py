@@ -33,6 +33,13 @@ def set_standing_limits(limits: Limits) -> None:
         resource.setrlimit(kind, _bounded(kind, value))
 
 
+def limit_own_cpu(seconds: float | None) -> None:
+    """Let the kernel end this process when it has used as much CPU time; None takes the limit away."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (hard if seconds is None else int(used + seconds) + 1, hard))
+
+
 def limiting(limits: Limits, tasks: int | None) -> list[Callable[[], object]]:
     """Prepare the resource limits that apply only to a program and its children.
 

@@ -16,14 +16,18 @@ import signal
 import sys
 import time
 
-from snipmill.sandbox.child import isolation
+from snipmill.sandbox.child import isolation, linux
 from snipmill.sandbox.child.at_fork import AtFork
 from snipmill.sandbox.child.failures import Failure
+from snipmill.sandbox.child.family import Family, Learned
+from snipmill.sandbox.child.forker import PYTEST
 from snipmill.sandbox.child.harness import compile_checked, encode_report
+from snipmill.sandbox.child.imports import InstalledModules
 from snipmill.sandbox.child.installation import readable_paths
-from snipmill.sandbox.child.isolation import StepFailed, Walls
 from snipmill.sandbox.child.limits import Limits
-from snipmill.sandbox.child.zygote import PYTEST, Zygote, read_message, spawn, write_message
+from snipmill.sandbox.child.messages import read_message, write_message
+from snipmill.sandbox.child.walls import StepFailed, Walls
+from snipmill.sandbox.child.zygote import Zygote, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +61,7 @@ def main(at_fork: AtFork) -> None:
     os.environ.pop("LD_BIND_NOW", None)  # only for this process: each child would resolve its functions anew
     try:
         walls = _set_up(settings)
+        packages = [folder for folder in sys.path[1:] if folder]
         ours = _hide_ourselves()
         lean = spawn(walls, limits, at_fork, None, cpus)
         loaded = spawn(walls, limits, at_fork, settings["preload"], cpus)
@@ -71,7 +76,13 @@ def main(at_fork: AtFork) -> None:
     import json  # not earlier: the zygotes would inherit these modules
     import warnings
 
-    server = _Server(walls, limits, lean, loaded, testing)
+    learns = sys.platform == "linux" and settings["zygote_memory"] > 0
+
+    def tell_held(held: int) -> None:
+        write_message(channel, b'{"held": %d}' % held)
+
+    family = Family(limits, settings["zygote_memory"], tell_held) if learns else None
+    server = _Server(walls, limits, (lean, loaded, testing), InstalledModules(packages), family)
     gc.freeze()
     gc.set_threshold(50_000)  # syntax trees are large and hold no cycles
     warnings.simplefilter("ignore")  # the compiler's warnings: nobody would read them
@@ -87,6 +98,8 @@ def main(at_fork: AtFork) -> None:
 
 def _set_up(settings: dict[str, Any]) -> Walls:
     tier, readable, work = settings["tier"], readable_paths(settings["home"]), settings["work"]
+    if tier != "namespaces" and sys.platform == "linux":  # there the server is the init process
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     allow_fork = tier in ("namespaces", "uid") or settings["allow_fork"]
     if tier == "namespaces":
         return isolation.enter_namespaces(readable)
@@ -109,18 +122,25 @@ def _hide_ourselves() -> list[ModuleType]:
 
 
 class _Server:
-    """Runs jobs on three zygotes.
+    """Runs jobs on three zygotes, and on those that grow from them.
 
     The lean one is for programs that import nothing. The loaded one has often imported modules. The testing one has the test
     frameworks too, and a prepared session of pytest; it is not set up before a program needs it.
     """
 
-    def __init__(self, walls: Walls, limits: Limits, lean: Zygote, loaded: Zygote, testing: Zygote) -> None:
+    def __init__(
+        self,
+        walls: Walls,
+        limits: Limits,
+        zygotes: tuple[Zygote, Zygote, Zygote],
+        installed: InstalledModules,
+        family: Family | None,
+    ) -> None:
         self._walls = walls
         self._limits = limits
-        self._lean = lean
-        self._loaded = loaded
-        self._testing = testing
+        self._lean, self._loaded, self._testing = zygotes
+        self._installed = installed
+        self._family = family
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run one program and return its verdict's fields.
@@ -142,12 +162,50 @@ class _Server:
             zygote = self._testing
         elif compiled is not None and "import" not in source:
             zygote = self._lean
-        verdict = self._watched(zygote, job | {"compiled": compiled})
+        job |= {"compiled": compiled}
+        verdict = self._run_learned(zygote, job) or self._watched(zygote, job)
         if verdict["status"] == "retry-loaded":
-            verdict = self._watched(self._loaded, job | {"compiled": compiled})
+            verdict = self._watched(self._loaded, job)
         verdict["tier"] = self._walls.tier
         verdict["wall_ms"] = round((time.monotonic() - started) * 1000, 3)
         return verdict
+
+    def _run_learned(self, base: Zygote, job: dict[str, Any]) -> dict[str, Any] | None:
+        """The verdict of a program from a zygote that has loaded what it imports; None where it must run in its base."""
+        if self._family is None or base is self._lean or job["careful"]:
+            return None
+        wanted = self._installed.imported_by(next(filter(None, _sources(job["program"], job["units"])), ""))
+        if not wanted:
+            return None
+        base.wait_ready()
+        learned = self._family.choose(base, wanted)
+        if learned is None:
+            return None
+        try:
+            verdict = self._watched(learned.zygote, job)
+        except (EOFError, OSError):  # the zygote
+            self._family.give_up(learned, "its zygote ended")
+            return None
+        if job["units"] is None and self._is_doubtful(verdict, learned):
+            return self._confirmed(verdict, learned, base, job)
+        return verdict
+
+    def _is_doubtful(self, verdict: dict[str, Any], learned: Learned) -> bool:
+        """Whether a package that does not survive a fork may have caused a verdict: a crash, or a first halt."""
+        return verdict["status"] == "killed" or (verdict["status"] == "timeout" and not learned.is_proven)
+
+    def _confirmed(
+        self, verdict: dict[str, Any], learned: Learned, base: Zygote, job: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The verdict of a second run, in which the program imports everything itself."""
+        again = self._watched(base, job)
+        if again["status"] == verdict["status"]:
+            learned.is_proven = learned.is_proven or again["status"] == "timeout"
+        elif self._family is not None:
+            self._family.give_up(
+                learned, f"a program that ran after it was imported before the fork was {verdict['status']}"
+            )
+        return again
 
     def _watched(self, zygote: Zygote, job: dict[str, Any]) -> dict[str, Any]:
         zygote.wait_ready()
