@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "seeds": BASE | {"text", "similarity"},
     "prompts": BASE | {"text"},
     "llm": BASE,
-    "sandbox": BASE,
+    "sandbox": BASE | {"parallel"},
     "verify": BASE | {"text", "sandbox"},
     "select": BASE | {"text", "similarity"},
     "store": BASE,

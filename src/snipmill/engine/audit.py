@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from snipmill.config import Config
+from snipmill.engine.by_hand import window
 from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
+from snipmill.parallel.once import Once
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, Row
 from snipmill.sandbox.slot import SlotLost
@@ -26,13 +28,12 @@ from snipmill.stages.settings import resolve_execution
 from snipmill.store.jsonl import Writer, as_record, read_records
 from snipmill.store.parquet import parquet_values
 from snipmill.text.sections import Malformed
-from snipmill.verify.any_program import TestColumns, build_any_program, foreign_tests
+from snipmill.verify.any_program import AnyProgram, TestColumns, build_any_program, foreign_tests
 from snipmill.verify.layouts import ForeignTests
 
 STAGE = "audit"
 # What an audit asks for unless it is told otherwise: tests that notice half of the mutants.
 AUDIT_DEFAULTS = {"select.min_mutation": 0.5}
-_WINDOW = 64
 # Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
 FINDINGS = (
     "holds",
@@ -138,15 +139,24 @@ async def audit_file(
     async with resolve_execution(config.execute).open() as sandboxes:
         announce(f"sandbox tier {sandboxes.first.tier}")
 
+        async def audit_program(built: AnyProgram) -> Found:
+            return await _audit_program(built, config.select.min_mutation, sandboxes)
+
+        once = Once(audit_program, keep=lambda found: found.finding != "sandbox-error")
+
         async def work(row: Row | Reject) -> Found:
             if isinstance(row, Reject):
                 return Found(id=row.id, finding="unreadable", detail=row.detail)
-            return await _audit_row(row, config.select.min_mutation, sandboxes)
+            built = _program_of(row)
+            if isinstance(built, Malformed):
+                known = built.reason if built.reason in FINDINGS else "unreadable"
+                return Found(id=row.id, finding=known, detail=built.detail)
+            return msgspec.structs.replace(await once(built), id=row.id)
 
         with contextlib.ExitStack() as stack:
             written = stack.enter_context(Writer[Found](out)) if out else None
             rows = read_rows(path, columns, config.seeds.limit)
-            async for found in map_in_order(rows, work, _WINDOW):
+            async for found in map_in_order(rows, work, window(config.execute)):
                 audit.rows += 1
                 count.count(None if found.finding in ("holds", "weak") else found.finding)
                 audit.add(found.finding, found.id, found.detail)
@@ -232,34 +242,35 @@ def _text(value: str | list[Any]) -> str:
     return value if isinstance(value, str) else "\n".join(map(str, value))
 
 
-async def _audit_row(row: Row, min_mutation: float, sandboxes: Sandboxes) -> Found:
+def _program_of(row: Row) -> AnyProgram | Malformed:
     told = row.columns[_TESTS] if isinstance(row.columns, dict) else msgspec.Raw(b"null")
-    built = build_any_program(row.response, msgspec.json.decode(told, type=ForeignTests | None))
-    if isinstance(built, Malformed):
-        known = built.reason if built.reason in FINDINGS else "unreadable"
-        return Found(id=row.id, finding=known, detail=built.detail)
+    return build_any_program(row.response, msgspec.json.decode(told, type=ForeignTests | None))
+
+
+async def _audit_program(built: AnyProgram, min_mutation: float, sandboxes: Sandboxes) -> Found:
+    """What is found of a program, without the id of a row."""
     verdict = await sandboxes.first.run(built.program)
     if verdict.status != "passed":
         finding = _SAME.get(verdict.status, verdict.status)
         detail = verdict.failed_check or verdict.detail
-        return Found(id=row.id, finding=finding, detail=detail, checks_executed=verdict.checks_executed)
+        return Found(id="", finding=finding, detail=detail, checks_executed=verdict.checks_executed)
     again = await sandboxes.run_again(built.program)
     if again.status == "sandbox-error":
-        return Found(id=row.id, finding="sandbox-error", detail=again.detail)
+        return Found(id="", finding="sandbox-error", detail=again.detail)
     if again.status != "passed":
-        return Found(id=row.id, finding="flaky", detail=f"Run again, it came out as {again.status}: {again.detail}")
+        return Found(id="", finding="flaky", detail=f"Run again, it came out as {again.status}: {again.detail}")
     strength = TestStrength()
     if verdict.tests_never_run:
         detail = f"Never ran: {'; '.join(verdict.tests_never_run)}."
-        return Found(id=row.id, finding="vacuous", detail=detail, checks_executed=verdict.checks_executed)
+        return Found(id="", finding="vacuous", detail=detail, checks_executed=verdict.checks_executed)
     if built.program.tests_line is not None or built.program.dialogues:
         try:
             strength = await measure_tests(built.implementation, built.program, sandboxes.first)
         except SlotLost as lost:
-            return Found(id=row.id, finding="sandbox-error", detail=str(lost))
+            return Found(id="", finding="sandbox-error", detail=str(lost))
     finding, detail = _finding_of(strength, min_mutation)
     return Found(
-        id=row.id,
+        id="",
         finding=finding,
         detail=detail,
         checks_executed=verdict.checks_executed,

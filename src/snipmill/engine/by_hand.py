@@ -13,11 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snipmill.config import Config
+from snipmill.config import Config, ExecuteTable
 from snipmill.engine.flow import sample_groups
 from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.llm.connect import connect
+from snipmill.parallel.chunks import available_cores
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
@@ -40,7 +41,7 @@ from snipmill.verify.any_program import TestColumns
 R = TypeVar("R", bound=Record)
 Task = TypeVar("Task")
 Announce = Callable[[str], None]
-_PROGRAMS, _INSTRUCTIONS = 64, 16  # how many are under way at a time
+_UNDER_WAY = 64  # programs or instructions at a time, or more where there are many workers
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ async def _run_over(
             output.write(outcome)
 
 
+def window(table: ExecuteTable) -> int:
+    """How many programs or instructions are under way at a time, so that no worker waits for the next one."""
+    return max(_UNDER_WAY, 4 * (table.workers or available_cores()))
+
+
 def seeds_file(config: Config, out: str, rejects: str | None, count: StageCount) -> None:
     """Mine or read seeds and write them down.
 
@@ -182,7 +188,7 @@ async def execute_file(
             announce(f"sandbox tier {sandbox.tier}")
             runner = Runner(Execute(settings.context(sandbox.tier), sandbox), journal, count)
             candidates = (parse_candidate(one, columns) for one in _read(files, Response, EXECUTE, output, config))
-            await _run_over(candidates, runner.make, output, _PROGRAMS)
+            await _run_over(candidates, runner.make, output, window(config.execute))
 
 
 async def verify_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:
@@ -223,7 +229,7 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
 
             responses = map(_refuse_row, _read(files, Response, VERIFY, output, config))
             groups = (list(group) for _, group in groupby(responses, _instruction_of))
-            await _run_over(groups, make, output, _INSTRUCTIONS)
+            await _run_over(groups, make, output, window(config.execute))
 
 
 def _refuse_row(response: Response) -> Response:

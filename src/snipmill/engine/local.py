@@ -187,7 +187,9 @@ async def _grow_all(context: RunContext) -> None:
         written = Funnel()
         written["seeds"].rejected = progress.funnel["seeds"].rejected
         try:
-            async with contextlib.aclosing(map_in_order(seeds, grow_one, window)) as outcomes:
+            # What is begun beyond the seeds that turn out to be enough is paid for in vain.
+            ahead = None if config.generate.enough is None else window
+            async with contextlib.aclosing(map_in_order(seeds, grow_one, window, ahead=ahead)) as outcomes:
                 async for outcome in outcomes:
                     outcome.count(written)
                     files.write(outcome)

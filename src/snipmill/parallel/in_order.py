@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
@@ -11,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 A = TypeVar("A")
 B = TypeVar("B")
+WAITING_BYTES = 64 << 20
 _END = object()
 
 
@@ -32,50 +35,104 @@ async def in_thread(items: Generator[A, None, None], stop: threading.Event) -> A
 
 
 async def map_in_order(
-    items: Iterable[A] | AsyncIterator[A], work: Callable[[A], Awaitable[B]], window: int
+    items: Iterable[A] | AsyncIterator[A],
+    work: Callable[[A], Awaitable[B]],
+    window: int,
+    *,
+    ahead: int | None = None,
+    waiting_bytes: int = WAITING_BYTES,
 ) -> AsyncGenerator[B, None]:
-    """Apply `work` to items, at most `window` of them at a time, and yield the results in order, each as soon as it may.
+    """Apply `work` to items, and yield the results in order, each as soon as it may.
+
+    A slow item holds up neither the work on those after it nor what comes of them: their results wait in memory.
+
+    Args:
+        items: taken when there is room.
+        work: what is done with each.
+        window: at most as many items are under way at a time.
+        ahead: at most as many items are taken before the first of them is yielded; None for any number.
+        waiting_bytes: about as many bytes of results may wait; then no more items are taken.
 
     The first exception in any of them is raised at once and ends the others.
     """
     source = _Source(items)
     pending: deque[asyncio.Task[B]] = deque()
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    state = _State()
 
     def watch(task: asyncio.Task[B]) -> None:
-        if not task.cancelled() and task.exception() is not None and not failed.done():
-            failed.set_result(None)
+        state.running -= 1
+        if task.cancelled():
+            return
+        if task.exception() is not None:
+            state.failed = state.failed or task
+        elif pending and task is not pending[0]:
+            state.waiting[task] = _size(task.result())
+            state.bytes += state.waiting[task]
+        state.changed.set()
 
     async def start(item: A) -> B:
         return await work(item)
 
+    def has_room() -> bool:
+        return state.running < window and state.bytes < waiting_bytes and (ahead is None or len(pending) < ahead)
+
     try:
         while True:
-            if len(pending) < window:
+            state.changed.clear()
+            if has_room():
                 source.ask()
-            while len(pending) < window and (item := source.take()) is not _END:
+            while has_room() and (item := source.take()) is not _END:
                 task = asyncio.create_task(start(cast(A, item)))
+                state.running += 1
                 task.add_done_callback(watch)
                 pending.append(task)
                 source.ask()
             # An item that is there already and has no room yet is not waited for: that would be a wait without end.
-            coming = source.waiting() if len(pending) < window else []
-            waited: set[asyncio.Future[Any]] = {*coming, *([pending[0]] if pending else [])}
-            if not waited:
+            coming = source.waiting() if has_room() else []
+            if not pending and not coming:
                 return
-            await asyncio.wait({*waited, failed}, return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                for task in pending:
-                    if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                        raise error
+            if not (pending and pending[0].done()):
+                await _first_of(state.changed, coming)
+            if state.failed is not None:
+                state.failed.result()
             while pending and pending[0].done():
+                state.bytes -= state.waiting.pop(pending[0], 0)
                 yield await pending.popleft()
     finally:
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        failed.cancel()
         await source.close()
+
+
+class _State:
+    """How far the work has come: tasks under way, results that wait, the first task that failed."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.waiting: dict[asyncio.Task[Any], int] = {}
+        self.bytes = 0
+        self.failed: asyncio.Task[Any] | None = None
+        self.changed = asyncio.Event()
+
+
+async def _first_of(changed: asyncio.Event, coming: list[asyncio.Task[Any]]) -> None:
+    if not coming:
+        await changed.wait()
+        return
+    change = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait({change, *coming}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        change.cancel()
+
+
+def _size(result: object) -> int:
+    """About the bytes that a result takes."""
+    try:
+        return len(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+    except Exception:  # what cannot be pickled waits as well
+        return sys.getsizeof(result)
 
 
 async def gather_or_raise(works: Iterable[Coroutine[Any, Any, B]]) -> list[B]:

@@ -7,10 +7,10 @@ code; repeated sandbox errors stop the run. The total time is bounded (`time_bou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import sys
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
@@ -19,6 +19,8 @@ from typing import TypeVar
 import msgspec
 
 from snipmill.errors import SandboxError
+from snipmill.parallel.in_order import map_in_order
+from snipmill.parallel.once import Once
 from snipmill.records import Verdict
 from snipmill.sandbox.program import TIERS, Limits, Program, Trial, UnitOutcome, UnitStatus
 from snipmill.sandbox.slot import DRIVER_GRACE, START_TIMEOUT, Slot, SlotLost, SlotSettings, open_slot
@@ -94,7 +96,7 @@ class Sandbox:
         self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
-        self._running: dict[Program, asyncio.Task[Verdict]] = {}
+        self._once = Once(self.run, keep=lambda verdict: verdict.status != "sandbox-error")
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
@@ -112,10 +114,7 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        left = list(self._running.values())
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._once.close()
         for slot in self._slots:
             slot.close()
         self._slots.clear()
@@ -132,17 +131,12 @@ class Sandbox:
             return self._sandbox_error(str(lost))
 
     async def run_once(self, program: Program) -> Verdict:
-        """Like `run`, but calls for a program that is already running share its result.
+        """Like `run`, but a program that was run lately, or is running, is not run again.
 
         Raises:
             SandboxError: as for `run`.
         """
-        task = self._running.get(program)
-        if task is None:
-            task = asyncio.create_task(self.run(program))
-            self._running[program] = task
-            task.add_done_callback(lambda _: self._running.pop(program, None))
-        return await asyncio.shield(task)
+        return await self._once(program)
 
     async def try_units(self, trial: Trial) -> list[UnitOutcome]:
         """Return the outcome of each unit of a trial, in order. A unit that ended the process has status `ended`.
@@ -204,19 +198,10 @@ class Sandbox:
             self._free.put_nowait(place)
 
     async def stream(self, programs: Iterable[Program]) -> AsyncGenerator[Verdict, None]:
-        """Yield the verdicts on programs, in order; at most four programs per worker are held at a time."""
-        pending: deque[asyncio.Task[Verdict]] = deque()
-        try:
-            for program in programs:
-                pending.append(asyncio.create_task(self.run(program)))
-                if len(pending) >= 4 * self._workers:
-                    yield await pending.popleft()
-            while pending:
-                yield await pending.popleft()
-        finally:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
+        """Yield the verdicts on programs, in order; a slow program does not hold up those after it."""
+        async with contextlib.aclosing(map_in_order(programs, self.run, 4 * self._workers)) as verdicts:
+            async for verdict in verdicts:
+                yield verdict
 
     def _sandbox_error(self, detail: str) -> Verdict:
         self._errors_in_a_row += 1
