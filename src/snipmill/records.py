@@ -200,6 +200,7 @@ class Verdict(Evidence, frozen=True, kw_only=True):
     peak_memory: int = 0
     output_head: str = ""
     output_tail: str = ""
+    output_dropped: int = 0
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):

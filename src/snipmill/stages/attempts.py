@@ -119,11 +119,12 @@ class SampleSet:
 
     @property
     def with_programs(self) -> list[ProgramAttempt]:
-        """The attempts that can be held against each other."""
+        """The attempts that can be held against each other. What could not run here says nothing about its code."""
         return [
             ProgramAttempt(attempt.candidate, attempt.outcome, sections, program)
             for attempt in self.attempts
-            if (program := attempt.candidate.program) is not None
+            if attempt.status not in ("unsupported", "sandbox-error")
+            and (program := attempt.candidate.program) is not None
             and (sections := attempt.candidate.sections) is not None
         ]
 

@@ -89,6 +89,7 @@ class Bindings:
         if self._names is None:
             self._names = {}
             pending: list[ast.AST] = []
+            calls: list[ast.Call] = []
             for statement in self._statements:
                 if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                     pending += [part for part in ast.iter_child_nodes(statement) if not isinstance(part, ast.stmt)]
@@ -96,7 +97,10 @@ class Bindings:
                 if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                     self._names[node.id] = self._names.get(node.id, 0) + 1
                 elif isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in _HARMLESS):
-                    self._calls.append(copy_of(node))
+                    calls.append(node)
+            # A call before anything is bound cannot lie between a name's value and its use.
+            first = min((value.lineno for values in self._assigned.values() for value in values), default=0)
+            self._calls = [copy_of(call) for call in calls if call.lineno > first]
         return self._names
 
 

@@ -31,6 +31,7 @@ from snipmill.sandbox.child.loading import Loader
 from snipmill.sandbox.child.messages import read_message, receive_descriptors, write_message
 from snipmill.sandbox.child.new_root import HOME
 from snipmill.sandbox.child.pytest_tests import NotInstalled, Session
+from snipmill.sandbox.child.refusals import note_refusals
 from snipmill.sandbox.child.units import run_units
 from snipmill.sandbox.child.walls import StepFailed, Walls
 from snipmill.sandbox.child.watch import ProcessWatch
@@ -334,6 +335,8 @@ class Forker:
         source = program["source"]
         if "import" in source:
             self._catch_up(source)
+        if original:
+            note_refusals(self._walls, source, lambda what: _report(f'"{what}"'))
         if units is not None:
 
             def tell(outcome: str) -> None:

@@ -40,6 +40,7 @@ _COMPILED_HERE = 50_000  # characters; the compiler has its own limits, and take
 _KEEP = 2000  # characters of the output's head and tail
 _REPORT_LIMIT = 1 << 20
 _FRAMEWORKS = re.compile(r"pytest|unittest|class Test|def (setup|teardown)_|def test\w*\([^)]")
+_NO_FAULT_IF_REFUSED = frozenset(("failed", "timeout", "killed", "vacuous"))
 _PIPE = 65536  # bytes that a pipe holds
 
 
@@ -269,6 +270,7 @@ class _Supervision:
         verdict["peak_memory"] = peak
         verdict["output_head"] = self._head.decode("utf-8", "replace")
         verdict["output_tail"] = self._tail.decode("utf-8", "replace")
+        verdict["output_dropped"] = max(0, self._written - len(self._head) - len(self._tail))
         return verdict
 
     def _read(self, descriptor: int) -> bool:
@@ -288,17 +290,22 @@ class _Supervision:
         return len(chunk) == _PIPE
 
     def _verdict(self, exit_code: int, stopped_for: str) -> dict[str, Any]:
-        report, units = self._reports()
+        report, units, refused = self._reports()
         verdict = self._status(exit_code, stopped_for, report)
+        if refused and verdict["status"] in _NO_FAULT_IF_REFUSED:
+            verdict |= {"status": "unsupported", "detail": f"{refused} ({verdict['status']}: {verdict['detail']})"}
         if units:
             verdict["units"] = units
         return verdict
 
-    def _reports(self) -> tuple[dict[str, Any] | None, list[Any]]:
-        """Parse the lines of JSON: the lists are the outcomes of units that were reached; the object is the verdict."""
+    def _reports(self) -> tuple[dict[str, Any] | None, list[Any], str]:
+        """Parse the lines of JSON.
+
+        The lists are the outcomes of units that were reached; the object is the verdict; a text is what was refused.
+        """
         import json
 
-        report, units = None, []
+        report, units, refused = None, [], ""
         for line in self._report_body.split(b"\n"):
             try:
                 message = json.loads(line) if line else None
@@ -308,13 +315,15 @@ class _Supervision:
                 units.append(message)
             elif isinstance(message, dict):
                 report = message
-        return report, units
+            elif isinstance(message, str):
+                refused = refused or message
+        return report, units, refused
 
     def _status(self, exit_code: int, stopped_for: str, report: dict[str, Any] | None) -> dict[str, Any]:
         if stopped_for == "timeout":
             return {"status": "timeout", "detail": f"not finished after {self._limits.timeout:g} s"}
         if stopped_for:
-            return {"status": "output-limit", "detail": f"wrote more than {self._limits.output} bytes"}
+            return {"status": "output-limit", "detail": f"wrote more than {self._limits.output >> 20} MiB"}
         if report is not None and exit_code == 0:
             return report
         if exit_code < 0:

@@ -11,21 +11,24 @@ if TYPE_CHECKING:
 
     N = TypeVar("N", bound=ast.AST)
 
-_CONTEXTS = (ast.Load, ast.Store, ast.Del)
+_CONTEXTS = frozenset((ast.Load, ast.Store, ast.Del))
+_LEAVES = frozenset((ast.Name, ast.Constant))  # most nodes, and nothing is below them
+_PLAIN = frozenset((int, str, type(None)))
 
 
 def nodes_in(*roots: ast.AST) -> list[ast.AST]:
     """The roots and all nodes below them, without contexts and operators of names."""
     found = list(roots)
     for node in found:
-        kind = type(node)
-        if kind is ast.Name or kind is ast.Constant:  # most nodes, and nothing is below them
+        if type(node) in _LEAVES:
             continue
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if type(value) is list:
+        for value in node.__dict__.values():
+            kind = type(value)
+            if kind in _PLAIN or kind in _CONTEXTS:
+                continue
+            if kind is list:
                 found += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST) and not isinstance(value, _CONTEXTS):
+            elif isinstance(value, ast.AST):
                 found.append(value)
     return found
 
@@ -60,12 +63,14 @@ def is_same(left: object, right: object) -> bool:
 def copy_of(node: N) -> N:
     """A copy of a tree, which changes of the original do not reach."""
     made = type(node).__new__(type(node))
+    fields = made.__dict__
     for name, value in node.__dict__.items():
-        if isinstance(value, ast.AST):
-            value = value if isinstance(value, _CONTEXTS) else copy_of(value)
-        elif type(value) is list:
+        kind = type(value)
+        if kind is list:
             value = [copy_of(item) if isinstance(item, ast.AST) else item for item in value]
-        made.__dict__[name] = value
+        elif kind not in _PLAIN and kind not in _CONTEXTS and isinstance(value, ast.AST):
+            value = copy_of(value)
+        fields[name] = value
     return made
 
 

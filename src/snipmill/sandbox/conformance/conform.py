@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import socket
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from snipmill.records import Verdict
 from snipmill.sandbox.child.linux import PR_SET_CHILD_SUBREAPER, prctl
+from snipmill.sandbox.child.refusals import NO_FOLDER, NO_NETWORK, NO_PROC, NO_PROCESSES, NO_SHARED_MEMORY
 from snipmill.sandbox.conformance.corpus import CorpusProgram, corpus
 from snipmill.sandbox.conformance.honest import HONEST
 from snipmill.sandbox.conformance.hostile import HOSTILE, Case
@@ -26,14 +28,6 @@ from snipmill.sandbox.program import Limits, Program
 
 HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20), Limits(timeout=20.0)
 WORKERS = 4  # most hostile programs wait for their time to run out
-NO_SHARED_MEMORY = "named semaphores would be shared with the host"
-NO_NETWORK = "there is no private network to talk to oneself on"
-NO_PROC = "there is no /proc of its own without a pid namespace"
-NO_PROCESSES = "new processes are denied, so that one kill is complete"
-_NO_SEMAPHORES = dict.fromkeys(
-    ("multiprocessing_lock", "seen/open_process_pool", "seen/process_pool_executor", "seen/spawned_process"),
-    NO_SHARED_MEMORY,
-)
 # Programs of HONEST that do not run their tests themselves, and the runner that does.
 _RUNNERS = {
     "async_test": "pytest",
@@ -41,18 +35,33 @@ _RUNNERS = {
     "pytest_class": "pytest",
     "unittest_uncalled": "unittest",
 }
-# By tier, the honest programs that it is documented to refuse (docs/sandbox.md), and why.
+# By tier and reason, the honest programs that it is documented to refuse (docs/sandbox.md): they are `unsupported` there.
+_SHARING = (
+    *("multiprocessing_lock", "seen/open_process_pool", "seen/process_pool_executor", "seen/spawned_process"),
+    *("script/old_process_pool_that_stays_open", "script/process_pool_executor_that_stays_open", "script/spawned_pool"),
+    *("script/shared_memory_block", "script/old_thread_pool_that_stays_open", "packages/numpy_in_a_process_pool"),
+)
+_NETWORKING = ("localhost_server", "script/resolves_localhost", "script/http_server_on_localhost")
+_FOLDERS = ("script/writes_to_tmp", "script/makes_a_folder_in_tmp", "script/writes_to_var_tmp_and_shm")
+_PROCESSES = (
+    *("seen/child_process_exit_code", "seen/runs_itself_as_a_script", "subprocess_of_python", "fork_and_wait"),
+    *(
+        "script/shell_command",
+        "script/os_system_and_popen",
+        "script/small_commands",
+        "script/process_that_is_not_joined",
+    ),
+)
+_READING = ("own_proc", "script/cpu_and_memory_of_the_machine")
+_WITHOUT_NAMESPACES = {
+    **dict.fromkeys(_SHARING, NO_SHARED_MEMORY),
+    **dict.fromkeys(_NETWORKING, NO_NETWORK),
+    **dict.fromkeys(_FOLDERS, NO_FOLDER),
+    **dict.fromkeys(_READING, NO_PROC),
+}
 KNOWN_REFUSALS: Mapping[str, Mapping[str, str]] = {
-    "uid": {**_NO_SEMAPHORES, "localhost_server": NO_NETWORK, "own_proc": NO_PROC},
-    "landlock": {
-        **_NO_SEMAPHORES,
-        "localhost_server": NO_NETWORK,
-        "own_proc": NO_PROC,
-        "seen/child_process_exit_code": NO_PROCESSES,
-        "seen/runs_itself_as_a_script": NO_PROCESSES,
-        "subprocess_of_python": NO_PROCESSES,
-        "fork_and_wait": NO_PROCESSES,
-    },
+    "uid": _WITHOUT_NAMESPACES,
+    "landlock": _WITHOUT_NAMESPACES | dict.fromkeys(_PROCESSES, NO_PROCESSES),
 }
 
 
@@ -63,6 +72,16 @@ def honest_programs() -> dict[str, CorpusProgram]:
         for name, one in corpus(f"honest_{kind}").items():
             words = one.words or ("script" if kind == "seen" else kind,)
             found[f"{kind}/{name}"] = CorpusProgram(one.implementation, one.tests, words)
+    return found | package_programs()
+
+
+def package_programs() -> dict[str, CorpusProgram]:
+    """The honest programs by name that use packages which are installed here."""
+    found: dict[str, CorpusProgram] = {}
+    for name, one in corpus("honest_packages").items():
+        if all(importlib.util.find_spec(package) for package in one.words[0].split()):
+            runner = "pytest" if "class Test" in one.tests or "def test" in one.tests else "script"
+            found[f"packages/{name}"] = CorpusProgram(one.implementation, one.tests, (runner,))
     return found
 
 
@@ -147,11 +166,10 @@ def own_traces() -> Iterator[str]:
 async def conform(tier: str) -> dict[str, str]:
     """Run both corpora over a tier and return what is wrong: nothing, for a tier that conforms.
 
-    Honest programs that the tier is documented to refuse (`KNOWN_REFUSALS`) are left out.
+    Honest programs that the tier is documented to refuse (`KNOWN_REFUSALS`) must be `unsupported`, with the reason.
     """
     wrong: dict[str, str] = {}
     refused = KNOWN_REFUSALS.get(tier, {})
-    honest = {name: one for name, one in honest_programs().items() if name not in refused}
     with Canary() as canary, own_traces() as folder:
         async with Sandbox(tier=tier, limits=HOSTILE_LIMITS, workers=WORKERS) as sandbox:
             # The slots are up, and their descriptors open, before anything is counted.
@@ -163,7 +181,7 @@ async def conform(tier: str) -> dict[str, str]:
             async def judge_hostile(name: str, case: Case) -> None:
                 implementation, tests, right = case
                 verdict = await sandbox.run(program(implementation.replace("CANARY", str(canary.port)), tests))
-                if verdict.status not in right:
+                if verdict.status not in right and not _is_refused(verdict):
                     wrong[name] = f"{verdict.status}, not {' or '.join(sorted(right))}: {_evidence(verdict)}"
 
             await asyncio.gather(*(judge_hostile(name, case) for name, case in HOSTILE.items()))
@@ -182,19 +200,27 @@ async def conform(tier: str) -> dict[str, str]:
 
         async def judge_honest(name: str, one: CorpusProgram) -> None:
             verdict = await sandbox.run(program(one.implementation, one.tests))
-            if verdict.status != "passed":
+            if name in refused:
+                if verdict.status != "unsupported" or not verdict.detail.startswith(refused[name]):
+                    wrong[name] = f"not refused because {refused[name]}, but {verdict.status}: {_evidence(verdict)}"
+            elif verdict.status != "passed":
                 wrong[name] = f"honest, but {verdict.status}: {_evidence(verdict)}"
             if verdict.tier != tier:
                 wrong[name] = f"the verdict says tier {verdict.tier}"
 
         async def judge_weak(name: str, one: CorpusProgram) -> None:
             verdict = await sandbox.run(program(one.implementation, one.tests))
-            if name not in refused and not is_right(verdict, one.words[0]):
+            if not _is_refused(verdict) and not is_right(verdict, one.words[0]):
                 wrong[name] = f"{verdict.status}, not {one.words[0]}: {_evidence(verdict)}"
 
-        await asyncio.gather(*(judge_honest(name, one) for name, one in honest.items()))
+        await asyncio.gather(*(judge_honest(name, one) for name, one in honest_programs().items()))
         await asyncio.gather(*(judge_weak(f"weak/{name}", one) for name, one in corpus("weak").items()))
     return wrong
+
+
+def _is_refused(verdict: Verdict) -> bool:
+    """Whether a program that must not pass did not, because its tier refuses what it does."""
+    return verdict.status == "unsupported" and f"the sandbox tier {verdict.tier!r} refuses" in verdict.detail
 
 
 def _command(pid: int) -> str:

@@ -27,7 +27,8 @@ def corpus(name: str) -> dict[str, CorpusProgram]:
     """The programs of a corpus by name.
 
     Args:
-        name: the file's name without its ending: `honest_script`, `honest_unittest`, `honest_pytest`, `honest_seen`, `weak`.
+        name: the file's name without its ending: `honest_script`, `honest_unittest`, `honest_pytest`, `honest_seen`,
+            `honest_packages`, `weak`.
     """
     text = (_FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     _, *parts = f"\n{text}".split("\n=== ")
