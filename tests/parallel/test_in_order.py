@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
@@ -108,3 +109,76 @@ def test_a_result_is_given_as_soon_as_it_may() -> None:
     started = time.monotonic()
     assert asyncio.run(go()) == 0
     assert time.monotonic() - started < 10
+
+
+def test_a_slow_item_holds_nothing_up() -> None:
+    done: list[int] = []
+
+    async def go() -> list[int]:
+        last = asyncio.Event()
+
+        async def work(number: int) -> int:
+            if number == 0:
+                await last.wait()  # for ever, if those after it had to wait
+            done.append(number)
+            if number == 999:
+                last.set()
+            return number
+
+        return [result async for result in map_in_order(range(1000), work, 4)]
+
+    assert asyncio.run(asyncio.wait_for(go(), 30)) == list(range(1000))
+    assert done[-1] == 0
+
+
+def test_what_waits_is_bounded_by_its_bytes() -> None:
+    started: list[int] = []
+
+    async def go() -> list[int]:
+        first = asyncio.Event()
+
+        async def work(number: int) -> bytes:
+            started.append(number)
+            if number == 0:
+                await first.wait()
+            return bytes(10_000)
+
+        async def let_go() -> None:
+            await asyncio.sleep(0.2)
+            assert len(started) == 11  # one under way, and ten that wait
+            first.set()
+
+        releasing = asyncio.create_task(let_go())
+        results = [len(result) async for result in map_in_order(range(200), work, 2, waiting_bytes=100_000)]
+        await releasing
+        return results
+
+    assert asyncio.run(asyncio.wait_for(go(), 30)) == [10_000] * 200
+
+
+def test_no_more_than_ahead_are_begun() -> None:
+    started: list[int] = []
+
+    async def go() -> None:
+        async def work(number: int) -> int:
+            started.append(number)
+            return number
+
+        results = map_in_order(range(1000), work, 4, ahead=7)
+        async for result in results:
+            assert len(started) <= result + 7 + 1
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(go(), 30))
+    assert len(started) == 1000
+
+
+def test_results_that_cannot_be_pickled_wait_too() -> None:
+    async def work(number: int) -> Any:
+        await asyncio.sleep(0.05 if number == 0 else 0)
+        return lambda: number
+
+    async def go() -> list[int]:
+        return [result() async for result in map_in_order(range(50), work, 8)]
+
+    assert asyncio.run(go()) == list(range(50))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import venv
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,52 @@ def test_root_without_namespaces_gets_a_user_for_each_slot() -> None:
 def test_an_ordinary_user_without_namespaces_gets_landlock() -> None:
     done = opened(DENY_NAMESPACES + CONFORM.format(tier="landlock"), uid=65534)
     assert done.stdout.strip() == "{}", done.stdout + done.stderr
+
+
+DENY_USER_NAMESPACES = """
+import ctypes, struct
+from snipmill.sandbox.child import linux, seccomp
+code = [
+    (0x20, 0, 0, 0), (0x15, 0, 3, seccomp._UNSHARE[linux.MACHINE]), (0x20, 0, 0, 16), (0x45, 0, 1, linux.CLONE_NEWUSER),
+    (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000),
+]
+linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+program = b"".join(struct.pack("HBBI", *line) for line in code)
+buffer = ctypes.create_string_buffer(program, len(program))
+linux._syscall("seccomp", linux.syscall_number("seccomp"), 1, 0, struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer)))
+"""
+TRY = """
+import asyncio, sys
+from snipmill.sandbox.driver import Sandbox, try_tier
+from snipmill.sandbox.program import Program
+print(asyncio.run(try_tier("uid", interpreter=sys.argv[1])))
+async def go():
+    async with Sandbox(workers=1, tier="uid", interpreter=sys.argv[1]) as sandbox:
+        source = "import os, wave\\nassert os.getuid() > 0\\nassert sorted(os.listdir(os.path.dirname(CLOSED)))\\n"
+        print((await sandbox.run(Program(source=source.replace("CLOSED", repr(sys.argv[1]))))).status)
+if sys.argv[2] == "run":
+    asyncio.run(go())
+"""
+
+
+@pytest.fixture
+def closed_python(tmp_path: Path) -> str:
+    """A Python in a folder that only root can enter."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    venv.create(closed / "venv", with_pip=False)
+    return str(closed / "venv" / "bin" / "python")
+
+
+@as_root
+def test_a_python_in_a_closed_folder_is_shown_to_other_users(closed_python: str) -> None:
+    command = [sys.executable, "-c", DENY_USER_NAMESPACES + TRY, closed_python, "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stdout.split() == ["None", "passed"], done.stdout + done.stderr
+
+
+@as_root
+def test_what_to_do_where_a_closed_python_cannot_be_shown(closed_python: str) -> None:
+    command = [sys.executable, "-c", DENY_NAMESPACES + TRY, closed_python, "try"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert "closed to other users; run `chmod o+x /" in done.stdout, done.stdout + done.stderr

@@ -219,7 +219,7 @@ def test_more_sets_than_a_slot_holds(tmp_path: Path, interpreter: str) -> None:
     assert {verdict.status for verdict in found} == {"passed"}
 
 
-@pytest.mark.parametrize("tier", ["uid", "landlock", "none"])
+@pytest.mark.parametrize("tier", ["landlock", "none"])
 def test_the_other_tiers_learn_too(tier: str) -> None:
     numpy = program("import numpy as np\n", "assert np.array([1, 2]).sum() == 3\n")
     found = asyncio.run(verdicts(numpy, times=3, tier=tier))

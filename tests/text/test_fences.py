@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
 from snipmill.text.fences import find_fences, python_fences, render_fence
 
 
@@ -29,3 +36,37 @@ def test_a_block_inside_a_longer_fence_stays_inside() -> None:
 def test_an_open_block_runs_to_the_end() -> None:
     (fence,) = find_fences("```python\nx = 1\n")
     assert not fence.closed and fence.code == "x = 1\n"
+
+
+@pytest.mark.parametrize("spaces", range(4))
+@pytest.mark.parametrize("mark", ["```", "~~~", "````"])
+def test_an_indented_block_loses_the_indentation_of_its_fence(spaces: int, mark: str) -> None:
+    code = "def f(x):\n    if x:\n        return 1\n\n    return 2\n"
+    text = textwrap.indent(f"{mark}python\n{code}{mark}\n", " " * spaces)
+    assert [fence.code for fence in python_fences(text)] == [code]
+    assert [fence.code for fence in python_fences(text.replace("\n", "\r\n"))] == [code.replace("\n", "\r\n")]
+
+
+@pytest.mark.parametrize("item", ["1. ", "- ", "10) ", "*   "])
+def test_a_block_in_a_list_item(item: str) -> None:
+    code = "def f(x):\n    return x\n"
+    inner = textwrap.indent(f"```python\n{code}```\n", " " * len(item))
+    for text in (f"{item}The function:\n\n{inner}\n{item}The end.\n", f"{item}The function:\n{inner}"):
+        assert [fence.code for fence in python_fences(text)] == [code]
+
+
+def test_a_fence_that_is_code_itself_is_none() -> None:
+    assert find_fences("Text.\n\n    ```python\n    x = 1\n    ```\n") == []
+    assert find_fences("- item\n\nText.\n\n    ```python\n    x = 1\n    ```\n") == []
+
+
+LINES = st.sampled_from(
+    ["x = 1", "", "  y", "    z", "```", " ```", "   ```", "```python", "  ~~~ py", "~~~", "text", "````"]
+)
+
+
+@given(st.lists(LINES, max_size=9).map("\n".join))
+def test_blocks_are_those_of_a_commonmark_parser(text: str) -> None:
+    tokens = [token for token in MarkdownIt("commonmark").parse(text + "\n") if token.type == "fence"]
+    expected = [(token.info.strip(), token.content.rstrip("\n")) for token in tokens]
+    assert [(fence.info, fence.code.rstrip("\n")) for fence in find_fences(text + "\n")] == expected
