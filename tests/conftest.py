@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from snipmill.cli.app import app
 from snipmill.cli.display import console
 from tests.standin import StandIn
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 Snipmill = Callable[..., subprocess.CompletedProcess[str]]
 

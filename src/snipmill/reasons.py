@@ -99,7 +99,11 @@ class Reason(StrEnum):
     MEMORY = "memory", "execute", "`bytearray(1 << 40)`"
     OUTPUT_LIMIT = "output-limit", "execute", "prints without end"
     KILLED = "killed", "execute", "ended by a signal, as by a crash of the interpreter"
-    UNSUPPORTED = "unsupported", "execute", "`import torch` where it is not installed; tried again by the next run"
+    UNSUPPORTED = (
+        "unsupported",
+        "execute",
+        "`import torch` where it is not installed, a server where the tier has no network; tried again by the next run",
+    )
     SANDBOX_ERROR = "sandbox-error", "execute, verify", "our fault; it never counts against the code"
     FLAKY = "flaky", "verify", "failed when run again with another hash seed"
     VACUOUS_TESTS = (

@@ -142,7 +142,7 @@ async def audit_file(
         async def audit_program(built: AnyProgram) -> Found:
             return await _audit_program(built, config.select.min_mutation, sandboxes)
 
-        once = Once(audit_program, keep=lambda found: found.finding != "sandbox-error")
+        once = Once(audit_program, keep=lambda found: found.finding not in UNCHECKED)
 
         async def work(row: Row | Reject) -> Found:
             if isinstance(row, Reject):

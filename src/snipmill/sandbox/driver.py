@@ -96,7 +96,8 @@ class Sandbox:
         self._free: asyncio.LifoQueue[Slot | int | None] = asyncio.LifoQueue()
         self._slots: set[Slot] = set()
         self._errors_in_a_row = 0
-        self._once = Once(self.run, keep=lambda verdict: verdict.status != "sandbox-error")
+        # A package that is missing may be installed meanwhile.
+        self._once = Once(self.run, keep=lambda verdict: verdict.status not in ("sandbox-error", "unsupported"))
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:

@@ -119,11 +119,11 @@ class SampleSet:
 
     @property
     def with_programs(self) -> list[ProgramAttempt]:
-        """The attempts that can be held against each other. What could not run here says nothing about its code."""
+        """The attempts that can be held against each other: those whose code could run here."""
         return [
             ProgramAttempt(attempt.candidate, attempt.outcome, sections, program)
             for attempt in self.attempts
-            if attempt.status not in ("unsupported", "sandbox-error")
+            if attempt.status not in ("syntax-error", "unsupported", "sandbox-error")
             and (program := attempt.candidate.program) is not None
             and (sections := attempt.candidate.sections) is not None
         ]

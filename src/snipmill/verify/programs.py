@@ -17,6 +17,9 @@ from snipmill.text.fences import python_fences
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
 
+_OF_A_PROGRAM = 2  # blocks: an implementation and its tests
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedResponse:
     """A four-section response, parsed once, and its program."""
@@ -28,12 +31,14 @@ class ParsedResponse:
 def parse_response(response: str) -> ParsedResponse | Malformed:
     """The sections and the program of a four-section response in Python, or why it has none.
 
-    A syntax error counts in any Python block, executed or not: the row would teach it.
+    A syntax error counts in any Python block, executed or not: the row would teach it. Where there are no blocks but those of the
+    program, the sandbox will tell.
     """
     sections = parse_sections(response)
     if isinstance(sections, Malformed):
         return sections
-    for number, fence in enumerate(python_fences(response), start=1):
+    fences = python_fences(response)
+    for number, fence in enumerate(fences if len(fences) > _OF_A_PROGRAM else (), start=1):
         error = syntax_error(fence.code)
         if error is not None:
             return Malformed(Reason.SYNTAX_ERROR, f"Python block {number}: {error}")
