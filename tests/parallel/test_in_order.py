@@ -184,3 +184,71 @@ def test_results_that_cannot_be_pickled_wait_too() -> None:
         return [result() async for result in map_in_order(range(50), work, 8)]
 
     assert asyncio.run(go()) == list(range(50))
+
+
+@pytest.mark.parametrize("waiting_bytes", [0, 1, 2_000, 20_000])
+@pytest.mark.parametrize("window", [1, 3, 8])
+def test_nothing_is_lost_however_little_may_wait(window: int, waiting_bytes: int) -> None:
+    """Tasks that end in the turn of the loop in which their results are given, too."""
+
+    async def work(number: int) -> bytes:
+        for _ in range(number * 7 % 9):
+            await asyncio.sleep(0)
+        return bytes(1000)
+
+    async def go() -> int:
+        results = map_in_order(range(2000), work, window, waiting_bytes=waiting_bytes)
+        return sum([len(result) async for result in results])
+
+    assert asyncio.run(asyncio.wait_for(go(), 300)) == 2_000_000
+
+
+def test_a_result_that_is_given_before_its_task_is_counted() -> None:
+    async def go() -> int:
+        loop = asyncio.get_running_loop()
+        ready: list[asyncio.Future[None]] = [loop.create_future() for _ in range(3)]
+
+        async def work(number: int) -> bytes:
+            await ready[number]
+            return bytes(1000)
+
+        def release() -> None:
+            loop.call_soon(lambda: loop.call_soon(ready[1].set_result, None))
+            ready[0].set_result(None)
+            loop.call_later(0.05, ready[2].set_result, None)
+
+        loop.call_later(0.05, release)
+        return len([result async for result in map_in_order([0, 1, 2, 0, 0], work, 3, waiting_bytes=900)])
+
+    assert asyncio.run(asyncio.wait_for(go(), 300)) == 5
+
+
+def test_a_failure_is_told_though_the_consumer_was_busy() -> None:
+    async def work(number: int) -> int:
+        if number == 1:
+            await asyncio.sleep(3600)
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    async def go() -> None:
+        async for _ in map_in_order(range(3), work, 3):
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(ValueError, match="two"):
+        asyncio.run(asyncio.wait_for(go(), 300))
+
+
+def test_work_that_is_cancelled_ends_the_others() -> None:
+    async def work(number: int) -> int:
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        await never
+        return number
+
+    async def go() -> None:
+        async for _ in map_in_order([1], work, 4):
+            pass
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(asyncio.wait_for(go(), 300))

@@ -80,3 +80,23 @@ def test_only_the_latest_results_are_remembered() -> None:
         assert len(done) == _REMEMBERED + 11
 
     asyncio.run(go())
+
+
+def test_many_keys_behind_a_slow_one() -> None:
+    async def go() -> None:
+        slow = asyncio.Event()
+
+        async def work(key: int) -> int:
+            if key == 0:
+                await slow.wait()
+            return key
+
+        once = Once(work)
+        first = asyncio.create_task(once(0))
+        for key in range(1, _REMEMBERED + 100):
+            await once(key)
+        assert len(once._results) == _REMEMBERED
+        slow.set()
+        assert await first == 0
+
+    asyncio.run(go())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
@@ -14,6 +13,8 @@ from typing import Any, TypeVar, cast
 A = TypeVar("A")
 B = TypeVar("B")
 WAITING_BYTES = 64 << 20
+_TASK_BYTES = 1 << 10  # what a task that waits takes itself
+_UNKNOWN_BYTES = 1 << 16
 _END = object()
 
 
@@ -53,27 +54,18 @@ async def map_in_order(
         ahead: at most as many items are taken before the first of them is yielded; None for any number.
         waiting_bytes: about as many bytes of results may wait; then no more items are taken.
 
-    The first exception in any of them is raised at once and ends the others.
+    The first exception in any of them, or in `items`, is raised at once and ends the others.
     """
     source = _Source(items)
     pending: deque[asyncio.Task[B]] = deque()
     state = _State()
 
-    def watch(task: asyncio.Task[B]) -> None:
-        state.running -= 1
-        if task.cancelled():
-            return
-        if task.exception() is not None:
-            state.failed = state.failed or task
-        elif pending and task is not pending[0]:
-            state.waiting[task] = _size(task.result())
-            state.bytes += state.waiting[task]
-        state.changed.set()
-
     async def start(item: A) -> B:
         return await work(item)
 
     def has_room() -> bool:
+        if not pending:
+            return True
         return state.running < window and state.bytes < waiting_bytes and (ahead is None or len(pending) < ahead)
 
     try:
@@ -83,21 +75,22 @@ async def map_in_order(
                 source.ask()
             while has_room() and (item := source.take()) is not _END:
                 task = asyncio.create_task(start(cast(A, item)))
-                state.running += 1
-                task.add_done_callback(watch)
+                state.begin(task)
                 pending.append(task)
-                source.ask()
+                if has_room():
+                    source.ask()
             # An item that is there already and has no room yet is not waited for: that would be a wait without end.
             coming = source.waiting() if has_room() else []
             if not pending and not coming:
                 return
-            if not (pending and pending[0].done()):
+            if state.failed is None and not (pending and pending[0].done()):
                 await _first_of(state.changed, coming)
             if state.failed is not None:
                 state.failed.result()
             while pending and pending[0].done():
-                state.bytes -= state.waiting.pop(pending[0], 0)
-                yield await pending.popleft()
+                task = pending.popleft()
+                state.forget(task)
+                yield await task
     finally:
         for task in pending:
             task.cancel()
@@ -106,14 +99,40 @@ async def map_in_order(
 
 
 class _State:
-    """How far the work has come: tasks under way, results that wait, the first task that failed."""
+    """How far the work has come.
+
+    Attributes:
+        running: tasks under way.
+        bytes: of the results that wait.
+        failed: the first task that raised or was cancelled.
+        changed: set when a task has ended.
+    """
 
     def __init__(self) -> None:
         self.running = 0
-        self.waiting: dict[asyncio.Task[Any], int] = {}
         self.bytes = 0
         self.failed: asyncio.Task[Any] | None = None
         self.changed = asyncio.Event()
+        self._sizes: dict[asyncio.Task[Any], int] = {}  # of the tasks whose results were not given yet
+
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """A task is under way."""
+        self.running += 1
+        self._sizes[task] = 0
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self.running -= 1
+        self.changed.set()
+        if task.cancelled() or task.exception() is not None:
+            self.failed = self.failed or task
+        elif task in self._sizes:  # this may come after its result was given
+            self._sizes[task] = _size(task.result())
+            self.bytes += self._sizes[task]
+
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        """The result of a task is given and waits no more."""
+        self.bytes -= self._sizes.pop(task)
 
 
 async def _first_of(changed: asyncio.Event, coming: list[asyncio.Task[Any]]) -> None:
@@ -130,9 +149,9 @@ async def _first_of(changed: asyncio.Event, coming: list[asyncio.Task[Any]]) -> 
 def _size(result: object) -> int:
     """About the bytes that a result takes."""
     try:
-        return len(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+        return _TASK_BYTES + len(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
     except Exception:  # what cannot be pickled waits as well
-        return sys.getsizeof(result)
+        return _UNKNOWN_BYTES
 
 
 async def gather_or_raise(works: Iterable[Coroutine[Any, Any, B]]) -> list[B]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 V = TypeVar("V")
 
 _REMEMBERED = 4096
@@ -24,27 +27,32 @@ class Once(Generic[K, V]):
     def __init__(self, work: Callable[[K], Coroutine[Any, Any, V]], keep: Callable[[V], bool] = lambda _: True) -> None:
         self._work = work
         self._keep = keep
-        self._tasks: OrderedDict[K, asyncio.Task[V]] = OrderedDict()
+        # By a hash of the key, since keys may be long.
+        self._running: dict[bytes, asyncio.Task[V]] = {}
+        self._results: OrderedDict[bytes, V] = OrderedDict()
 
     async def __call__(self, key: K) -> V:
-        """The result for a key."""
-        task = self._tasks.get(key)
+        """The result for a key, which can be pickled, and equal keys to the same bytes."""
+        name = hashlib.blake2b(pickle.dumps(key), digest_size=16).digest()
+        if name in self._results:
+            self._results.move_to_end(name)
+            return self._results[name]
+        task = self._running.get(name)
         if task is None:
-            task = self._tasks[key] = asyncio.create_task(self._work(key))
-            task.add_done_callback(lambda done: self._settle(key, done))
-        else:
-            self._tasks.move_to_end(key)
+            task = self._running[name] = asyncio.create_task(self._work(key))
+            task.add_done_callback(partial(self._settle, name))
         return await asyncio.shield(task)
 
-    def _settle(self, key: K, task: asyncio.Task[V]) -> None:
-        if task.cancelled() or task.exception() is not None or not self._keep(task.result()):
-            self._tasks.pop(key, None)
-        while len(self._tasks) > _REMEMBERED and next(iter(self._tasks.values())).done():
-            self._tasks.popitem(last=False)
+    def _settle(self, name: bytes, task: asyncio.Task[V]) -> None:
+        del self._running[name]
+        if not task.cancelled() and task.exception() is None and self._keep(task.result()):
+            self._results[name] = task.result()
+            if len(self._results) > _REMEMBERED:
+                self._results.popitem(last=False)
 
     async def close(self) -> None:
         """End what is under way."""
-        left = [task for task in self._tasks.values() if not task.done()]
+        left = list(self._running.values())
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

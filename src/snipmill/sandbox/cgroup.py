@@ -36,7 +36,11 @@ class Cgroup:
                 (folder / "cgroup.procs").write_text(str(pid))
 
     def allow_for(self, held: int) -> None:
-        """Raise the limit on memory by the bytes that the slot's own processes hold for packages."""
+        """Raise the limit on memory by the bytes that the slot's own processes hold for packages.
+
+        If one of these was killed for lack of memory, that is not the next program's doing.
+        """
+        self.ran_out_of_memory()
         limit = str(self._memory + held)
         # A limit with swap must not be below the one without: the order depends on the direction, so both are tried.
         for name in (*_MEMORY_LIMITS, *reversed(_MEMORY_LIMITS)):

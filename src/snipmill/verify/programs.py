@@ -16,7 +16,6 @@ from snipmill.text.code import syntax_error
 from snipmill.text.fences import python_fences
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
-
 _OF_A_PROGRAM = 2  # blocks: an implementation and its tests
 
 

@@ -173,6 +173,7 @@ class Family:
         if newcomer.problem:
             self.unfit[newcomer.loading.partition(":")[0]] = newcomer.problem
             newcomer.end()
+            self._tell(self._held())  # for the memory that it took is free again
             return
         self._eager.update({module: frozenset(names) for module, names in newcomer.eager.items()})
         modules = frozenset(self._fit(growing.modules))
