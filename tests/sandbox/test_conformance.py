@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from pathlib import Path
 
@@ -27,14 +28,16 @@ def test_the_corpora_are_large_enough() -> None:
 
 
 def test_what_a_program_leaves_is_found_and_what_others_do_is_not() -> None:
-    orphan = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)\n"
+    orphan = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(600)\n    os._exit(0)\nos.wait()\n"
     stranger = subprocess.Popen(["unshare", "-m", "sleep", "60"] if os.geteuid() == 0 else ["sleep", "60"])
     before = descendants()
     try:
         with own_traces() as folder:
             subprocess.run([sys.executable, "-c", orphan], check=True)
             (Path(tempfile.gettempdir()) / "left").touch()
-            (left,) = descendants() - before
+            while not (found := descendants() - before):
+                time.sleep(0.01)
+            (left,) = found
             assert stranger.pid in before and os.listdir(folder) == ["left"]
         os.kill(left, signal.SIGKILL)
         os.waitpid(left, 0)

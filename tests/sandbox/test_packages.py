@@ -18,11 +18,12 @@ from snipmill.verify.mutants import mutants
 
 # What a program can find out about its process, but what changes from one process to the next.
 LOOK = """
-import gc, locale, os, random, signal, sys, threading, time
-print(sorted(name for name in vars(sys)["modules"] if not name.startswith("_")))
+import gc, hashlib, locale, os, random, signal, sys, threading, time
+names = sorted(name for name in vars(sys)["modules"] if not name.startswith("_"))
+print(len(names), hashlib.sha256(repr(names).encode()).hexdigest())
 print(threading.active_count(), threading.main_thread() is threading.current_thread(), len(os.listdir("/proc/self/task")))
 print([str(signal.getsignal(number)) for number in signal.valid_signals()])
-print(os.getcwd(), os.listdir("."), sys.path, sys.argv, sorted(vars(os)["env" + "iron"].items()), os.umask(0o22))
+print(os.getcwd(), os.listdir("."), vars(sys)["path"], sys.argv, sorted(vars(os)["env" + "iron"].items()), os.umask(0o22))
 print([sorted(os.listdir(folder)) for folder in ("/tmp", os.path.expanduser("~"))], sorted(map(int, os.listdir("/proc/self/fd")))[:3])
 print(gc.isenabled(), gc.get_threshold(), sys.getrecursionlimit(), sys.getswitchinterval(), locale.getlocale())
 print([(f[0], str(f[1]), f[2].__name__, str(f[3])) for f in vars(sys)["modules"]["warnings"].filters])
@@ -32,13 +33,13 @@ assert time.process_time() < 60
 
 
 async def verdicts(*programs: Program, workers: int = 1, times: int = 1, **options: object) -> list[Verdict]:
-    async with Sandbox(workers=workers, limits=Limits(timeout=20), **options) as sandbox:  # type: ignore[arg-type]
+    async with Sandbox(workers=workers, limits=Limits(timeout=120), **options) as sandbox:  # type: ignore[arg-type]
         return [await sandbox.run(one) for _ in range(times) for one in programs]
 
 
 async def cold(one: Program) -> Verdict:
     """The verdict where the program imports everything itself."""
-    async with Sandbox(workers=1, limits=Limits(timeout=20)) as sandbox:
+    async with Sandbox(workers=1, limits=Limits(timeout=120)) as sandbox:
         (slot,) = sandbox._slots
         return await slot.run(one, careful=True)
 
@@ -267,6 +268,12 @@ def installed() -> InstalledModules:
         ),
         ("import pytest.__main__", ()),
         ("import sys\nsys.modules['numpy'] = None\nimport numpy", ()),
+        ("import sys\nsys.path.insert(0, 'lib')\nimport numpy", ()),
+        ("open('numpy.py', 'w').close()\nimport numpy", ()),
+        ("import warnings\nwarnings.filterwarnings('ignore')\nimport pandas", ()),
+        ("import pandas\nimport warnings\nwarnings.filterwarnings('ignore')", ("pandas",)),
+        (f"import numpy\nif {'not ' * 3000}0:\n    pass", ()),
+        ("import numpy\n" + "#" * 60_000, ()),
         ("import os\nos.environ['X'] = '1'\nimport numpy", ()),
         ("import warnings\nwarnings.simplefilter('error')\nimport pandas", ()),
         ("from . import numpy\nimport numpy", ("numpy",)),

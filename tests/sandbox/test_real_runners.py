@@ -46,7 +46,7 @@ def really_passes(runner: str, source: str) -> bool:
                 env={"PATH": "/usr/bin:/bin", "HOME": folder, "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=20,
+                timeout=120,
             )
         except subprocess.TimeoutExpired:
             return False
@@ -57,7 +57,7 @@ async def compare(programs: dict[str, CorpusProgram]) -> dict[str, tuple[bool, V
     """By name, whether the real runner passes a program, and our verdict."""
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(2) as threads:
-        async with Sandbox(limits=Limits(timeout=20), workers=2) as sandbox:
+        async with Sandbox(limits=Limits(timeout=120), workers=2) as sandbox:
 
             async def one(case: CorpusProgram) -> tuple[bool, Verdict]:
                 built = program(case.implementation, case.tests)

@@ -27,7 +27,7 @@ WRONG = "def f(x):\n    return x + 2\n"
 
 def run(*programs: Program, **options: object) -> list[Verdict]:
     async def go() -> list[Verdict]:
-        async with Sandbox(limits=Limits(timeout=20), workers=2, **options) as sandbox:  # type: ignore[arg-type]
+        async with Sandbox(limits=Limits(timeout=120), workers=2, **options) as sandbox:  # type: ignore[arg-type]
             return list(await asyncio.gather(*map(sandbox.run, programs)))
 
     return asyncio.run(go())
@@ -226,7 +226,7 @@ def test_what_a_program_does_to_its_framework_is_undone_for_the_next_one() -> No
     programs = [vandal, program(WRONG, cases), program(F, cases), program(F, "assert abs(f(1)) == 2\n")]
 
     async def go() -> list[str]:
-        async with Sandbox(limits=Limits(timeout=20), workers=1) as sandbox:
+        async with Sandbox(limits=Limits(timeout=120), workers=1) as sandbox:
             units = tuple(Unit(program=one) for one in programs)
             return [one.status for one in await sandbox.try_units(Trial(source="", units=units, unit_timeout=5))]
 
@@ -247,7 +247,7 @@ def test_add(base, x, y):
     code = "def add(a, b):\n    return a + b\n"
 
     async def go() -> Strength:
-        async with Sandbox(limits=Limits(timeout=20), workers=1) as sandbox:
+        async with Sandbox(limits=Limits(timeout=120), workers=1) as sandbox:
             return await measure_tests(code, program(code, tests), sandbox)
 
     strength = asyncio.run(go())

@@ -152,4 +152,4 @@ def show_stage(name: str, count: StageCount) -> None:
     """A single stage's funnel line, at its end."""
     console.print(funnel_table({name: count.to_json()}))
     if count.reused:
-        say(f"{count.reused:,} were known already (from an earlier run, or because a program repeats) and were not done again.")
+        say(f"{count.reused:,} were known already and were not done again.")

@@ -10,7 +10,7 @@ import os
 
 from snipmill.sandbox.child import linux
 from snipmill.sandbox.child.limits import Limits
-from snipmill.sandbox.child.new_root import BOX, DEVICES, OWN_FOLDERS, uncover
+from snipmill.sandbox.child.new_root import BOX, DEVICES, HOME, OWN_FOLDERS, SYSTEM_FILES, folders_above, uncover
 from snipmill.sandbox.child.walls import Walls, step
 
 WORK = f"{BOX}/work"
@@ -62,7 +62,7 @@ def clean_box(walls: Walls, limits: Limits) -> bool:
 
 def is_box_touched(walls: Walls) -> bool:
     """Whether anything in the box has changed."""
-    return _look_of_box() != walls.empty_box
+    return _look_of_box(walls) != walls.empty_box
 
 
 def _mount_box(walls: Walls, limits: Limits) -> None:
@@ -71,10 +71,12 @@ def _mount_box(walls: Walls, limits: Limits) -> None:
     for folder in FOLDERS:
         os.mkdir(folder, 0o700)
     for target, name in OWN_FOLDERS.items():
+        if target != HOME:
+            os.chmod(f"{BOX}/{name}", 0o1777)
         linux.mount(f"{BOX}/{name}", target, None, linux.MS_BIND)
     uncover(walls.covered)
-    walls.box_holds = frozenset(name for folder in FOLDERS for name in os.listdir(folder))
-    walls.empty_box = _look_of_box()
+    walls.box_places = (BOX, *FOLDERS, *folders_above(walls.covered))
+    walls.empty_box = _look_of_box(walls)
 
 
 def _unmount_box() -> None:
@@ -83,7 +85,7 @@ def _unmount_box() -> None:
     linux.unmount(BOX)
 
 
-def _look_of_box() -> tuple[object, ...]:
+def _look_of_box(walls: Walls) -> tuple[object, ...]:
     """A fingerprint that any change in the box alters.
 
     It consists of the inodes, modes, owners, sizes and change times of the box's folders.
@@ -91,7 +93,7 @@ def _look_of_box() -> tuple[object, ...]:
     try:
         return tuple(
             (found.st_ino, found.st_mode, found.st_uid, found.st_size, found.st_ctime_ns)
-            for found in map(os.stat, (BOX, *FOLDERS))
+            for found in map(os.stat, walls.box_places)
         )
     except OSError:
         return ()
@@ -106,9 +108,9 @@ def ruleset(walls: Walls, more: tuple[str, ...] = ()) -> int:
     """
     if walls.private_box:
         readable = [*walls.readable, "/etc", "/proc"]
-        return linux.landlock_ruleset(readable, [BOX, "/dev", *OWN_FOLDERS], block_tcp=False)
+        return linux.landlock_ruleset(readable, [BOX, "/dev", *OWN_FOLDERS], block_tcp=False, listable=["/"])
     devices = [f"/dev/{name}" for name in DEVICES]
-    readable = [*walls.readable, "/etc/passwd", "/etc/localtime", *more]
+    readable = [*walls.readable, "/etc/passwd", "/etc/localtime", *SYSTEM_FILES, *more]
     return linux.landlock_ruleset(readable, [walls.work, *devices], block_tcp=True)
 
 

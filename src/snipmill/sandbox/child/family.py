@@ -7,6 +7,8 @@ Their number and memory are bounded; the least used one is given up.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import Counter
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 16  # learned zygotes of a slot
 PATIENCE = 2.0  # seconds that a program waits for a zygote which is importing what it needs
+_MOST_DOUBTS = 2
 _HALF_LIFE = 512  # programs after which all counts are halved
 
 _Key = tuple[int, frozenset[str]]
@@ -35,6 +38,7 @@ class Learned:
         uses: how often it was chosen, lately.
         seconds: CPU time that a program saves which runs in it.
         is_proven: whether a program that ran out of time in it also did so elsewhere.
+        doubts: how many programs ended in it by a signal or late, and not elsewhere.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Learned:
         self.uses = uses
         self.seconds: float = newcomer.seconds + (parent.seconds if parent is not None else 0.0)
         self.is_proven = False
+        self.doubts = 0
 
     @property
     def memory(self) -> int:
@@ -94,6 +99,7 @@ class Family:
             base: ready for jobs; what the zygote must descend from.
             wanted: the installed modules that the program imports.
         """
+        _reap()
         self._adopt(0.0)
         self._forget()
         modules = self._fit(wanted)
@@ -120,6 +126,12 @@ class Family:
     def _is_eager(self, name: str) -> bool:
         module, _, attribute = name.partition(":")
         return attribute in self._eager.get(module, ())
+
+    def doubt(self, learned: Learned, why: str) -> None:
+        """Note that a program ended otherwise in a zygote than elsewhere. A single one may do so by chance."""
+        learned.doubts += 1
+        if learned.doubts >= _MOST_DOUBTS:
+            self.give_up(learned, why)
 
     def give_up(self, learned: Learned, why: str = "") -> None:
         """End a zygote; with a reason, its modules are not loaded again."""
@@ -154,7 +166,15 @@ class Family:
     def _grow(self, base: Zygote, key: frozenset[str], order: Sequence[str], best: Learned | None) -> None:
         parent = best if best is not None and best.modules <= key else self._best(base, order)
         loaded = parent.modules if parent is not None else frozenset()
-        newcomer = (parent.zygote if parent is not None else base).grow([name for name in order if name not in loaded])
+        try:
+            newcomer = (parent.zygote if parent is not None else base).grow(
+                [name for name in order if name not in loaded]
+            )
+        except OSError:
+            if parent is None:
+                raise
+            self.give_up(parent)  # it has ended
+            return
         self._growing = _Growing(newcomer, base, key, parent, time.monotonic() + self._limits.timeout)
 
     def _adopt(self, patience: float) -> None:
@@ -171,7 +191,7 @@ class Family:
         if not newcomer.problem and newcomer.memory > self._memory:
             newcomer.problem = "it takes too much memory"
         if newcomer.problem:
-            self.unfit[newcomer.loading.partition(":")[0]] = newcomer.problem
+            self.unfit[newcomer.loading] = newcomer.problem
             newcomer.end()
             self._tell(self._held())  # for the memory that it took is free again
             return
@@ -196,3 +216,10 @@ class Family:
             self._asked = Counter({key: count // 2 for key, count in self._asked.items() if count > 1})
             for one in self._learned:
                 one.uses //= 2
+
+
+def _reap() -> None:
+    """Let processes go that have ended: a zygote's program becomes our child when the zygote ends before it."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

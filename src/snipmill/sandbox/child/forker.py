@@ -11,8 +11,8 @@ imports more modules than it has itself.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
-import io
 import marshal
 import os
 import select
@@ -25,11 +25,13 @@ from snipmill.sandbox.child import box, isolation, left_files, linux
 from snipmill.sandbox.child.at_fork import AtFork
 from snipmill.sandbox.child.dialogues import run_dialogues
 from snipmill.sandbox.child.harness import compile_checked, encode_report, run_compiled, run_program
+from snipmill.sandbox.child.init_process import fork_below_init, status_from_init
 from snipmill.sandbox.child.leftovers import end_leftovers, remove_tree
 from snipmill.sandbox.child.limits import MOST_FILES, Limits, limit_own_cpu, set_standing_limits
 from snipmill.sandbox.child.loading import Loader
 from snipmill.sandbox.child.messages import read_message, receive_descriptors, write_message
 from snipmill.sandbox.child.new_root import HOME
+from snipmill.sandbox.child.pipes import REPORT, renew_streams, report
 from snipmill.sandbox.child.pytest_tests import NotInstalled, Session
 from snipmill.sandbox.child.refusals import note_refusals
 from snipmill.sandbox.child.units import run_units
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 GROW = b"+"  # begins the message that asks for another zygote
 PYTEST = "pytest"
 _NOWHERE = "/nowhere"  # there is no such folder
-REPORT = 3  # the descriptor on which a program's process reports
-_REPORT_LIMIT = 1 << 20
 _TIMES = 20  # runs; enough for the interpreter to have specialized its instructions
 _SAMPLE = """
 def sample(values: list, *, more: str = "") -> dict:
@@ -110,8 +110,17 @@ def _serve_jobs(jobs: int, results: int, forker: Forker) -> None:
                 for end in ends:
                     os.close(end)
         elif job:  # an empty message is a late request to stop a program that has already ended
-            ended = forker.run(job[1:], jobs, wants_proc=job.startswith(b"p"))
-            write_message(results, marshal.dumps(ended))
+            wishes, told = marshal.loads(job)
+            write_message(results, marshal.dumps(forker.run(told, jobs, Wishes(*wishes))))
+
+
+class Wishes:
+    """What a program gets only if it mentions it, since it takes time: a /proc, a network, and an init process above it."""
+
+    def __init__(self, proc: bool, network: bool, init: bool) -> None:
+        self.proc = proc
+        self.network = network
+        self.init = init
 
 
 class Forker:
@@ -144,7 +153,7 @@ class Forker:
         for name in (*_WITH_ANY, *preload) if preload is not None else ():
             if name != PYTEST:
                 __import__(name)
-        _renew_streams()
+        renew_streams()
         if preload is not None and PYTEST in preload:
             with contextlib.suppress(NotInstalled):  # said to the programs that need it
                 self._session.prepare()
@@ -215,7 +224,8 @@ class Forker:
         else:
             os.chdir(self._walls.work)
             sys.path[0] = _NOWHERE
-        isolation.wall_importer(self._walls)
+        if self._loader is None:  # one that comes from a zygote which imports packages is walled in already
+            isolation.wall_importer(self._walls)
         left_files.put_back(self._left_by_imports)
         limit_own_cpu(self._limits.timeout)
         self._loader = self._loader or Loader()
@@ -236,22 +246,31 @@ class Forker:
         if self._cpus is not None:
             self._last_walls.append(partial(os.sched_setaffinity, 0, self._cpus))
 
-    def run(self, job: bytes, jobs: int, *, wants_proc: bool) -> tuple[int, str, float, int]:
+    def run(self, job: bytes, jobs: int, wishes: Wishes) -> tuple[int, str, float, int]:
         """Run one program until it ends or a message asks to stop it, and clean up after it."""
-        wants_proc = wants_proc and self._walls.own_proc
+        wants_proc = wishes.proc and self._walls.own_proc
+        if wishes.network and self._nested:  # ports that the program before used may not be free yet
+            linux.unshare(linux.CLONE_NEWNET)
+            linux.bring_loopback_up()
         work = self._walls.work if self._walls.private_box else self._make_work_folder()
         if self._nested:
             linux.setns(self._own_namespace, linux.CLONE_NEWPID)
             linux.unshare(linux.CLONE_NEWPID)
+        told_by_init = os.pipe() if wishes.init and self._nested else None
         pid = os.fork()
         if pid == 0:
             try:
-                self._become_program(job, wants_proc)
+                self._become_program(job, wants_proc, told_by_init and told_by_init[1])
+            except BaseException as error:  # our own fault: those of the program are guarded
+                problem = f"the program's process cannot be set up: {type(error).__name__}: {error}"
+                report(encode_report({"status": "sandbox-error", "detail": problem}))
             finally:
-                os._exit(70)
+                os._exit(0)
         stopped, status, usage = self._wait(pid, jobs)
-        for number in (1, REPORT):
-            os.set_blocking(number, True)  # the program may have changed this, and the next one shares it
+        if told_by_init is not None:
+            status = status_from_init(*told_by_init, status)
+        for number in (1, REPORT):  # the program may have changed how these pipes work, and the next one shares them
+            fcntl.fcntl(number, fcntl.F_SETFL, 0)
         self._clean(work, wants_proc)
         cpu = round((usage.ru_utime + usage.ru_stime) * 1000, 3)
         return os.waitstatus_to_exitcode(status), stopped, cpu, usage.ru_maxrss * 1024
@@ -306,7 +325,7 @@ class Forker:
             os.environ.update(HOME=work, TMPDIR=work)
         sys.path[0] = work
 
-    def _become_program(self, job: bytes, wants_proc: bool) -> None:
+    def _become_program(self, job: bytes, wants_proc: bool, told_by_init: int | None) -> None:
         if not self._nested:
             os.setsid()
         if wants_proc:
@@ -314,10 +333,15 @@ class Forker:
             self._prepare_last_walls()
         for put_up in self._last_walls:
             put_up()
-        os.closerange(REPORT + 1, MOST_FILES)
+        if told_by_init is None:
+            os.closerange(REPORT + 1, MOST_FILES)
+        else:
+            os.dup2(told_by_init, REPORT + 1, inheritable=False)
+            os.closerange(REPORT + 2, MOST_FILES)
+            fork_below_init(REPORT + 1)
         left_files.put_back(self._left_by_imports)
         original = os.getpid()
-        report = self._run_job(job, original)
+        found = self._run_job(job, original)
         if os.getpid() != original:  # a process that the program forked has reached this point: ignore its report
             os._exit(0)
         try:
@@ -325,7 +349,7 @@ class Forker:
             sys.stderr.flush()
         except (OSError, ValueError):
             pass
-        _report(report)
+        report(found)
         os._exit(0)
 
     def _run_job(self, job: bytes, original: int) -> str:
@@ -336,12 +360,12 @@ class Forker:
         if "import" in source:
             self._catch_up(source)
         if original:
-            note_refusals(self._walls, source, lambda what: _report(f'"{what}"'))
+            note_refusals(self._walls, source, lambda what: report(f'"{what}"'))
         if units is not None:
 
             def tell(outcome: str) -> None:
                 if os.getpid() == original:
-                    _report(outcome)
+                    report(outcome)
 
             return encode_report(run_units(source, units, told["unit_timeout"], told["extra"], tell, self._session))
         if program["dialogues"]:
@@ -368,20 +392,3 @@ class Forker:
         job = marshal.dumps({"program": program, "compiled": compile_checked(_SAMPLE, 8), "units": None})
         for _ in range(_TIMES):
             self._run_job(job, 0)
-
-
-def _renew_streams() -> None:
-    """Make stdout and stderr what they are for a program whose output goes into a pipe: they were opened on another file."""
-    for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
-        raw = io.FileIO(number, "wb", closefd=False)
-        raw.name = f"<{name}>"
-        buffer = io.BufferedWriter(raw)
-        stream = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=number == 2)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _report(message: str) -> None:
-    body = message.encode("ascii")[:_REPORT_LIMIT] + b"\n"
-    while body:
-        body = body[os.write(REPORT, body) :]

@@ -34,7 +34,15 @@ if TYPE_CHECKING:
 __builtins__ = BUILTINS  # programs may replace builtins
 
 # What ends the pools of a module, and the flag that it leaves.
-_POOLS = (("concurrent.futures.process", "_global_shutdown"), ("concurrent.futures.thread", "_shutdown"))
+_POOLS = (
+    ("concurrent.futures.process", "_global_shutdown"),
+    ("concurrent.futures.thread", "_shutdown"),
+    ("joblib.externals.loky.process_executor", "_global_shutdown"),
+)
+
+
+# In a program that looks for its own file, or has new interpreters that do.
+_ASKING_FOR_THE_FILE = ("__file__", "argv", "spawn", "multiprocessing", "joblib", "n_jobs", FILENAME)
 
 
 def compile_checked(source: str, tests_line: int | None, modules: Sequence[str] = ()) -> Compiled:
@@ -188,7 +196,7 @@ def stand_as_main(source: str) -> types.ModuleType:
     if linecache is not None:
         for name in (FILENAME, path):
             linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    if "__file__" in source or "argv" in source or "spawn" in source or FILENAME in source:
+    if any(word in source for word in _ASKING_FOR_THE_FILE):
         # The program looks for its own file.
         with open(path, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
             file.write(source)
@@ -221,14 +229,18 @@ def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.M
 
 def end_threads() -> None:
     """End the pools that are still open and wait for non-daemon threads, as the interpreter does at its end."""
-    for name, flag in _POOLS:
+    for name, _ in _POOLS[:2]:
         pools: Any = sys.modules.get(name)
         if pools is not None:
             pools._python_exit()
-            setattr(pools, flag, False)  # a trial runs further programs in this process
-    threading = sys.modules.get("threading")
+    threading: Any = sys.modules.get("threading")
     if threading is None:
         return
+    for registered in reversed(getattr(threading, "_threading_atexits", ())):
+        registered()
+    for name, flag in _POOLS:
+        if name in sys.modules:
+            setattr(sys.modules[name], flag, False)  # a trial runs further programs in this process
     main = threading.main_thread()
     for thread in threading.enumerate():
         if thread is not main and not thread.daemon:

@@ -16,12 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_STATEMENT = re.compile(r"^[ \t]*(?:from[ \t]+([^\W\d]\w*)|import[ \t]+([^\n#]+))", re.MULTILINE)
+_STATEMENT = re.compile(r"^[ \t]*(?:from[ \t]+([^\W\d]\w{0,80})|import[ \t]+([^\n#]+))", re.MULTILINE)
 # A program that looks at how modules are imported, or changes it, must import everything itself.
 _LOOKS_AT_IMPORTS = re.compile(
-    r"environ|putenv|sys\.modules|meta_path|path_hooks|\breload\b|__import__|settrace|setprofile|addaudithook|tracemalloc"
-    r"|(?:simplefilter|filterwarnings)\(\s*(?:action\s*=\s*)?['\"]error"
+    r"environ|putenv|sys\.(?:modules|path)|from sys import|meta_path|path_hooks|\breload\b|__import__|\.py['\"]"
+    r"|settrace|setprofile|addaudithook|tracemalloc"
 )
+_CHANGES_WARNINGS = re.compile(r"(?:simplefilter|filterwarnings)\(")
+_LONGEST = 50_000  # characters of a program that is looked at
+_MOST_NAMES = 4096
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
@@ -42,13 +45,18 @@ class InstalledModules:
 
         Empty for a program that looks at how modules are imported.
         """
-        if not any(map(self._is_package, _first_names(source))) or _LOOKS_AT_IMPORTS.search(source):
+        if len(source) > _LONGEST:
+            return ()
+        places = [place for place, name in _first_names(source) if self._is_package(name)]
+        if not places or _LOOKS_AT_IMPORTS.search(source):
+            return ()
+        changes = _CHANGES_WARNINGS.search(source)
+        if changes is not None and changes.start() < places[-1]:  # the import would add filters of its own
             return ()
         try:
-            tree = ast.parse(source)
+            return tuple(dict.fromkeys(self._modules(ast.parse(source), source)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return ()
-        return tuple(dict.fromkeys(self._modules(tree, source)))
 
     def _modules(self, tree: ast.AST, source: str) -> Iterator[str]:
         for node in _nodes(tree):
@@ -84,6 +92,8 @@ class InstalledModules:
     def _locations(self, name: str) -> list[str] | None:
         """Where the submodules of a package are; none for a module, None where nothing of that name is installed."""
         if name not in self._packages:
+            if len(self._packages) >= _MOST_NAMES:
+                self._packages.clear()
             spec = None if name in sys.stdlib_module_names else PathFinder.find_spec(name, self._folders)
             is_file = spec is not None and spec.has_location
             self._packages[name] = list(spec.submodule_search_locations or []) if spec and is_file else None
@@ -114,13 +124,14 @@ def _read(path: str) -> str:
         return ""
 
 
-def _first_names(source: str) -> Iterator[str]:
-    """The first parts of the names in lines that look like imports."""
+def _first_names(source: str) -> Iterator[tuple[int, str]]:
+    """The first parts of the names in lines that look like imports, and where these lines begin."""
     for match in _STATEMENT.finditer(source):
         if match[1]:
-            yield match[1]
+            yield match.start(), match[1]
         else:
-            yield from (name.strip().partition(" ")[0].partition(".")[0] for name in match[2].split(","))
+            for name in match[2].split(","):
+                yield match.start(), name.strip().partition(" ")[0].partition(".")[0]
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:

@@ -19,7 +19,7 @@ from snipmill.sandbox.child import linux, macos, seccomp
 from snipmill.sandbox.child.box import WORK, mount_small_proc, ruleset
 from snipmill.sandbox.child.leftovers import count_tasks
 from snipmill.sandbox.child.limits import Limits, limiting
-from snipmill.sandbox.child.new_root import UNPRIVILEGED, covered, enter_new_root, open_closed_folders, shown
+from snipmill.sandbox.child.new_root import HOSTNAME, UNPRIVILEGED, covered, enter_new_root, open_closed_folders, shown
 from snipmill.sandbox.child.walls import Walls, step
 
 TYPE_CHECKING = False
@@ -71,6 +71,8 @@ def enter_namespaces(readable: Sequence[str]) -> Walls:
         walls.own_proc = True
     with step("/proc without processes"):
         mount_small_proc()
+    with contextlib.suppress(OSError):
+        linux.set_hostname(HOSTNAME)
     with contextlib.suppress(OSError):
         linux.bring_loopback_up()
     with step("seccomp filter"):
@@ -152,10 +154,9 @@ def last_walls(walls: Walls, limits: Limits) -> list[Callable[[], object]]:
     if walls.uid is not None:
         user = (walls.uid, walls.uid, walls.uid)
         steps += [partial(os.setgroups, []), partial(os.setresgid, *user), partial(os.setresuid, *user)]
-    if walls.tier != "namespaces" and _LINUX:
-        # Without a pid namespace, this kills a program when its zygote dies. It comes after the change of user,
-        # which would reset it.
-        steps.append(partial(linux.prctl, linux.PR_SET_PDEATHSIG, signal.SIGKILL))
+    if _LINUX:
+        # This kills a program when its zygote dies. It comes after the change of user, which would reset it.
+        steps.append(linux.dying_with_parent())
     if walls.landlock is not None:
         steps.append(linux.landlock_restricting(walls.landlock))
     if walls.tier in ("namespaces", "uid", "landlock"):

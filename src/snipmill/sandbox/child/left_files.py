@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from snipmill.sandbox.child.box import FOLDERS
+from snipmill.sandbox.child.box import WORK
+from snipmill.sandbox.child.new_root import OWN_FOLDERS
 from snipmill.sandbox.child.walls import Walls
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ def take(walls: Walls) -> tuple[list[LeftFile], str]:
     """What lies in the box, and why it cannot be put back if that is so."""
     found: list[LeftFile] = []
     size = 0
-    for folder in FOLDERS:
+    for folder in (WORK, *OWN_FOLDERS):
         for entry in _entries(folder, walls):
             if entry.is_dir(follow_symlinks=False):
                 found.append((entry.path, None))
@@ -38,10 +39,12 @@ def take(walls: Walls) -> tuple[list[LeftFile], str]:
 def _entries(folder: str, walls: Walls) -> Iterator[os.DirEntry[str]]:
     """Everything in a folder of the box, parents first, but what lies there of Python itself."""
     for entry in os.scandir(folder):
-        if entry.name not in walls.box_holds:
+        if entry.path in walls.covered:
+            continue
+        if entry.path not in walls.box_places:
             yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _entries(entry.path, walls)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry.path, walls)
 
 
 def put_back(left: Sequence[LeftFile]) -> None:

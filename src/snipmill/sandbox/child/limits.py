@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_FILES = 256  # maximum number of open descriptors per process
+MOST_FILES = 1024  # maximum number of open descriptors per process
 
 
 class Limits:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Callable, Sequence
 
@@ -40,8 +41,8 @@ _SYS_MOUNT_SETATTR = 442
 _SYS_LANDLOCK = (444, 445, 446)
 _SYS_PIDFD_SEND_SIGNAL = 424
 _SYS_BY_MACHINE = {
-    "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "capset": 91, "seccomp": 277},
+    "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317, "prctl": 157},
+    "aarch64": {"pivot_root": 41, "capset": 91, "seccomp": 277, "prctl": 167},
 }
 _MACHINE = os.uname().machine.lower()
 MACHINE = {"arm64": "aarch64", "amd64": "x86_64"}.get(_MACHINE, _MACHINE)
@@ -133,6 +134,16 @@ def dropping_capabilities() -> Callable[[], object]:
     return _prepared("capset", syscall_number("capset"), header, bytes(24))
 
 
+def set_hostname(name: str) -> None:
+    """Set the name of the machine in this uts namespace."""
+    _check("sethostname", _libc.sethostname(name.encode(), len(name)))
+
+
+def dying_with_parent() -> Callable[[], object]:
+    """Return a function that lets the kernel kill the calling process when its parent ends."""
+    return _prepared("prctl", syscall_number("prctl"), PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def bring_loopback_up() -> None:
     """Enable the loopback interface of this network namespace."""
     import fcntl
@@ -148,6 +159,7 @@ def bring_loopback_up() -> None:
 # Landlock (kernel documentation, userspace-api/landlock.rst) ------------------------------------------------------------
 
 _FS_READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read file, read directory
+_FS_LIST = 1 << 3
 _FS_BITS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _NET_TCP = 0b11  # bind and connect, from ABI 4
 _SCOPES = 0b11  # abstract sockets and signals, from ABI 6
@@ -161,8 +173,10 @@ def landlock_abi() -> int:
         return 0
 
 
-def landlock_ruleset(readable: Sequence[str], writable: Sequence[str], block_tcp: bool) -> int:
-    """A descriptor of the rules: read and execute in `readable`, everything in `writable`, nothing elsewhere."""
+def landlock_ruleset(
+    readable: Sequence[str], writable: Sequence[str], block_tcp: bool, listable: Sequence[str] = ()
+) -> int:
+    """A descriptor of the rules: read and execute in `readable`, everything in `writable`, lists of folders in `listable`."""
     abi = landlock_abi()
     if abi == 0:
         raise OSError("landlock: not supported by this kernel")
@@ -172,7 +186,7 @@ def landlock_ruleset(readable: Sequence[str], writable: Sequence[str], block_tcp
         : 24 if abi >= 6 else 16 if abi >= 4 else 8
     ]
     ruleset = _syscall("landlock_create_ruleset", _SYS_LANDLOCK[0], attributes, len(attributes), 0)
-    for paths, access in ((readable, _FS_READ), (writable, all_fs)):
+    for paths, access in ((readable, _FS_READ), (writable, all_fs), (listable, _FS_LIST)):
         for path in paths:
             _landlock_allow(ruleset, path, access)
     return ruleset

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 NEW_ROOT = "/sys"  # exists everywhere and never holds Python; a private tmpfs is mounted over it
 BOX = "/box"
-USER, HOME = "sandbox", "/home/sandbox"
+USER, HOME, HOSTNAME = "sandbox", "/home/sandbox", "sandbox"
 # Folders of a program's own, and where they lie in its box.
 OWN_FOLDERS = {"/tmp": "tmp", "/var/tmp": "var-tmp", "/dev/shm": "shm", HOME: "home"}
 DEVICES = ("null", "zero", "full", "random", "urandom")
+_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 UNPRIVILEGED = 65534
 _COPIES = "/shown"  # a second place of what lies in a folder that will be covered by a program's own
-_SYSTEM_FILES = (
+SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/services",
     "/etc/protocols",
@@ -45,7 +46,7 @@ def enter_new_root(readable: Sequence[str]) -> None:
         linux.mount("tmpfs", NEW_ROOT, "tmpfs", linux.MS_NOSUID, "size=1m,mode=755")
         for name in (BOX, "/proc", "/dev", "/etc", _COPIES):
             os.mkdir(NEW_ROOT + name)
-        for path in (*readable, *_SYSTEM_FILES):
+        for path in (*readable, *SYSTEM_FILES):
             _show(path, path)
         for device in DEVICES:
             target = f"{NEW_ROOT}/dev/{device}"
@@ -57,10 +58,12 @@ def enter_new_root(readable: Sequence[str]) -> None:
         for folder in OWN_FOLDERS:
             os.makedirs(NEW_ROOT + folder, exist_ok=True)
         uid = os.geteuid() or UNPRIVILEGED
-        _write(f"{NEW_ROOT}/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")
+        for name, target in _LINKS.items():
+            os.symlink(target, f"{NEW_ROOT}/dev/{name}")
+        _write(f"{NEW_ROOT}/etc/hosts", f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")
         _write(f"{NEW_ROOT}/etc/nsswitch.conf", _NSSWITCH)
-        _write(f"{NEW_ROOT}/etc/passwd", f"{USER}:x:{uid}:{uid}:{USER}:{HOME}:/bin/sh\n")
-        _write(f"{NEW_ROOT}/etc/group", f"{USER}:x:{os.getegid() or UNPRIVILEGED}:\n")
+        _write(f"{NEW_ROOT}/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\n{USER}:x:{uid}:{uid}:{USER}:{HOME}:/bin/sh\n")
+        _write(f"{NEW_ROOT}/etc/group", f"root:x:0:\n{USER}:x:{os.getegid() or UNPRIVILEGED}:\n")
     with step("read-only root"):
         linux.make_read_only(NEW_ROOT, recursive=False)
     with step("pivot_root"):
@@ -75,6 +78,16 @@ def shown(readable: Sequence[str]) -> list[str]:
 def covered(readable: Sequence[str]) -> list[str]:
     """The paths that lie in a folder which every program has for itself, such as a Python below /tmp."""
     return [path for path in readable if any(path.startswith(f"{folder}/") for folder in OWN_FOLDERS)]
+
+
+def folders_above(paths: Sequence[str]) -> list[str]:
+    """The folders between a program's own and what lies in these besides, outermost first."""
+    found: list[str] = []
+    for path in paths:
+        own = next(folder for folder in OWN_FOLDERS if path.startswith(f"{folder}/"))
+        parts = path[len(own) + 1 :].split("/")[:-1]
+        found += ["/".join((own, *parts[: end + 1])) for end in range(len(parts))]
+    return list(dict.fromkeys(found))
 
 
 def uncover(paths: Sequence[str]) -> None:

@@ -64,6 +64,9 @@ def compares_with_literal(test: ast.expr) -> bool:
     return all(type(node) in _LITERAL for node in nodes_in(right))
 
 
+_EQUAL = frozenset(("equals", "array_equal", "array_equiv", "allclose", "isclose"))  # of numpy and pandas
+
+
 def proves_nothing(test: ast.expr, nodes: Sequence[ast.AST]) -> str:
     """Why a check holds whatever the code under test does; empty where it may prove something.
 
@@ -113,6 +116,12 @@ def _of_condition(test: ast.expr) -> str:
             return _of_condition(test.args[0])
         if name in ("all", "any") and isinstance(test.args[0], ast.GeneratorExp | ast.ListComp):
             return _of_condition(test.args[0].elt)
+    if isinstance(test, ast.Call) and isinstance(test.func, ast.Attribute):
+        if test.func.attr in ("all", "any") and isinstance(test.func.value, ast.Compare):  # of an array
+            return _of_condition(test.func.value)
+        sides = [test.func.value, *test.args][-2:] if test.func.attr == "equals" else test.args[:2]
+        if test.func.attr in _EQUAL and len(sides) == 2 and is_same(*sides):
+            return SAME if _is_computed(sides[0]) else CONSTANT
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         return _of_comparison(test.left, test.ops[0], test.comparators[0])
     return ""

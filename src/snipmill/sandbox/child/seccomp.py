@@ -79,7 +79,11 @@ _SIGNALS = {"x86_64": (62, 234, 129, 297), "aarch64": (129, 131, 138, 240)}  # k
 _TKILL = {"x86_64": 200, "aarch64": 130}
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
 _PIDFD_SEND_SIGNAL = 424
-# shmget, semget, msgget, mq_open: their objects outlive a program if it has no private ipc namespace.
+# sched_setaffinity, sched_setscheduler, sched_setparam, sched_setattr
+_SCHEDULING = {"x86_64": (203, 144, 142, 314), "aarch64": (122, 119, 118, 274)}
+_SETPRIORITY = {"x86_64": 141, "aarch64": 140}
+_PRIO_PROCESS = 0
+# shmget, semget, msgget, mq_open: their objects outlive a program.
 _SHARED_IPC = {"x86_64": (29, 64, 68, 240), "aarch64": (194, 190, 186, 180)}
 _CLONE3 = 435
 _TIOCSTI = 0x5412
@@ -101,7 +105,7 @@ def build_filter(
             its programs lack the capabilities for them. New user namespaces are refused in any case.
         allow_fork: whether a program may create processes (threads are always allowed) and execute other programs.
         allow_inet: whether sockets of the internet families can be created; they do no harm if the network is private.
-        only_signal: the only process that may be signalled or limited, if there is no pid namespace; None for all.
+        only_signal: the only process that may be signalled, limited or scheduled, if there is no pid namespace; None for all.
         machine: the architecture to build for.
     """
     column = 0 if machine == "x86_64" else 1
@@ -140,12 +144,18 @@ def build_filter(
     _refuse_value(code, _IOCTL[machine], argument=1, value=_TIOCSTI)
     families = (_AF_UNIX, _AF_INET, _AF_INET6) if allow_inet else (_AF_UNIX,)
     _allow_values(code, _SOCKET[machine], argument=0, values=families)
+    for number in _SHARED_IPC[machine]:
+        refuse_if(number)
     if only_signal is not None:
         for number in _SIGNALS[machine]:
             _allow_values(code, number, argument=0, values=(only_signal,))
         _allow_values(code, _PRLIMIT[machine], argument=0, values=(0, only_signal))
-        for number in (_PIDFD_SEND_SIGNAL, _TKILL[machine], *_SHARED_IPC[machine]):
+        for number in (_PIDFD_SEND_SIGNAL, _TKILL[machine]):
             refuse_if(number)
+        for number in _SCHEDULING[machine]:
+            _allow_values(code, number, argument=0, values=(0, only_signal))
+        for argument, values in ((0, (_PRIO_PROCESS,)), (1, (0, only_signal))):
+            _allow_values(code, _SETPRIORITY[machine], argument=argument, values=values)
     code.append((_RET, 0, 0, _ALLOW))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 

@@ -26,6 +26,7 @@ from snipmill.sandbox.child.imports import InstalledModules
 from snipmill.sandbox.child.installation import readable_paths
 from snipmill.sandbox.child.limits import Limits
 from snipmill.sandbox.child.messages import read_message, write_message
+from snipmill.sandbox.child.refusals import BY_A_PACKAGE, NO_FOLDER, NO_HOST, REFUSED_BY
 from snipmill.sandbox.child.walls import StepFailed, Walls
 from snipmill.sandbox.child.zygote import Zygote, spawn
 
@@ -41,6 +42,7 @@ _KEEP = 2000  # characters of the output's head and tail
 _REPORT_LIMIT = 1 << 20
 _FRAMEWORKS = re.compile(r"pytest|unittest|class Test|def (setup|teardown)_|def test\w*\([^)]")
 _NO_FAULT_IF_REFUSED = frozenset(("failed", "timeout", "killed", "vacuous"))
+_REFUSALS = ("PermissionError", "OSError", "FileNotFoundError")
 _PIPE = 65536  # bytes that a pipe holds
 
 
@@ -167,6 +169,8 @@ class _Server:
         verdict = self._run_learned(zygote, job) or self._watched(zygote, job)
         if verdict["status"] == "retry-loaded":
             verdict = self._watched(self._loaded, job)
+        if verdict["status"] == "retry-loaded":
+            verdict |= {"status": "failed", "detail": "the program reports for the sandbox"}
         verdict["tier"] = self._walls.tier
         verdict["wall_ms"] = round((time.monotonic() - started) * 1000, 3)
         return verdict
@@ -203,9 +207,7 @@ class _Server:
         if again["status"] == verdict["status"]:
             learned.is_proven = learned.is_proven or again["status"] == "timeout"
         elif self._family is not None:
-            self._family.give_up(
-                learned, f"a program that ran after it was imported before the fork was {verdict['status']}"
-            )
+            self._family.doubt(learned, f"after a fork, a program was {verdict['status']}")
         return again
 
     def _watched(self, zygote: Zygote, job: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +233,33 @@ def _for_tests() -> list[str]:
     import importlib.util
 
     return ["unittest", *([PYTEST] if importlib.util.find_spec(PYTEST) is not None else [])]
+
+
+def _most_telling(refusals: list[str]) -> str:
+    """The refusal that most likely made a program fail: a file can often be found elsewhere; otherwise the last one."""
+    strong = (what for what in refusals if NO_HOST not in what and NO_FOLDER not in what)
+    return next(strong, refusals[-1] if refusals else "")
+
+
+_OF_REPORTS: dict[str, type | tuple[type, ...]] = {
+    "status": str,
+    "detail": str,
+    "exception": (str, type(None)),
+    "line": (int, type(None)),
+    "failed_check": (str, type(None)),
+    **dict.fromkeys(("checks_executed", "checks_failed", "checks_written", "checks_reached", "tests_run"), int),
+    **dict.fromkeys(("tests_skipped", "tests_never_run"), list),
+}
+_STATUSES = frozenset(
+    ("passed", "failed", "vacuous", "memory", "syntax-error", "unsupported", "sandbox-error", "retry-loaded")
+)
+
+
+def _is_report(message: dict[str, Any]) -> bool:
+    """Whether a message has the form of a report."""
+    known = all(isinstance(value, _OF_REPORTS.get(name, ())) for name, value in message.items())
+    lists = [item for value in message.values() if isinstance(value, list) for item in value]
+    return known and message.get("status") in _STATUSES and all(isinstance(item, str) for item in lists)
 
 
 class _Supervision:
@@ -274,7 +303,7 @@ class _Supervision:
         return verdict
 
     def _read(self, descriptor: int) -> bool:
-        """Read what is available. Returns whether more may follow, that is, whether the read was full."""
+        """Read what is available. Returns whether there was anything."""
         try:
             chunk = os.read(descriptor, _PIPE)
         except BlockingIOError:
@@ -287,12 +316,13 @@ class _Supervision:
             if len(self._head) < _KEEP:
                 self._head += chunk[: _KEEP - len(self._head)]
             self._tail = (self._tail + chunk)[-_KEEP:] if self._written > _KEEP else b""
-        return len(chunk) == _PIPE
+        return True
 
     def _verdict(self, exit_code: int, stopped_for: str) -> dict[str, Any]:
         report, units, refused = self._reports()
         verdict = self._status(exit_code, stopped_for, report)
-        if refused and verdict["status"] in _NO_FAULT_IF_REFUSED:
+        by_package = refused.startswith(BY_A_PACKAGE) and verdict.get("exception") not in _REFUSALS
+        if refused and verdict["status"] in _NO_FAULT_IF_REFUSED and not by_package:
             verdict |= {"status": "unsupported", "detail": f"{refused} ({verdict['status']}: {verdict['detail']})"}
         if units:
             verdict["units"] = units
@@ -305,19 +335,19 @@ class _Supervision:
         """
         import json
 
-        report, units, refused = None, [], ""
+        report, units, refusals = None, [], []
         for line in self._report_body.split(b"\n"):
             try:
                 message = json.loads(line) if line else None
-            except ValueError:
+            except (ValueError, RecursionError):  # not from us: programs can write to this pipe, too
                 continue
             if isinstance(message, list):
                 units.append(message)
-            elif isinstance(message, dict):
+            elif isinstance(message, dict) and _is_report(message):
                 report = message
-            elif isinstance(message, str):
-                refused = refused or message
-        return report, units, refused
+            elif isinstance(message, str) and REFUSED_BY in message:
+                refusals.append(message)
+        return report, units, _most_telling(refusals)
 
     def _status(self, exit_code: int, stopped_for: str, report: dict[str, Any] | None) -> dict[str, Any]:
         if stopped_for == "timeout":

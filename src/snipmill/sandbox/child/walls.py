@@ -26,7 +26,7 @@ class Walls:
         landlock: descriptor of the ruleset.
         own_proc: whether a program can get a /proc of its own.
         empty_box: fingerprint of the box while it is untouched.
-        box_holds: the names of what lies in it then: where Python itself lies.
+        box_places: the folders in it that a program can write to.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Walls:
         self.landlock: int | None = None
         self.own_proc = False
         self.empty_box: tuple[object, ...] = ()
-        self.box_holds: frozenset[str] = frozenset()
+        self.box_places: tuple[str, ...] = ()
 
 
 class StepFailed(Exception):

@@ -76,6 +76,8 @@ def _watch_tasks(checks: Checks) -> Callable[[], list[str]]:
 
     def task_died(_loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, asyncio.CancelledError):  # the loop has ended, and nothing died
+            return
         checks.died.append(f"an asyncio task died with {show(error)}" if error else str(context.get("message")))
 
     loop = asyncio.base_events.BaseEventLoop

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import re
 import select
 import signal
 
@@ -22,6 +23,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+
+# By what is mentioned, a program gets its own /proc, a network that nobody used before, and an init process above it: the init
+# process of a pid namespace survives its own signals, has no parent, and adopts orphans.
+_WISHES = (
+    re.compile(r"proc|/dev/"),
+    re.compile(r"socket|server|http|urllib|localhost|127\.0|requests|xmlrpc|smtp|ftp"),
+    re.compile(r"kill|signal|alarm|itimer|abort|getppid|getpgrp|getsid|fork|wait"),
+)
 
 
 class Zygote:
@@ -75,9 +85,9 @@ class Zygote:
 
         If the compiled program is None, the program is compiled in its own process.
         """
-        # A program gets its own /proc only if it mentions it, since the mount takes time.
-        wants_proc = b"p" if "proc" in job["program"]["source"] else b"-"
-        write_message(self._jobs, wants_proc + marshal.dumps(job))
+        source = job["program"]["source"]
+        wishes = tuple(wish.search(source) is not None for wish in _WISHES)
+        write_message(self._jobs, marshal.dumps((wishes, marshal.dumps(job))))
 
     def stop(self) -> None:
         """Stop the running program; does nothing if it has already ended."""

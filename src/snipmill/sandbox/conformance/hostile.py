@@ -215,7 +215,7 @@ HOSTILE: dict[str, Case] = {
         WRONG,
         "failed",
     ),
-    "memory_bomb": case("x = []\nwhile True:\n    x.append(bytearray(10 ** 7))\n", WRONG, "memory"),
+    "memory_bomb": case("x = []\nwhile True:\n    x.append(bytearray(10 ** 7))\n", WRONG, "memory", "timeout"),
     "huge_allocation": case("x = bytearray(1 << 40)\n", WRONG, "memory"),
     "output_flood": case("while True:\n    print('x' * 10000)\n", WRONG, "output-limit"),
     "stderr_flood": case("import sys\nwhile True:\n    sys.stderr.write('x' * 10000)\n", WRONG, "output-limit"),
@@ -226,7 +226,9 @@ HOSTILE: dict[str, Case] = {
     "descriptor_flood": case("import os\nwhile True:\n    os.pipe()\n", WRONG, "failed"),
     # Reaching out --------------------------------------------------------------------------------------------------
     "reads_home": case(
-        "import os\ndef f(x):\n    return os.listdir(os.path.expanduser('~root'))\n", "assert f(1)\n", "failed"
+        "import os, sys\ndef f(x):\n    known = f'{sys.prefix}/{sys.base_prefix}'.split('/')\n    return [name for name in os.listdir(os.path.expanduser('~root')) if name not in known]\n",
+        "assert f(1)\n",
+        "failed",
     ),
     "reads_shadow": case("def f(x):\n    return open('/etc/shadow').read()\n", "assert f(1)\n", "failed"),
     "writes_python": case(
@@ -237,11 +239,25 @@ HOSTILE: dict[str, Case] = {
         "assert f(1)\n",
         "failed",
     ),
-    "kills_others": case(
+    "kills_others": case(  # in its own pid namespace there is nobody but an init process, which does not die
         "import os, signal\ndef f(x):\n    os.kill(os.getppid() or 2, signal.SIGKILL)\n    return 1\n",
         "assert f(1) == 1\n",
         "failed",
+        "passed",
     ),
+    **{
+        f"dies_by_{name}": case(
+            f"import os, signal\ndef f(x):\n    {statement}\n    return 1\n", "assert f(1) == 1\n", "killed"
+        )
+        for name, statement in {
+            "kill": "os.kill(os.getpid(), signal.SIGKILL)",
+            "terminate": "os.kill(os.getpid(), signal.SIGTERM)",
+            "raise_signal": "signal.raise_signal(signal.SIGUSR1)",
+            "group": "os.killpg(0, signal.SIGKILL)",
+            "abort": "os.abort()",
+            "alarm": "signal.setitimer(signal.ITIMER_REAL, 0.01); signal.pause()",
+        }.items()
+    },
     "has_secrets": case(
         "import os\ndef f(x):\n    return [k for k in os.environ if 'KEY' in k or 'TOKEN' in k or 'SNIPMILL' in k]\n",
         "assert f(1)\n",
