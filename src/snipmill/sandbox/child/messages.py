@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import _socket
+import ctypes
 import os
 import struct
 
+_AF_UNIX, _SOCK_STREAM = 1, 1
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +37,19 @@ def write_message(descriptor: int, body: bytes) -> None:
 
 def socket_pair() -> tuple[int, int]:
     """Two connected ends over which messages and descriptors can be sent."""
-    one, other = _socket.socketpair()
-    return one.detach(), other.detach()
+    ends = (ctypes.c_int * 2)()
+    if ctypes.CDLL(None, use_errno=True).socketpair(_AF_UNIX, _SOCK_STREAM, 0, ends) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"socketpair: {os.strerror(error)}")
+    for end in ends:
+        os.set_inheritable(end, False)
+    return ends[0], ends[1]
 
 
 def send_descriptors(descriptor: int, sent: Sequence[int]) -> None:
     """Send descriptors to the other end, which must receive as many."""
+    import _socket  # not earlier: each zygote would inherit its memory, and pay for it at each fork
+
     end = _socket.socket(fileno=os.dup(descriptor))
     try:
         packed = struct.pack(f"{len(sent)}i", *sent)
@@ -52,6 +60,8 @@ def send_descriptors(descriptor: int, sent: Sequence[int]) -> None:
 
 def receive_descriptors(descriptor: int, count: int) -> tuple[int, ...]:
     """Receive descriptors that the other end sends."""
+    import _socket
+
     end = _socket.socket(fileno=os.dup(descriptor))
     try:
         _, ancillary, *_ = end.recvmsg(1, _socket.CMSG_SPACE(4 * count))
