@@ -16,7 +16,7 @@ from snipmill.sandbox.program import Limits
 
 _ROOT = Path("/sys/fs/cgroup")
 _OVERHEAD = 64 << 20  # bytes for the slot's own processes and for kernel memory that counts towards the group
-_PROCESSES = 16  # the slot's own
+_PROCESSES = 32  # the slot's own
 _MEMORY_LIMITS = ("memory.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
 _NUMBERS = itertools.count()
 

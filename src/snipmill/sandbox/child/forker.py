@@ -250,8 +250,9 @@ class Forker:
         """Run one program until it ends or a message asks to stop it, and clean up after it."""
         wants_proc = wishes.proc and self._walls.own_proc
         if wishes.network and self._nested:  # ports that the program before used may not be free yet
-            linux.unshare(linux.CLONE_NEWNET)
-            linux.bring_loopback_up()
+            with contextlib.suppress(OSError):  # there may be no more network namespaces for a moment
+                linux.unshare(linux.CLONE_NEWNET)
+                linux.bring_loopback_up()
         work = self._walls.work if self._walls.private_box else self._make_work_folder()
         if self._nested:
             linux.setns(self._own_namespace, linux.CLONE_NEWPID)

@@ -1,7 +1,7 @@
 """Imports packages in a zygote, and notices what a fork would not survive or a program could see.
 
-A package is given up if its import fails, ends the process, takes too long, starts threads, prints, writes files, changes
-folders or signal handlers. Programs then import it themselves.
+A package is given up if its import fails, ends the process, takes too long, starts threads, prints, changes the working folder or
+signal handlers. Programs then import it themselves.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ class _Server:
             return None
         try:
             verdict = self._watched(learned.zygote, job)
-        except (EOFError, OSError):  # the zygote
+        except (EOFError, OSError):  # the zygote itself has ended
             self._family.give_up(learned, "its zygote ended")
             return None
         if job["units"] is None and self._is_doubtful(verdict, learned):
