@@ -1,17 +1,17 @@
 """`snipmill execute` against the execution filter of StarCoder2-Instruct, file to file, as whole commands on the same cores.
 
-    git clone https://github.com/bigcode-project/starcoder2-self-align ORIGINAL
     python -m venv THEIRS && THEIRS/bin/pip install evalplus==0.2.1 fire tqdm openai tenacity tiktoken pandas
     pip install pandas
     python benchmarks/original_filter.py --original ORIGINAL --python THEIRS/bin/python [--rounds 3] [--mix plain]
 
-The original's own code runs, unchanged but for one mix: where half of the programs import pandas, its guard that takes `open` away
-is lifted, since pandas cannot be imported without. Both run the same responses, each of which differs from all others by a line:
+ORIGINAL is a checkout of bigcode-project/starcoder2-self-align on GitHub. Its own code runs, unchanged but for one mix: where half
+of the programs import pandas, its guard that takes `open` away is lifted, since pandas cannot be imported without. Both run the
+same responses, each of which differs from all others by a line:
 
 - `plain`: the responses of the few-shot bank, which import Python's own modules if any
 - `numpy`: one in ten imports numpy
 - `pandas`: every second one imports pandas
-- `sleepers`: 1,000 programs of which 20, spread over the file, sleep beyond their time; 8 workers
+- `sleepers`: 1,000 programs of which 20, spread over the file, sleep beyond their time; 2 and 8 workers
 
 Prints programs per second, by wall time and by CPU time of the whole machine, which must be idle otherwise. 400 programs
 include the start of the command. For 2,000, the time of the 400 is subtracted, so that the start is apart.
