@@ -14,7 +14,7 @@ import pytest
 from snipmill.records import Verdict
 from snipmill.sandbox.conformance.conform import program
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import Limits, Program
+from snipmill.sandbox.program import Limits, Program, Trial, Unit
 
 TIERS = ("namespaces", *(("uid",) if os.geteuid() == 0 else ()), "none")
 WRONG = program("import numpy\n", "assert numpy.zeros(1)[0] == 1\n")
@@ -222,3 +222,60 @@ def test_a_process_that_dies_by_a_signal_has_died() -> None:
         )
     )
     assert (verdict.status, verdict.detail) == ("failed", "ended before its checks were judged, with exit code 201")
+
+
+def test_a_real_time_signal_has_no_name() -> None:
+    dying = Program(source="import signal\nassert int('1') == 1\nsignal.raise_signal(signal.SIGRTMIN + 1)\n")
+    found = asyncio.run(verdicts(dying, dying, dying, dying))
+    assert {(verdict.status, verdict.detail[:15]) for verdict in found} == {("killed", "ended by signal")}
+
+
+LONG_REPORT = program(
+    "import unittest\n",
+    "class T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(int('1'), 1)\n"
+    "for i in range(20):\n    setattr(T, f'test_b{i}', unittest.skip('x' * 9000)(lambda self: None))\n",
+)
+
+
+def test_a_long_report_holds_nobody_up() -> None:
+    shrinker = program("import fcntl, unittest\nfcntl.fcntl(3, 1031, 4096)\n", "assert int('1') == 1\n")
+    raiser = program("", "assert int('1') == 1\nraise type('E' * 100_000, (Exception,), {})()\n")
+    found = asyncio.run(verdicts(LONG_REPORT, shrinker, LONG_REPORT, raiser))
+    assert [verdict.status for verdict in found] == ["passed", "passed", "passed", "failed"], found
+    assert all(len(reason) <= 2000 for reason in found[0].tests_skipped) and len(found[3].exception or "") <= 2000
+
+
+def test_init_tells_only_what_is_true() -> None:
+    writes = program(
+        "import os\nassert int('1') == 1\ntry:\n    there = os.open('/proc/1/fd/4', os.O_WRONLY)\n    os.write(there, b'\\0\\0\\0\\0')\n"
+        "except OSError:\n    pass\nos.kill(os.getpid(), 9)\n",
+        "",
+    )
+    interrupts = program("import os, time\nos.kill(1, 2)\ntime.sleep(0.2)\n", "assert int('1') == 2\n")
+    leads = program(
+        "import os\ndef f():\n    os.setsid()\n    return os.getsid(0) == os.getpid() == os.getpgrp()\n",
+        "assert f()\nassert os.getpgid(0) > 0\n",
+    )
+    found = asyncio.run(verdicts(writes, interrupts, leads))
+    assert [verdict.status for verdict in found] == ["killed", "failed", "passed"], found
+
+
+def test_units_get_what_programs_get() -> None:
+    serve = (
+        "import socket\nserver = socket.socket()\nserver.bind(('127.0.0.1', 8123))\nserver.listen()\n"
+        "client = socket.create_connection(('127.0.0.1', 8123))\none, _ = server.accept()\none.close()\n"
+    )
+    source = "def f(x):\n    return x + 1\n"
+    dies = Unit(
+        program=program(f"{source}import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "assert f(1) == 2\n")
+    )
+    ignores = Unit(setup="import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)", check="f(1) == 2")
+    endless, fine = Unit(setup="while True: pass", check="True"), Unit(value="f(1)", expected="2")
+
+    async def go() -> list[list[str]]:
+        async with Sandbox(workers=1, limits=Limits(timeout=60)) as sandbox:
+            trials = [Trial(source=source, units=(Unit(setup=serve, check="f(1) == 2"),))] * 2
+            trials += [Trial(source=source, units=(dies, fine)), Trial(source=source, units=(ignores, endless, fine))]
+            return [[outcome.status for outcome in await sandbox.try_units(trial)] for trial in trials]
+
+    assert asyncio.run(go()) == [["passed"], ["passed"], ["ended", "passed"], ["passed", "timeout", "passed"]]

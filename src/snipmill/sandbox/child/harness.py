@@ -41,6 +41,7 @@ _POOLS = (
 )
 
 
+_LONGEST = 2000  # characters of a text in a report
 # In a program that looks for its own file, or has new interpreters that do.
 _ASKING_FOR_THE_FILE = ("__file__", "argv", "spawn", "multiprocessing", "joblib", "n_jobs", FILENAME)
 
@@ -114,7 +115,18 @@ def run_compiled(program: dict[str, Any], compiled: Compiled, session: pytest_te
         line, _, text, *_ = checks.sites[site]
         report["failed_check"] = f"{text}\n{evidence}"
         report["line"] = line
-    return report | _evidence(checks)
+    return _cut(report | _evidence(checks))
+
+
+def _cut(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with texts of a length that can be kept; names and reasons are the program's own."""
+    found = dict(report)
+    for name, value in report.items():
+        if isinstance(value, list):
+            found[name] = [str(item)[:_LONGEST] for item in value]
+        elif isinstance(value, str):
+            found[name] = value[:_LONGEST]
+    return found
 
 
 def _evidence(checks: Checks) -> dict[str, Any]:

@@ -6,6 +6,9 @@ A program that is the init process itself would survive its own signals, have no
 from __future__ import annotations
 
 import os
+import signal
+
+from snipmill.sandbox.child import linux
 
 
 def fork_below_init(told: int) -> None:
@@ -14,11 +17,15 @@ def fork_below_init(told: int) -> None:
     Args:
         told: descriptor for the child's exit status, which init cannot repeat.
     """
+    os.setsid()  # the child is a plain member of the session, as a program that a shell starts
     pid = os.fork()
     if pid == 0:
         os.close(told)
-        os.setsid()
         return
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # which the kernel drops, as all signals to an init process without a handler
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)  # the program must not reach the descriptor by way of /proc
     while True:
         ended, status = os.wait()
         if ended == pid:
@@ -29,6 +36,7 @@ def fork_below_init(told: int) -> None:
 def status_from_init(reading: int, writing: int, own: int) -> int:
     """The exit status of the program below an init process; that of init itself if it was killed."""
     os.close(writing)
-    told = os.read(reading, 4)
+    told = os.read(reading, 5)
     os.close(reading)
-    return int.from_bytes(told, "big") if told else own
+    status = int.from_bytes(told, "big") if len(told) == 4 else own
+    return status if os.WIFEXITED(status) or os.WIFSIGNALED(status) else own

@@ -28,11 +28,10 @@ from snipmill.sandbox.child.limits import Limits
 from snipmill.sandbox.child.messages import read_message, write_message
 from snipmill.sandbox.child.refusals import BY_A_PACKAGE, NO_FOLDER, NO_HOST, REFUSED_BY
 from snipmill.sandbox.child.walls import StepFailed, Walls
-from snipmill.sandbox.child.zygote import Zygote, spawn
+from snipmill.sandbox.child.zygote import Zygote, sources_of, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
     from typing import Any
 
@@ -161,7 +160,7 @@ class _Server:
             except Failure as failure:
                 return failure.report | {"tier": self._walls.tier}
         zygote = self._loaded
-        if any(map(_has_tests, _sources(program, units))):
+        if any(map(_has_tests, sources_of(program, units))):
             zygote = self._testing
         elif compiled is not None and "import" not in source:
             zygote = self._lean
@@ -179,7 +178,7 @@ class _Server:
         """The verdict of a program from a zygote that has loaded what it imports; None where it must run in its base."""
         if self._family is None or base is self._lean or job["careful"]:
             return None
-        wanted = self._installed.imported_by(next(filter(None, _sources(job["program"], job["units"])), ""))
+        wanted = self._installed.imported_by(next(filter(None, sources_of(job["program"], job["units"])), ""))
         if not wanted:
             return None
         base.wait_ready()
@@ -213,14 +212,7 @@ class _Server:
     def _watched(self, zygote: Zygote, job: dict[str, Any]) -> dict[str, Any]:
         zygote.wait_ready()
         zygote.start(job)
-        return _Supervision(zygote, self._limits, reports=job["units"] is not None).watch()
-
-
-def _sources(program: dict[str, Any], units: list[dict[str, Any]] | None) -> Iterator[str]:
-    """The sources of a job: its program, and the programs and statements of its units."""
-    yield program["source"]
-    for unit in units or ():
-        yield unit["setup"] if unit["program"] is None else unit["program"]["source"]
+        return _Supervision(zygote, self._limits).watch()
 
 
 def _has_tests(source: str) -> bool:
@@ -265,10 +257,9 @@ def _is_report(message: dict[str, Any]) -> bool:
 class _Supervision:
     """Reads a program's output and reports, and stops it if it writes too much."""
 
-    def __init__(self, zygote: Zygote, limits: Limits, *, reports: bool) -> None:
+    def __init__(self, zygote: Zygote, limits: Limits) -> None:
         self._zygote = zygote
         self._limits = limits
-        self._reports_often = reports
         self._report_body = b""
         self._head = b""
         self._tail = b""
@@ -276,10 +267,9 @@ class _Supervision:
 
     def watch(self) -> dict[str, Any]:
         """Wait until the program has ended, and return its verdict."""
-        poll = self._zygote.poll_reports if self._reports_often else self._zygote.poll
         ended = stopped = False
         while not ended:
-            for descriptor, _ in poll.poll():
+            for descriptor, _ in self._zygote.poll.poll():
                 if descriptor == self._zygote.results:
                     ended = True
                 else:
@@ -360,5 +350,8 @@ class _Supervision:
             number = -exit_code
             if number == signal.SIGXCPU:
                 return {"status": "timeout", "detail": "used up its CPU time"}
-            return {"status": "killed", "detail": f"ended by signal {number} ({signal.Signals(number).name})"}
+            name = (
+                f" ({signal.Signals(number).name})" if number in set(signal.Signals) else ""
+            )  # real-time ones have none
+            return {"status": "killed", "detail": f"ended by signal {number}{name}"}
         return {"status": "failed", "detail": f"ended before its checks were judged, with exit code {exit_code}"}

@@ -57,7 +57,6 @@ def run_units(
     """
     import json
 
-    signal.signal(signal.SIGALRM, _ring)
     module = stand_as_main(source)
     status, problem, _ = _limited(seconds, lambda: _stand(source, module.__dict__))
     late = 0
@@ -88,6 +87,7 @@ def _ring(_number: int, _frame: Any) -> None:
 def _limited(seconds: float, action: Callable[[], _Outcome]) -> _Outcome:
     """Run an action with a time limit; any exception becomes an outcome."""
     try:
+        signal.signal(signal.SIGALRM, _ring)  # each time: a unit before may have changed it
         signal.setitimer(signal.ITIMER_REAL, seconds, _REPEAT)
         try:
             return action()

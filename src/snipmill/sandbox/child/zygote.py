@@ -21,7 +21,7 @@ from snipmill.sandbox.child.walls import StepFailed, Walls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _WISHES = (
     re.compile(r"proc|/dev/"),
     re.compile(r"socket|server|http|urllib|localhost|127\.0|requests|xmlrpc|smtp|ftp"),
-    re.compile(r"kill|signal|alarm|itimer|abort|getppid|getpgrp|getsid|fork|wait"),
+    re.compile(r"kill|signal|alarm|itimer|abort|getppid|[gs]etpg|[gs]etsid|fork|wait|terminate|psutil|ctypes|prctl"),
 )
 
 
@@ -41,8 +41,7 @@ class Zygote:
         output: descriptor from which the program's stdout and stderr can be read, without blocking.
         report: descriptor from which the reports of its process can be read, without blocking.
         results: descriptor that becomes readable when a program has ended.
-        poll: waits for output and for the end. A single report fits into its pipe, and is read at the end.
-        poll_reports: waits for reports too.
+        poll: waits for output, reports and the end.
 
     Args:
         is_ready: whether it needs no first message, and sends none, because another zygote sets it up.
@@ -54,11 +53,9 @@ class Zygote:
         self.output = output
         self.report = report
         self._is_awake = self._is_ready = is_ready
-        self.poll, self.poll_reports = select.poll(), select.poll()
-        for descriptor in (output, results):
-            self.poll.register(descriptor, select.POLLIN)
+        self.poll = select.poll()
         for descriptor in (output, results, report):
-            self.poll_reports.register(descriptor, select.POLLIN)
+            self.poll.register(descriptor, select.POLLIN)
 
     def wake(self) -> None:
         """Let the zygote set itself up, without waiting for it."""
@@ -85,7 +82,7 @@ class Zygote:
 
         If the compiled program is None, the program is compiled in its own process.
         """
-        source = job["program"]["source"]
+        source = "\n".join(sources_of(job["program"], job["units"]))
         wishes = tuple(wish.search(source) is not None for wish in _WISHES)
         write_message(self._jobs, marshal.dumps((wishes, marshal.dumps(job))))
 
@@ -177,6 +174,16 @@ class Newcomer:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
                 os.kill(self._pid, signal.SIGKILL)
                 os.waitpid(self._pid, 0)
+
+
+def sources_of(program: dict[str, Any], units: list[dict[str, Any]] | None) -> Iterator[str]:
+    """The sources of a job: its program, and the programs, statements and expressions of its units."""
+    yield program["source"]
+    for unit in units or ():
+        if unit["program"] is not None:
+            yield unit["program"]["source"]
+        else:
+            yield "\n".join(unit[part] or "" for part in ("setup", "value", "check"))
 
 
 def spawn(
