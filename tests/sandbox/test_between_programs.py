@@ -279,3 +279,13 @@ def test_units_get_what_programs_get() -> None:
             return [[outcome.status for outcome in await sandbox.try_units(trial)] for trial in trials]
 
     assert asyncio.run(go()) == [["passed"], ["passed"], ["ended", "passed"], ["passed", "timeout", "passed"]]
+
+
+@pytest.mark.parametrize("tier", ["landlock", *(("uid",) if os.geteuid() == 0 else ())])
+@pytest.mark.parametrize(
+    "imported", ["wave", "numpy", "sympy", "tempfile, shutil", "concurrent.futures, multiprocessing"]
+)
+def test_a_wrong_program_has_no_excuse_in_a_lower_tier(tier: str, imported: str) -> None:
+    wrong = program(f"import {imported}\ndef f(x):\n    return x\n", "assert f(1) == 2\n")
+    found = asyncio.run(verdicts(wrong, wrong, tier=tier))
+    assert [verdict.status for verdict in found] == ["failed", "failed"], found

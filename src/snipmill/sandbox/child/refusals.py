@@ -39,7 +39,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 def note_refusals(walls: Walls, source: str, tell: Callable[[str], None]) -> None:
-    """From now on, tell of the first thing that the tier refuses to this program, which cannot undo that.
+    """From now on, tell what the tier refuses to this program, once each; the program cannot undo that.
 
     Args:
         walls: of the slot.
@@ -57,7 +57,7 @@ def note_refusals(walls: Walls, source: str, tell: Callable[[str], None]) -> Non
 
     if "multiprocessing" in source or "concurrent" in source:
         _watch_shared_memory(note)
-    own = f"{os.getcwd()}/"
+    own = (f"{os.getcwd()}/", *walls.readable)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -78,7 +78,7 @@ def note_refusals(walls: Walls, source: str, tell: Callable[[str], None]) -> Non
     sys.addaudithook(hook)
 
 
-def _of_path(path: object, writes: int, own: str) -> str:
+def _of_path(path: object, writes: int, own: tuple[str, ...]) -> str:
     if not isinstance(path, str) or path.startswith(own):
         return ""
     what = (
