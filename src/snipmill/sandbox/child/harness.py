@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __builtins__ = BUILTINS  # programs may replace builtins
 
-# What ends the pools of a module, and the flag that it leaves.
+# Modules with pools, and the flag that the end of these leaves.
 _POOLS = (
     ("concurrent.futures.process", "_global_shutdown"),
     ("concurrent.futures.thread", "_shutdown"),
@@ -241,10 +241,6 @@ def _watch_pytest(session: pytest_tests.Session, checks: Checks, module: types.M
 
 def end_threads() -> None:
     """End the pools that are still open and wait for non-daemon threads, as the interpreter does at its end."""
-    for name, _ in _POOLS[:2]:
-        pools: Any = sys.modules.get(name)
-        if pools is not None:
-            pools._python_exit()
     threading: Any = sys.modules.get("threading")
     if threading is None:
         return

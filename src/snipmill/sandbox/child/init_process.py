@@ -22,9 +22,8 @@ def fork_below_init(told: int) -> None:
     if pid == 0:
         os.close(told)
         return
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # which the kernel drops, as all signals to an init process without a handler
+    # The kernel drops all signals to an init process that has no handler for them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)  # the program must not reach the descriptor by way of /proc
     while True:
         ended, status = os.wait()

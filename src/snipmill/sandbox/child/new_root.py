@@ -92,8 +92,13 @@ def folders_above(paths: Sequence[str]) -> list[str]:
 
 def uncover(paths: Sequence[str]) -> None:
     """Show in a program's own folders what lies there besides: what `covered` says of the paths that were shown."""
+    _bring_back(_COPIES, paths)
+
+
+def _bring_back(copies: str, paths: Sequence[str]) -> None:
+    """Show paths where they were, from a folder in which each has a copy by its number."""
     for number, path in enumerate(paths):
-        copy = f"{_COPIES}/{number}"
+        copy = f"{copies}/{number}"
         if os.path.islink(copy):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.symlink(os.readlink(copy), path)
@@ -151,14 +156,7 @@ def open_closed_folders(readable: Sequence[str], uid: int) -> None:
             _show(path, f"/{number}")
         for folder in dict.fromkeys(_closed_folder(path, uid) for path in closed):
             linux.mount("tmpfs", folder, "tmpfs", linux.MS_NOSUID, "size=1m,mode=755")
-        for number, path in enumerate(closed):
-            copy = f"{NEW_ROOT}/{number}"
-            if os.path.islink(copy):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                os.symlink(os.readlink(copy), path)
-            elif os.path.exists(copy):
-                _make_place(copy, path)
-                linux.mount(copy, path, None, linux.MS_BIND | linux.MS_REC)
+        _bring_back(NEW_ROOT, closed)
         linux.unmount(NEW_ROOT)
 
 
