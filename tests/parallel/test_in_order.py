@@ -252,3 +252,22 @@ def test_work_that_is_cancelled_ends_the_others() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(asyncio.wait_for(go(), 300))
+
+
+def test_what_was_given_waits_no_more() -> None:
+    running = most = 0
+
+    async def work(number: int) -> bytes:
+        nonlocal running, most
+        running += 1
+        if number >= 500:
+            most = max(most, running)
+        await asyncio.sleep(0.002 if number % 4 == 0 else 0)
+        running -= 1
+        return bytes(1000)
+
+    async def go() -> int:
+        return len([result async for result in map_in_order(range(600), work, 4, waiting_bytes=50_000)])
+
+    assert asyncio.run(asyncio.wait_for(go(), 300)) == 600
+    assert most > 1  # results that were given long ago take no room
