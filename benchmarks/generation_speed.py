@@ -29,7 +29,8 @@ from typing import Any
 
 from simulated_server import length
 
-from snipmill.config import Config, GenerateTable, ModelTable
+from snipmill.config import Config, GenerateTable
+from snipmill.config_model import ModelTable
 from snipmill.engine.by_hand import Files, generate_file
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.records import Instruction
@@ -85,9 +86,10 @@ def resident() -> float:
 def prompts(requests: int) -> list[str]:
     """The prompts that snipmill sends for the instructions."""
     from snipmill.stages.generate import SampleTask, make_request
-    from snipmill.stages.settings import for_model, resolve_generation
+    from snipmill.stages.settings import for_models, resolve_generation
 
-    settings = for_model(resolve_generation(Config(generate=GenerateTable(samples=1))), "simulated")["responses"]
+    generation = resolve_generation(Config(generate=GenerateTable(samples=1)))
+    settings = for_models(generation, {"responses": "simulated"})["responses"]
     made = []
     for index in range(requests):
         record = Instruction(id=f"i-{index}", seed="", concepts=[], instruction=f"Write function number {index}.")

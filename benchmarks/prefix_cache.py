@@ -16,12 +16,13 @@ import json
 import time
 from pathlib import Path
 
-from snipmill.config import Config, GenerateTable, ModelTable
+from snipmill.config import Config, GenerateTable
+from snipmill.config_model import ModelTable
 from snipmill.llm.connect import Connection, connect
 from snipmill.prompts.responses import STAGE
 from snipmill.records import Instruction, Refusal
 from snipmill.stages.generate import SampleTask, make_request
-from snipmill.stages.settings import for_model, resolve_generation
+from snipmill.stages.settings import for_models, resolve_generation
 
 RECORDED = Path(__file__).parent / "false_passes" / "qwen2.5-coder-0.5b" / "recorded.jsonl.gz"
 
@@ -36,7 +37,7 @@ def tasks(count: int) -> list[Instruction]:
 async def measure(connection: Connection, draws: int, seed: int, shots: int, count: int) -> None:
     """Ask all tasks, and tell what came from the cache."""
     config = Config(generate=GenerateTable(draws=draws))
-    generation = for_model(resolve_generation(config), connection.model)[STAGE.name]
+    generation = for_models(resolve_generation(config), {STAGE.name: connection.model})[STAGE.name]
     # Another run seed for each measurement draws other sets, so that none finds the cache of the one before.
     generation = dataclasses.replace(
         generation, max_tokens=8, shots=shots, draws=dataclasses.replace(generation.draws, seed=seed)

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from snipmill.config import ModelTable
+from snipmill.config_model import ModelTable
 from snipmill.llm.connect import Connection, connect
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Refusal

@@ -12,8 +12,9 @@ import pytest
 
 import snipmill
 from snipmill import Config, Reason, Reject, Run, Seed, UsageError
-from snipmill.config import GenerateTable, ModelTable, RunTable, SeedsTable, SelectTable
+from snipmill.config import GenerateTable, RunTable, SeedsTable, SelectTable
 from snipmill.config_file import render_config
+from snipmill.config_model import ModelTable
 from tests.conftest import RESPONSE, write_lines
 from tests.standin import StandIn
 

@@ -11,7 +11,19 @@ import snipmill
 from snipmill.stages.spec import STAGES
 
 ROOT = Path(snipmill.__file__).parent
-BASE = {"records", "reasons", "errors", "config", "config_file", "randomness", "languages", "id_index", "python_tree"}
+BASE = {
+    "records",
+    "reasons",
+    "errors",
+    "config",
+    "config_file",
+    "config_model",
+    "config_table",
+    "randomness",
+    "languages",
+    "id_index",
+    "python_tree",
+}
 STAGE_ROOMS = {"text", "similarity", "seeds", "prompts", "llm", "sandbox", "verify", "select", "store", "parallel"}
 MAY_IMPORT = {
     "text": BASE,

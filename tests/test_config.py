@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from snipmill.config import Config, ModelTable
+from snipmill.config import Config
 from snipmill.config_file import load_config, parse_config, render_config
+from snipmill.config_model import ModelTable
 from snipmill.errors import UsageError
 
 
 def test_defaults_are_the_method_s() -> None:
     config = parse_config("", "x")
-    assert (config.model.temperature, config.model.max_tokens, config.generate.samples) == (0.7, 1536, 10)
+    assert (config.model.sampling.temperature, config.model.max_tokens, config.generate.samples) == (None, 1536, 10)
     shots = config.generate.shots
     assert (shots.concepts, shots.instructions, shots.responses) == (8, 8, 1)
 
@@ -33,7 +34,7 @@ def test_a_rendered_configuration_reads_back(text: str) -> None:
         ("[generate]\nsamples = 0", "generate.samples"),
         ("[generate]\nsample = 3", "sample"),
         ('[model]\nprompting = "talk"', "model.prompting"),
-        ('[model]\ntemperature = "hot"', "model.temperature"),
+        ('[model]\ntemperature = "hot"', "model.sampling.temperature"),
         ("[model", "no TOML"),
         ("[generate]\ncategories = []", "at least one"),
     ],
@@ -50,5 +51,6 @@ def test_files_that_are_none(tmp_path: object) -> None:
 
 
 def test_no_key_is_part_of_a_configuration() -> None:
-    assert not {name for name in ModelTable.__struct_fields__ if "key" in name}
-    assert "key" not in render_config(Config())
+    """Only the name of the variable that holds one."""
+    assert [name for name in ModelTable.__struct_fields__ if "key" in name] == ["key_variable"]
+    assert "sk-" not in render_config(Config())

@@ -24,6 +24,7 @@ from snipmill.verify.programs import ParsedResponse, parse_response
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 
+BANK = Path(__file__).parents[1] / "benchmarks" / "fewshot_banks" / "before"  # the bank when the keys were recorded
 GOLDEN = Path(__file__).parent / "golden_keys.json"
 LIMITS = '{"timeout":10.0,"memory":1073741824,"output":268435456,"disk":134217728,"tasks":256}'
 VERIFY = '{"agreement":true,"repair":"drop","mutation":true,"rerun":true}'
@@ -52,6 +53,7 @@ def run(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> Path:
     (tmp_path / "c.toml").write_text(
         '[run]\ndir = "run"\nseed = 7\n[seeds]\nsources = ["seeds.jsonl"]\nshuffle = true\n[judge]\nenabled = true\n'
         f'[model]\nbase_url = "{standin.url}"\n[generate]\nsamples = 4\nwave = 2\naccept = 1\n'
+        f'fewshot = "{BANK}"\n'
         "[select]\nnear_instructions = 0\nnear_code = 0\n"
     )
     done = snipmill("run", "c.toml")

@@ -18,12 +18,13 @@ import gzip
 import json
 from pathlib import Path
 
-from snipmill.config import Config, GenerateTable, ModelTable, ShotsTable
+from snipmill.config import Config, GenerateTable, ShotsTable
+from snipmill.config_model import ModelTable, SamplingTable
 from snipmill.prompts.responses import STAGE
 from snipmill.records import Instruction, Response
 from snipmill.stages.generate import Generate, SampleTask
 from snipmill.stages.runner import Runner
-from snipmill.stages.settings import for_model, resolve_generation
+from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.store.journal import CompletionEntry, Journal
 from snipmill.store.jsonl import read_records
 
@@ -41,10 +42,10 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, default=HERE / "bank", help="the few-shot bank of the sampling")
     args = parser.parse_args()
     config = Config(
-        model=ModelTable(temperature=0.6, max_tokens=450),
+        model=ModelTable(sampling=SamplingTable(temperature=0.6), max_tokens=450),
         generate=GenerateTable(shots=ShotsTable(responses=1), draws=1, fewshot=str(args.bank)),
     )
-    settings = for_model(resolve_generation(config), args.model)[STAGE.name]
+    settings = for_models(resolve_generation(config), {STAGE.name: args.model})[STAGE.name]
     work: Generate[Instruction, Response] = Generate(STAGE, settings)
     tasks = samples = 0
     written = args.folder / "recorded.jsonl.gz"

@@ -11,11 +11,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Natural = Annotated[int, msgspec.Meta(ge=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Price = Annotated[float, msgspec.Meta(ge=0)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
+from snipmill.config_model import ModelTable, StageModelTable
+from snipmill.config_table import Natural, Positive, Share, Table, key
+
 Category = Literal["function", "class", "program"]
 Difficulty = Literal["easy", "medium", "hard"]
 Kind = Literal["function", "method", "class"]
@@ -26,27 +24,18 @@ CATEGORIES: tuple[Category, ...] = ("function", "class", "program")
 DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
 
-def key(meaning: str, *, default: str | None = None, option: str | None = None) -> msgspec.Meta:
-    """What a key of the configuration means.
-
-    Args:
-        meaning: one sentence or two, for people.
-        default: what happens without a value, where the value itself does not say it.
-        option: the name of its command-line option, where it is not the key's.
-    """
-    extra = {name: text for name, text in (("default", default), ("option", option)) if text is not None}
-    return msgspec.Meta(description=meaning, extra=extra)
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration file."""
-
-
 class RunTable(Table, frozen=True, kw_only=True):
     """What the whole run shares."""
 
     dir: Annotated[str, key("The run directory. The same directory again continues the run.")] = "snipmill-run"
     seed: Annotated[Natural, key("Seed of every random draw.")] = 0
+    max_cost: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        key("End the run once its tokens have cost this much, by `[model.price]`.", default="no limit"),
+    ] = None
+    max_tokens_total: Annotated[
+        Positive | None, key("End the run once it has used this many tokens, prompts included.", default="no limit")
+    ] = None
 
 
 class ColumnsTable(Table, frozen=True, kw_only=True):
@@ -124,57 +113,7 @@ class JudgeTable(Table, frozen=True, kw_only=True):
     enabled: Annotated[bool, key("Ask for it.")] = False
     threshold: Annotated[Share, key('Minimum probability of "yes" for a seed to stay.')] = 0.5
     shots: Annotated[int, msgspec.Meta(ge=0, le=8), key("Examples in the prompt.")] = 6
-
-
-class PriceTable(Table, frozen=True, kw_only=True):
-    """What a million tokens cost, in any currency; for the account in the manifest."""
-
-    prompt: Annotated[Price, key("Price of prompt tokens.")] = 0.0
-    cached: Annotated[Price | None, key("Price of prompt tokens from the server's cache.", default="as `prompt`")] = (
-        None
-    )
-    completion: Annotated[Price, key("Price of generated tokens.")] = 0.0
-
-
-class ModelTable(Table, frozen=True, kw_only=True):
-    """The model, and the server that runs it. docs/servers.md explains the choices."""
-
-    base_url: Annotated[
-        str | tuple[str, ...] | None,
-        key(
-            "Address of an OpenAI-compatible server, with /v1, or several.",
-            default="`OPENAI_BASE_URL`, else the embedded model",
-        ),
-    ] = None
-    serve: Annotated[
-        Literal["vllm"] | None, key("Start a vLLM that serves `name`.", default="no server is started")
-    ] = None
-    serve_args: Annotated[tuple[str, ...], key("More arguments for the started server.")] = ()
-    serve_python: Annotated[str | None, key("The Python that has vLLM.", default="this one")] = None
-    name: Annotated[
-        str | None,
-        key(
-            "The model to use; for the embedded server a GGUF file, a hub file owner/name/file.gguf, or a known name.",
-            default="the one that is served",
-            option="--model",
-        ),
-    ] = None
-    prompting: Annotated[
-        Literal["completion", "chat"], key("`completion` for base models, `chat` for instruct models.")
-    ] = "completion"
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=5), key("Sampling temperature.")] = 0.7
-    max_tokens: Annotated[Positive, key("Maximum number of new tokens. A completion that needs more is dropped.")] = (
-        1536
-    )
-    concurrency: Annotated[
-        Positive | None,
-        key("Requests in flight at each server. The embedded server takes at most 4.", default="tuned automatically"),
-    ] = None
-    timeout: Annotated[Seconds, key("Seconds without a byte after which a request is tried again.")] = 600.0
-    give_up: Annotated[Seconds, key("Seconds without an answer from any server after which the run stops.")] = 600.0
-    stream: Annotated[bool, key("Stream completions, and leave a response when its tests are complete.")] = True
-    price: PriceTable = PriceTable()
-    context: Annotated[Positive, key("Tokens in each slot of the embedded server.")] = 6144
+    model: StageModelTable = StageModelTable()
 
 
 class ShotsTable(Table, frozen=True, kw_only=True):
@@ -315,8 +254,8 @@ class Config(Table, frozen=True, kw_only=True):
 
     run: Annotated[RunTable, key("Run")] = RunTable()
     seeds: Annotated[SeedsTable, key("Seeds")] = SeedsTable()
-    judge: Annotated[JudgeTable, key("Judge")] = JudgeTable()
     model: Annotated[ModelTable, key("Model and server")] = ModelTable()
+    judge: Annotated[JudgeTable, key("Judge")] = JudgeTable()
     generate: Annotated[GenerateTable, key("Generation")] = GenerateTable()
     execute: Annotated[ExecuteTable, key("Execution")] = ExecuteTable()
     verify: Annotated[VerifyTable, key("Verification")] = VerifyTable()

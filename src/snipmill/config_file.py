@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -51,6 +52,7 @@ def parse_config(text: str, name: str) -> Config:
 
 def _convert(values: dict[str, Any], name: str) -> Config:
     _refuse_odd_text(values, name)
+    _move_old_keys(values)
     try:
         config = msgspec.convert(values, type=Config)
     except msgspec.ValidationError as error:
@@ -61,6 +63,14 @@ def _convert(values: dict[str, Any], name: str) -> Config:
         if not functools.reduce(getattr, dotted.split("."), config):
             raise UsageError(f"{name}: {dotted} needs at least one value.")
     return config
+
+
+def _move_old_keys(values: dict[str, Any]) -> None:
+    """Take a key of an earlier version for the one that has replaced it."""
+    model = values.get("model")
+    if isinstance(model, dict) and "temperature" in model and isinstance(model.setdefault("sampling", {}), dict):
+        temperature = model.pop("temperature")
+        model["sampling"].setdefault("temperature", temperature)
 
 
 def _refuse_odd_text(value: Any, name: str) -> None:
@@ -85,6 +95,8 @@ _NEVER_EMPTY = (
     "generate.difficulties",
 )
 _WITH_COMMAS = ("seeds.sources", "select.benchmarks", "model.serve_args")
+_RENAMED = {"model.temperature": "model.sampling.temperature"}
+_FREE_TABLES = ("extra_body", "headers")  # their keys are the user's
 
 
 def change_config(config: Config, changes: Mapping[str, Any], name: str = "configuration") -> Config:
@@ -101,11 +113,13 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str = "confi
     """
     values: dict[str, Any] = msgspec.to_builtins(config)
     for dotted, value in changes.items():
-        *tables, last = dotted.split(".")
-        table = values
-        for part in tables:
-            table = table.get(part, {}) if isinstance(table, dict) else {}
-        if not isinstance(table, dict) or last not in table or isinstance(table[last], dict):
+        dotted = _RENAMED.get(dotted, dotted)
+        table, last = _find_table(values, dotted)
+        if any(part in _FREE_TABLES for part in dotted.split(".")[:-1]):
+            table[last] = value
+            continue
+        is_table = isinstance(table.get(last), dict) and last not in _FREE_TABLES
+        if last not in table or is_table:
             raise UsageError(f"{name}: there is no key {dotted!r}.{_suggestion(dotted, values)}")
         default = functools.reduce(getattr, dotted.split("."), Config())
         if value is None:
@@ -115,6 +129,17 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str = "confi
             value = [value] if whole else [part.strip() for part in value.split(",") if part.strip()]
         table[last] = value
     return _convert(values, name)
+
+
+def _find_table(values: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """The table that holds a key, and the key's last part. Only tables whose keys are the user's own are made here."""
+    *tables, last = dotted.split(".")
+    table, is_free = values, False
+    for part in tables:
+        is_free = is_free or part in _FREE_TABLES
+        found = table.setdefault(part, {}) if is_free else table.get(part)
+        table = found if isinstance(found, dict) else {}
+    return table, last
 
 
 def _suggestion(dotted: str, values: dict[str, Any]) -> str:
@@ -168,11 +193,19 @@ def _render_table(name: str, table: dict[str, Any], lines: list[str]) -> None:
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
     for key_name, value in table.items():
         if key_name not in inner and value is not None:
-            lines.append(f"{key_name} = {render_value(value)}")
+            lines.append(f"{_render_key(key_name)} = {render_value(value)}")
     for key_name, value in inner.items():
-        _render_table(f"{name}.{key_name}", value, lines)
+        _render_table(f"{name}.{_render_key(key_name)}", value, lines)
+
+
+def _render_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else render_value(name)
 
 
 def render_value(value: Any) -> str:
     """A value as TOML. JSON strings, numbers, booleans and lists of them are TOML as well, but for one character."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_render_key(key)} = {render_value(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(render_value, value))}]"
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

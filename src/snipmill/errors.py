@@ -7,6 +7,7 @@
     │   ├── AuthenticationFailed
     │   └── ModelNotFound
     ├── ModelUnavailable      3   no weights for the embedded server
+    ├── BudgetSpent           6   the tokens or the money that the user allows are used up
     ├── SandboxError          4   programs cannot be isolated here, or the sandbox itself broke
     └── StoreError            5   the run directory or an output cannot be written
 
@@ -50,6 +51,12 @@ class ModelUnavailable(SnipmillError):
     """The embedded server has no engine or no weights to serve."""
 
     exit_code = 3
+
+
+class BudgetSpent(SnipmillError):
+    """What the user allows to be spent is spent. A run ends cleanly, and goes on where it stopped with a larger budget."""
+
+    exit_code = 6
 
 
 class SandboxError(SnipmillError):

@@ -67,13 +67,19 @@ class Reason(StrEnum):
     # Requests without a usable completion
     NO_ANSWER = "no-answer", "*generation*", "the journal holds no answer"
     NOT_FINISHED = "not-finished", "*generation*", "1536 tokens without an end"
+    THINKING_NOT_FINISHED = (
+        "thinking-not-finished",
+        "*generation*",
+        "`<think>` without an end; raise `model.max_thinking_tokens`, or switch thinking off in `model.extra_body`",
+    )
     PROMPT_TOO_LONG = "prompt-too-long", "*generation*", 'HTTP 400 "maximum context length"'
     REFUSED_BY_SERVER = "refused-by-server", "*generation*", "HTTP 422"
     EMPTY_COMPLETION = "empty-completion", "*generation*", "three answers without text"
     SERVER_FAILED = "server-failed", "*generation*", "failed 60 times while other requests succeeded"
     NO_VERDICT = "no-verdict", "judge", "the completion begins with neither yes nor no"
     NO_CONCEPTS = "no-concepts", "concepts", "an empty line"
-    NOT_A_CONCEPT_LIST = "not-a-concept-list", "concepts", "a sentence of a hundred characters"
+    NOT_A_CONCEPT_LIST = "not-a-concept-list", "concepts", "a sentence; a block of code"
+    NOT_A_TASK = "not-a-task", "instructions", '"Okay, so I need to write a task that ..."'
     INSTRUCTION_TOO_SHORT = "instruction-too-short", "instructions", '"Sort it." (fewer than 20 characters)'
     INSTRUCTION_TOO_LONG = "instruction-too-long", "instructions", "more than 8,000 characters"
     INSTRUCTION_WITH_RESPONSE = "instruction-with-response", "instructions", 'goes on with "[Reasoning]"'

@@ -10,7 +10,7 @@ Does not cover how records are read or written (`store`).
     │   ├── Seed            judge
     │   └── Concepts        concepts, parents, usage
     │       └── Instruction instruction, category, difficulty
-    │           └── Response          response, sample
+    │           └── Response          response, sample, thinking
     │               ├── Execution     verdict, verification
     │               └── Row           verdict (shortened), verification, style
     └── Reject              stage, reason, detail, verdict
@@ -96,11 +96,12 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one completion, as the server counted them."""
+    """Tokens of one completion, as the server counted them. Those of thought are a part of the generated ones."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    thinking_tokens: int = 0
 
 
 class Snippet(Record, frozen=True, kw_only=True):
@@ -137,10 +138,14 @@ class Instruction(Concepts, frozen=True, kw_only=True):
 
 
 class Response(Instruction, frozen=True, kw_only=True):
-    """I->R: sample number `sample` (from 0) of a model's answers to an instruction."""
+    """I->R: sample number `sample` (from 0) of a model's answers to an instruction.
+
+    `thinking` is the trace of thought before the answer, where the model gave one.
+    """
 
     response: str
     sample: int = 0
+    thinking: str | None = None
 
 
 VerdictStatus = Literal[
@@ -296,20 +301,22 @@ def extend(kind: type[R], record: Record, **columns: Any) -> R:
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """What a server answered to one request.
 
-    `finish_reason` is the server's own (`stop`, `length`, ...), `cut` where the stream was stopped because the text was
-    complete, or `hopeless` where it was stopped because no continuation could be parsed any more. `first` has the log
-    probabilities of tokens that could have begun the text, where they were asked for and the server gave them.
+    `finish_reason` is `stop`, `length`, or another word of the server. It is `cut` where the stream was stopped because the text
+    was complete, `hopeless` where no continuation could be parsed any more, `thinking` where the model thought without coming
+    to an answer, and `unstated` where the server gave no reason. `first` has the log probabilities of tokens that could have
+    begun the text, where they were asked for and the server gave them. `thinking` is the trace of thought before the text.
     """
 
     text: str
     finish_reason: str
     usage: Usage = Usage()
     first: dict[str, float] = {}
+    thinking: str = ""
 
     @property
     def stopped_by_itself(self) -> bool:
         """Whether more tokens could not have changed the text."""
-        return self.finish_reason in ("stop", "eos_token", "eos", "stop_sequence", "cut")
+        return self.finish_reason in ("stop", "eos_token", "eos", "stop_sequence", "cut", "unstated")
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from snipmill.cli import reference
 from snipmill.cli.configured import configured, find_key
-from snipmill.config import CATEGORIES, Config, GenerateTable, LookTable, ModelTable, RunTable, SeedsTable, SelectTable
+from snipmill.config import CATEGORIES, Config, GenerateTable, LookTable, RunTable, SeedsTable, SelectTable
 from snipmill.config_file import (
     change_config,
     load_config,
@@ -21,6 +21,7 @@ from snipmill.config_file import (
     render_config,
     render_value,
 )
+from snipmill.config_model import ModelTable
 from snipmill.reasons import Reason
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 from tests.standin import StandIn

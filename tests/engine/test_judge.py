@@ -124,7 +124,7 @@ def test_rows_that_selection_leaves_out_are_not_enough(standin: StandIn, tmp_pat
 )
 def test_probabilities_in_odd_shapes_are_no_answer(shape: str) -> None:
     answer = DECODER.decode(f'{{"choices": [{{"text": " yes", "logprobs": {shape}}}]}}'.encode())
-    assert answer.choices is not None and answer.choices[0].first_tokens() == {}
+    assert answer.choices and answer.choices[0] is not None and answer.choices[0].first_tokens() == {}
 
 
 def test_a_server_that_refuses_probabilities_is_asked_for_the_word(

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from snipmill.config import Config
 from snipmill.config_file import parse_config, render_config
+from snipmill.config_model import SamplingTable
 from snipmill.engine.local import run
 from snipmill.engine.progress import Progress
 from snipmill.errors import StoreError
@@ -338,7 +339,7 @@ def test_the_plan_says_what_would_be_done_again(tmp_path: Path, standin: StandIn
     assert all(missing == follow == 0 for _, missing, follow in there.values())
     longer = plan(max_tokens=1536)
     assert longer["concepts"] == (6, 0, 0) and longer["responses"][:2] == (18 - unfinished, unfinished)
-    assert plan(temperature=0.1) == {
+    assert plan(sampling=SamplingTable(temperature=0.1)) == {
         "concepts": (0, 6, 0),
         "instructions": (0, 0, 6),
         "responses": (0, 0, 18),

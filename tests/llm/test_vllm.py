@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from snipmill.config import ModelTable
+from snipmill.config_model import ModelTable
 from snipmill.errors import ModelUnavailable, UsageError
 from snipmill.llm.connect import Connection, connect
 from snipmill.llm.request import Request

@@ -148,6 +148,13 @@ def test_mutants_differ_from_the_code_and_each_other() -> None:
     assert found == mutants(code)
 
 
+def test_a_main_guard_is_not_changed() -> None:
+    guard = "if __name__ == '__main__':\n    print(f(1) + 1)"
+    found = mutants(f"def f(x):\n    return x + 1\n{guard}\n")
+    assert len(found) >= 3
+    assert all(mutant.source.endswith(guard) for mutant in found)
+
+
 def test_mutants_that_compile_to_the_same_code_are_left_out() -> None:
     assert mutants("def f():\n    pass\n") == []
     assert [mutant.kind for mutant in mutants("def f():\n    return None\n")].count("gutted") == 0

@@ -16,8 +16,9 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_
 import msgspec
 import typer
 
-from snipmill.config import Config, Table
+from snipmill.config import Config
 from snipmill.config_file import change_config, load_config, parse_assignments
+from snipmill.config_table import Table
 from snipmill.errors import UsageError
 
 _REPEATED = ("--benchmark",)  # given once for each value; other lists have commas between their values

@@ -36,8 +36,10 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
     table.add_column("dropped, and why", overflow="fold")
     for name, count in stages.items():
         parts = [f"{count['rescued']:,} rescued by repairing their tests"] if count.get("rescued") else []
+        parts += [f"{count['mended']:,} with mended tags"] if count.get("mended") else []
         parts += [f"{reason} {number:,}" for reason, number in count["rejected"].items()]
         tokens = f"{count['completion_tokens']:,}" if count["completion_tokens"] else ""
+        tokens += f" ({count['thinking_tokens']:,} of thought)" if count.get("thinking_tokens") else ""
         seconds = f"{count['seconds']:,.1f}" if count["seconds"] else ""
         table.add_row(
             name, f"{count['in']:,}", f"{count['kept']:,}", tokens, seconds, Text(", ".join(parts), style="dim")
@@ -59,10 +61,10 @@ def _progress_line(progress: Progress) -> str:
         parts.append(f"{funnel['execute'].kept:,} of {funnel['responses'].came_in:,} responses passed")
     if elapsed > 60 and funnel["execute"].fresh:
         parts.append(f"{3600 * funnel['execute'].fresh / elapsed:,.0f} an hour")
-    if progress.fleet is not None:
-        parts.append(f"{progress.fleet.in_flight} in flight")
-        if progress.fleet.trouble:
-            parts.append(progress.fleet.trouble)
+    if progress.fleets:
+        parts.append(f"{progress.in_flight} in flight")
+        if progress.trouble:
+            parts.append(progress.trouble)
     if progress.enough is not None:
         parts.append(f"{progress.with_rows} of {progress.enough} wanted tasks verified")
     elif progress.seeds_done and progress.seeds is not None:

@@ -19,11 +19,11 @@ from snipmill.cli import options
 from snipmill.cli.configured import SetOption
 from snipmill.cli.display import console, funnel_table
 from snipmill.cli.errors import guarded
-from snipmill.config import ModelTable
 from snipmill.config_file import change_config, load_config, parse_assignments
+from snipmill.config_model import ModelTable
 from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.plan import plan_run
-from snipmill.engine.status import read_funnel
+from snipmill.engine.status import read_funnel, recorded_models
 from snipmill.errors import SnipmillError, UsageError
 from snipmill.llm.client import Client, Server
 from snipmill.llm.connect import server_addresses
@@ -32,6 +32,8 @@ from snipmill.llm.weights import find_weights
 from snipmill.sandbox.driver import try_tier
 from snipmill.sandbox.program import TIERS
 from snipmill.stages.settings import resolve
+from snipmill.stages.spec import GENERATING
+from snipmill.stages.stage_models import model_of_stage
 from snipmill.store.journal import is_in_use
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
@@ -130,12 +132,13 @@ def status(
 
 def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, assignments: list[str]) -> None:
     config = change_config(load_config(path), parse_assignments(assignments), "--set")
-    model = config.model.name or str(manifest.get("model"))
+    known = recorded_models(manifest)
+    models = {stage: model_of_stage(config, stage).name or known[stage] for stage in GENERATING}
     tier = str(manifest.get("sandbox_tier")) if config.execute.sandbox == "auto" else config.execute.sandbox
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "there already", "to be done", "may follow, at most"):
         table.add_column(name, justify="left" if name == "stage" else "right")
-    for name, stage in plan_run(resolve(config), directory, model, tier).items():
+    for name, stage in plan_run(resolve(config), directory, models, tier).items():
         table.add_row(name, *(f"{number:,}" for number in (stage.there, stage.missing, stage.may_follow)))
     console.print(escape(f"\nWith {', '.join([path, *assignments])}:"))
     console.print(table)

@@ -38,7 +38,7 @@ NO_LICENSE = (
 
 WINDOW = ("seeds.start", "seeds.limit")
 SERVER = ("model.base_url", "model.name", "model.prompting", "model.concurrency")
-SAMPLING = ("model.temperature", "model.max_tokens", "generate.draws")
+SAMPLING = ("model.sampling.temperature", "model.max_tokens", "generate.draws")
 EXECUTION = (
     "execute.sandbox",
     "execute.timeout",

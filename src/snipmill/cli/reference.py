@@ -53,21 +53,27 @@ samples = 10
 
 def configuration_page() -> str:
     """docs/configuration.md."""
-    return "\n".join([_INTRODUCTION.rstrip(), *_tables(Config(), "")]) + "\n"
+    return "\n".join([_INTRODUCTION.rstrip(), *_tables(Config(), "", {})]) + "\n"
 
 
-def _tables(table: Any, prefix: str) -> Iterator[str]:
+def _tables(table: Any, prefix: str, shown: dict[type, str]) -> Iterator[str]:
+    """A section for each table; a kind of table that was shown before is only named."""
     for name in table.__struct_fields__:
         value = getattr(table, name)
         if not isinstance(value, msgspec.Struct):
             continue
         yield f"\n## [{prefix}{name}]\n\n{inspect.getdoc(type(value))}\n"
+        if type(value) in shown:
+            yield f"It has the keys and tables of [`[{shown[type(value)]}]`](#{shown[type(value)].replace('.', '')})."
+            continue
+        shown[type(value)] = f"{prefix}{name}"
         keys = [key for key in value.__struct_fields__ if not isinstance(getattr(value, key), msgspec.Struct)]
-        yield "| key | default | meaning |\n| --- | --- | --- |"
+        if keys:
+            yield "| key | default | meaning |\n| --- | --- | --- |"
         for key in keys:
             found = find_key(f"{prefix}{name}.{key}")
             yield f"| `{key}` | {_default(found)} | {found.meaning}{_values(found)} |"
-        yield from _tables(value, f"{prefix}{name}.")
+        yield from _tables(value, f"{prefix}{name}.", shown)
 
 
 def _default(key: Key) -> str:

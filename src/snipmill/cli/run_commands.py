@@ -35,7 +35,7 @@ QUICK = {
     "seeds.limit": 16,
     "seeds.max_lines": 30,
     "seeds.max_context_lines": 10,
-    "model.temperature": 0.4,
+    "model.sampling.temperature": 0.4,
     "model.max_tokens": 400,
     "model.concurrency": 4,
     "generate.samples": 4,
@@ -48,14 +48,15 @@ QUICK = {
     "generate.difficulties": ["easy"],
 }
 # The small model imitates what it sees: with this example 9 of its 60 responses passed, with two other easy ones 1 of 78.
-QUICK_EXAMPLES = ["08-rotate"]
+QUICK_EXAMPLES = ["03-small-words"]
 _QUICKSTART = (
     "run.dir",
     "run.seed",
     "seeds.license",
     "seeds.limit",
     *options.SERVER,
-    "model.temperature",
+    "model.serve",
+    "model.sampling.temperature",
     "generate.samples",
     "generate.enough",
     "execute.sandbox",
@@ -116,6 +117,10 @@ def _run(config: Config) -> RunDirectory:
         directory = asyncio.run(run(config, progress))
     say(f"Model: {progress.model}. Sandbox: {progress.tier}.")
     console.print(funnel_table(progress.funnel.to_json()))
+    for note in progress.notes:
+        say(note)
+    if progress.stopped:
+        say(f"{progress.stopped} Everything is kept; raise it, and run the same command again to go on.")
     reused = sum(count.reused for count in progress.funnel.stages.values())
     if reused:
         say(f"{reused:,} completions and verdicts were there already and were not paid again.")

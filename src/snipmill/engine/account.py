@@ -2,51 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snipmill.config import PriceTable
+from snipmill.config_model import PriceTable
 from snipmill.llm.fleet import Counts
+from snipmill.stages.budget import cost
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.spec import GENERATING
 
 
-def cost(prompt: int, cached: int, completion: int, prices: PriceTable) -> float:
-    """What tokens cost; `cached` is a part of `prompt`."""
-    cached_price = prices.prompt if prices.cached is None else prices.cached
-    return ((prompt - cached) * prices.prompt + cached * cached_price + completion * prices.completion) / 1e6
-
-
-def account(funnel: Funnel, counts: Counts, seconds: float, prices: PriceTable) -> dict[str, Any]:
+def account(
+    funnel: Funnel, counts: Sequence[Counts], seconds: float, prices: Mapping[str, PriceTable]
+) -> dict[str, Any]:
     """The account of a run, as it stands in the manifest.
 
     Args:
         funnel: tokens by stage, those of earlier sessions of the run included.
-        counts: requests and retries of this session.
+        counts: requests and retries of this session, by fleet.
         seconds: how long this session has taken.
-        prices: per million tokens.
+        prices: per million tokens, by stage.
 
     Returns:
         totals of tokens; tokens and money per accepted row (None while there is none); speeds of this session; and what
         the responses would have cost, had every instruction used up its budget of samples.
     """
     stages = [funnel[name] for name in GENERATING]
-    prompt, cached, completion = (
+    prompt, cached, completion, thinking = (
         sum(getattr(stage, name) for stage in stages)
-        for name in ("prompt_tokens", "cached_tokens", "completion_tokens")
+        for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "thinking_tokens")
     )
     rows, accepted = funnel["select"].kept, funnel["sanitize"].kept
     responses = funnel["responses"]
     drawn, spared = responses.came_in, responses.spared
     share = (drawn + spared) / drawn if drawn else 1.0
     fresh = sum(stage.fresh_tokens for stage in stages)
-    price = cost(prompt, cached, completion, prices)
+    price = sum(cost(funnel[name].usage, prices[name]) for name in GENERATING)
     return {
-        "requests": counts.requests,
-        "retries": counts.retries,
-        "empty_answers": counts.empty,
+        "requests": sum(count.requests for count in counts),
+        "retries": sum(count.retries for count in counts),
+        "empty_answers": sum(count.empty for count in counts),
         "prompt_tokens": prompt,
         "cached_tokens": cached,
         "completion_tokens": completion,
+        "thinking_tokens": thinking,
         "tokens_per_second": round(fresh / seconds, 1) if seconds else 0.0,
         "rows_per_hour": round(3600 * funnel["execute"].fresh / seconds, 1) if seconds else 0.0,
         "rows": rows,

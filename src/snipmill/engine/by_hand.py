@@ -23,6 +23,7 @@ from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
+from snipmill.stages.budget import open_budget
 from snipmill.stages.execute import Execute
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.generate import Generate, SampleTask, last_word
@@ -30,10 +31,11 @@ from snipmill.stages.runner import Runner
 from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.select_rows import select_lines
-from snipmill.stages.settings import for_model, resolve_execution, resolve_generation
+from snipmill.stages.settings import for_models, resolve_execution, resolve_generation
 from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
+from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
-from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry
+from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry, usages_in
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import journal_path, rejects_path
 from snipmill.verify.any_program import TestColumns
@@ -155,16 +157,23 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
     kind: type[Any] = BY_NAME[spec.reads].makes
     generation = resolve_generation(config)
     with Output(files, count) as output, Journal(files.journal, CompletionEntry) as journal:
-        async with connect(config.model) as connection:
+        async with connect(model_of_stage(config, stage)) as connection:
             announce(connection.description)
-            settings = for_model(generation, connection.model)[stage]
-            decide = last_word(stage, config)
-            work: Generate[Any, Any] = Generate(spec.generation, settings, connection.fleet, decide=decide)
+            settings = for_models(generation, {stage: connection.model})[stage]
+            budget, decide = open_budget(config), last_word(stage, config)
+            if budget.is_limited and files.journal is not None:
+                budget.spend(stage, usages_in(files.journal))
+            fleet = connection.fleet
+            work: Generate[Any, Any] = Generate(spec.generation, settings, fleet, budget=budget, decide=decide)
             samples = 1 if stage == JUDGE else config.generate.samples
             groups = sample_groups(samples, config.generate.per_request)
             records = _read(files, kind, stage, output, config)
             tasks = (SampleTask(record, group) for record in records for group in groups)
             await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.max_in_flight)
+            for note in fleet.notes:
+                announce(note)
+        if fleet.refused_kind is not None:
+            raise fleet.refused_kind
 
 
 async def execute_file(

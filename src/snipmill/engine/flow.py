@@ -12,6 +12,7 @@ from itertools import chain, takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from snipmill.config import GenerateTable, SelectTable
+from snipmill.errors import BudgetSpent
 from snipmill.records import Execution, Record, Reject, Response, Row, Seed
 from snipmill.seeds.document import STAGE as SEEDS
 from snipmill.select.sanitize import STAGE as SANITIZE
@@ -56,13 +57,15 @@ class Steps:
 class SeedOutcome:
     """Everything that came of one seed, in order, by stage.
 
-    `drawn` samples were asked for, `spared` ones were not needed.
+    `drawn` samples were asked for, `spared` ones were not needed. It is `unfinished` where the budget was
+    spent before it was grown.
     """
 
     kept: dict[str, list[Any]] = field(default_factory=dict)
     rejected: dict[str, list[Reject]] = field(default_factory=dict)
     drawn: int = 0
     spared: int = 0
+    unfinished: bool = False
 
     def add(self, stage: str, outcome: Record) -> None:
         """Add a record or a reject of a stage."""
@@ -121,7 +124,11 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
     outcome.add(SEEDS, seed)
     record: Record = seed
     for stage in takewhile(lambda name: name != RESPONSES, steps.ask):
-        (record,) = await steps.ask[stage](SampleTask(record, range(1)))
+        try:
+            (record,) = await steps.ask[stage](SampleTask(record, range(1)))
+        except BudgetSpent:
+            outcome.unfinished = True
+            return
         outcome.add(stage, record)
         if isinstance(record, Reject):
             return
@@ -130,11 +137,14 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
         outcome.drawn = wave.end
         tasks = [SampleTask(record, request) for request in wave.requests]
         drawn = await steps.together(_try_samples(steps, task) for task in tasks)
-        for response, attempt in chain.from_iterable(drawn):
+        outcome.unfinished = None in drawn
+        for response, attempt in chain.from_iterable(filter(None, drawn)):
             outcome.add(RESPONSES, response)
             if attempt is not None:
                 outcome.add(EXECUTE, attempt.outcome)
                 samples.attempts.append(attempt)
+        if outcome.unfinished:
+            break
         if table.accept:
             (enough,) = await steps.suffice(samples.acceptable(run_seed))
             if enough:
@@ -146,9 +156,12 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
             outcome.add(SANITIZE, sanitize(verified, RAW, run_seed, samples.sections_of(verified)))
 
 
-async def _try_samples(steps: Steps, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]]:
-    """The samples of one request, each executed as soon as all of them are there."""
-    found = await steps.ask[RESPONSES](task)
+async def _try_samples(steps: Steps, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]] | None:
+    """The samples of one request, each executed as soon as all of them are there; None where the budget is spent."""
+    try:
+        found = await steps.ask[RESPONSES](task)
+    except BudgetSpent:
+        return None
     return await steps.together(_try(steps, response) for response in found)
 
 

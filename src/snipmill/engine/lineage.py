@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from snipmill.config_file import load_config
+from snipmill.engine.status import recorded_models
 from snipmill.stages.generate import GenerationSettings, SampleTask, make_request
-from snipmill.stages.settings import for_model, resolve_generation
+from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.spec import BY_NAME, STAGES, StageSpec
 from snipmill.store.jsonl import as_record
 from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -44,7 +45,7 @@ def trace(directory: RunDirectory, record_id: str) -> list[Ancestor]:
         if record is not None:
             chain[stage.name] = record
     generation = resolve_generation(load_config(str(directory.path / CONFIG)))
-    settings = for_model(generation, str(manifest.get("model")))
+    settings = for_models(generation, recorded_models(manifest))
     return [
         Ancestor(BY_NAME[name].file, record, _prompt(BY_NAME[name], chain, settings), BY_NAME[name].shown_fields)
         for name, record in chain.items()

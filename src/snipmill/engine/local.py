@@ -19,14 +19,16 @@ from typing import Any
 from snipmill import __version__
 from snipmill.config import Config
 from snipmill.config_file import render_config
+from snipmill.config_model import ModelTable
 from snipmill.engine.account import account
 from snipmill.engine.flow import SeedOutcome, Steps, grow
 from snipmill.engine.progress import Progress
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
-from snipmill.llm.connect import Connection, connect
+from snipmill.llm.connect import Connections, connect_stages
 from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
 from snipmill.records import Reject, Row, Seed, content_hash
 from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.stages.budget import Budget, open_budget
 from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
@@ -34,7 +36,9 @@ from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import Settings, resolve
-from snipmill.stages.spec import JUDGE, RESPONSES, STAGES, VERIFY
+from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES, STAGES, VERIFY
+from snipmill.stages.stage_models import model_of_stage
+from snipmill.store.journal import usages_in
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
@@ -48,8 +52,9 @@ class RunContext:
     settings: Settings
     directory: RunDirectory
     journals: Journals
-    connection: Connection
+    connections: Connections
     sandboxes: Sandboxes
+    budget: Budget
     progress: Progress
 
 
@@ -73,10 +78,16 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
         await _grow_all(context)
         progress.phase = "selecting"
         finish(config, directory, progress.funnel)
-        counts, seconds = context.connection.fleet.counts, progress.seconds
-        accounting = account(progress.funnel, counts, seconds, config.model.price)
-        done = {"status": "done", "seconds": seconds, "accounting": accounting}
+        seconds, budget = progress.seconds, context.budget
+        counts = [fleet.counts for fleet in progress.fleets]
+        accounting = account(progress.funnel, counts, seconds, budget.prices)
+        done = {"status": "done", "seconds": seconds, "accounting": accounting, "left_out": progress.notes}
+        if progress.stopped:
+            done["stopped"] = progress.stopped
         directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
+        for fleet in progress.fleets:
+            if fleet.refused_kind is not None:
+                raise fleet.refused_kind
     progress.phase = "done"
     return directory
 
@@ -91,20 +102,31 @@ async def _open_run(
         # The journals are opened first: they keep a second process out.
         journals = stack.enter_context(open_journals(directory))
         directory.write_text(CONFIG, render_config(config))
+        budget = open_budget(config)
+        if budget.is_limited:
+            for stage in GENERATING:
+                budget.spend(stage, usages_in(directory.journal(stage)))
         sandboxes = await stack.enter_async_context(settings.execution.open(wait))
         progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
-        connection = await stack.enter_async_context(connect(config.model))
-        progress.model, progress.phase = connection.description, "mining seeds"
-        progress.fleet = connection.fleet
-        yield RunContext(settings, directory, journals, connection, sandboxes, progress)
+        connections = await stack.enter_async_context(connect_stages(_models(config)))
+        progress.model, progress.phase = connections.description, "mining seeds"
+        progress.fleets = connections.fleets
+        yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)
 
 
-def _serialized_stages(connection: Connection) -> Mapping[str, asyncio.Semaphore]:
+def _models(config: Config) -> dict[str, ModelTable]:
+    """The model of each stage that is asked for, those with the most requests first."""
+    asked = [name for name in GENERATING if name != JUDGE or config.judge.enabled]
+    return {name: model_of_stage(config, name) for name in reversed(asked)}
+
+
+def _serialized_stages(connections: Connections) -> Mapping[str, asyncio.Semaphore]:
     """The stages of which one request may be under way at a time."""
-    return {} if connection.shares_prefixes else {name: asyncio.Semaphore(1) for name in _LONG_PROMPTS}
+    by_stage = connections.by_stage
+    return {name: asyncio.Semaphore(1) for name in _LONG_PROMPTS if not by_stage[name].shares_prefixes}
 
 
-def _window(config: Config, connection: Connection) -> int:
+def _window(config: Config, connection: Connections) -> int:
     """How many seeds may be under way: plenty, so that one slow request holds nothing up, but bounded."""
     if not connection.shares_prefixes:
         return connection.max_in_flight
@@ -115,13 +137,15 @@ def _window(config: Config, connection: Connection) -> int:
 
 def _manifest(context: RunContext) -> dict[str, Any]:
     config, generation = context.settings.config, context.settings.generation
+    models = dict(sorted(context.connections.models.items()))
     return {
         "snipmill": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": context.connection.model,
-        "served": context.connection.description,
+        "model": models[RESPONSES],
+        "models": models,
+        "served": context.connections.description,
         "prompting": config.model.prompting,
         "fewshot_hash": generation["concepts"].bank.hash,
         "prompt_hashes": _prompt_hashes(generation),
@@ -140,12 +164,13 @@ def _prompt_hashes(generation: Mapping[str, GenerationSettings]) -> dict[str, st
 
 def _live_steps(context: RunContext) -> Steps:
     """Steps that ask and execute what the journals do not hold."""
-    connection = context.connection
+    connections = context.connections
     backends = Backends(
-        model=connection.model,
+        models=connections.models,
         tier=context.sandboxes.first.tier,
-        fleet=connection.fleet,
-        serialized_stages=_serialized_stages(connection),
+        fleets={stage: connection.fleet for stage, connection in connections.by_stage.items()},
+        budget=context.budget,
+        serialized_stages=_serialized_stages(connections),
         sandboxes=context.sandboxes,
     )
     runners = make_runners(context.settings, context.journals, backends, context.progress.funnel)
@@ -170,9 +195,12 @@ async def _grow_all(context: RunContext) -> None:
         await grow(seed, steps, config.generate, config.run.seed, outcome)
         _count_grown(outcome, progress.funnel)
         progress.seeds_done += 1
+        if outcome.unfinished:
+            unfinished.append(seed.id)
         return outcome
 
-    stop = threading.Event()
+    stop, unfinished = threading.Event(), list[str]()
+    window = _window(config, context.connections)
     with _Files(context.directory, config) as files:
 
         def drop_seed(reject: Reject) -> None:
@@ -180,10 +208,13 @@ async def _grow_all(context: RunContext) -> None:
             progress.funnel["seeds"].count(reject.reason)
 
         def mined() -> Generator[Seed, None, None]:
-            yield from iterate_seeds(context.settings.seeds, drop_seed, context.journals["seeds"], stop.is_set)
+            for seed in iterate_seeds(context.settings.seeds, drop_seed, context.journals["seeds"], stop.is_set):
+                if len(unfinished) > window:  # the budget is spent; what was made before has been looked up
+                    return
+                yield seed
             progress.all_seeds_known = True
 
-        seeds, window = in_thread(mined(), stop), _window(config, context.connection)
+        seeds = in_thread(mined(), stop)
         written = Funnel()
         written["seeds"].rejected = progress.funnel["seeds"].rejected
         try:
@@ -196,6 +227,8 @@ async def _grow_all(context: RunContext) -> None:
                     progress.with_rows += outcome.has_row(config.select)
                     if progress.enough is not None and progress.with_rows >= progress.enough:
                         return  # counted in the order of the seeds: the same in every run, whatever is under way
+            if unfinished:
+                progress.stopped = context.budget.spent or ""
         finally:  # when all that was under way has ended, and counts no more
             progress.funnel.agree_with(written)
 

@@ -7,7 +7,7 @@ What depends on a missing outcome cannot be known: it is counted as the most tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -47,20 +47,20 @@ class _Missing(Exception):
         self.stage = stage
 
 
-def plan_run(settings: Settings, directory: RunDirectory, model: str, tier: str) -> dict[str, StagePlan]:
+def plan_run(settings: Settings, directory: RunDirectory, models: Mapping[str, str], tier: str) -> dict[str, StagePlan]:
     """Look through a run directory.
 
     Args:
         settings: those under which the run would go on.
         directory: where its journals are.
-        model: the model's name.
+        models: the model's name, by stage.
         tier: the sandbox tier.
 
     Raises:
         SnipmillError: a source of seeds or a journal cannot be read.
     """
     with open_journals(directory, to_read=True) as journals:
-        runners = make_runners(settings, journals, Backends(model, tier), Funnel())
+        runners = make_runners(settings, journals, Backends(models, tier), Funnel())
         plan = _Plan(settings, {name: StagePlan() for name in (*runners.ask, EXECUTE)})
         steps = Steps(
             ask={name: plan.looking_up(runner) for name, runner in runners.ask.items()},

@@ -13,7 +13,8 @@ from snipmill.stages.funnel import Funnel
 class Progress:
     """The state of a run.
 
-    `with_rows` counts the seeds, in order, from which a row has come; the run ends when there are `enough`.
+    `with_rows` counts the seeds, in order, from which a row has come; the run ends when there are `enough`. `stopped` says
+    why it ended before its seeds did.
     """
 
     funnel: Funnel = field(default_factory=Funnel)
@@ -25,13 +26,29 @@ class Progress:
     phase: str = "starting"
     model: str = ""
     tier: str = ""
+    stopped: str = ""
     started: float = field(default_factory=time.monotonic)
-    fleet: Fleet | None = None
+    fleets: list[Fleet] = field(default_factory=list)
 
     @property
     def seeds(self) -> int | None:
         """The maximum number of seeds; None while it is not known."""
         return self.funnel["seeds"].kept if self.all_seeds_known else self.limit
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests in flight."""
+        return sum(fleet.in_flight for fleet in self.fleets)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps servers from working; empty if all work."""
+        return "; ".join(filter(None, (fleet.trouble for fleet in self.fleets)))
+
+    @property
+    def notes(self) -> list[str]:
+        """What servers do not take, and is left out."""
+        return [note for fleet in self.fleets for note in fleet.notes]
 
     @property
     def seconds(self) -> float:

@@ -11,12 +11,13 @@ from typing import Any
 from snipmill.llm.fleet import Fleet
 from snipmill.records import Execution, Reject
 from snipmill.stages.attempts import Candidate, SampleSet
+from snipmill.stages.budget import Budget
 from snipmill.stages.evidence_runs import Sandboxes
 from snipmill.stages.execute import Execute, ExecutionJob
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import Generate, SampleRequest, SampleTask, last_word
 from snipmill.stages.runner import Runner
-from snipmill.stages.settings import Settings, for_model
+from snipmill.stages.settings import Settings, for_models
 from snipmill.stages.spec import EXECUTE, JUDGE, STAGES, VERIFY
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
@@ -27,19 +28,21 @@ Journals = Mapping[str, Journal[Any]]
 
 @dataclass(frozen=True)
 class Backends:
-    """Who does the work. Without a fleet and sandboxes, outcomes can only be looked up.
+    """Who does the work. Without fleets and sandboxes, outcomes can only be looked up.
 
     Attributes:
-        model: the model's name.
+        models: the model's name, by stage.
         tier: the sandbox tier.
-        fleet: the servers.
+        fleets: the servers, by stage.
+        budget: what may be spent.
         serialized_stages: held during a request, for stages of which one request may be under way at a time.
         sandboxes: where programs run.
     """
 
-    model: str
+    models: Mapping[str, str]
     tier: str
-    fleet: Fleet | None = None
+    fleets: Mapping[str, Fleet] = field(default_factory=dict)
+    budget: Budget | None = None
     serialized_stages: Mapping[str, asyncio.Semaphore] = field(default_factory=dict)
     sandboxes: Sandboxes | None = None
 
@@ -73,7 +76,7 @@ def open_journals(directory: RunDirectory, *, to_read: bool = False) -> Iterator
 def make_runners(settings: Settings, journals: Journals, backends: Backends, funnel: Funnel) -> Runners:
     """The runners of a run."""
     config = settings.config
-    generation = for_model(settings.generation, backends.model)
+    generation = for_models(settings.generation, backends.models)
     context = settings.execution.context(backends.tier)
     verifier = Verifier(context, config.verify, backends.sandboxes)
     sandbox = None if backends.sandboxes is None else backends.sandboxes.first
@@ -84,8 +87,9 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
         work: Generate[Any, Any] = Generate(
             stage.generation,
             generation[stage.name],
-            backends.fleet,
+            backends.fleets.get(stage.name),
             backends.serialized_stages.get(stage.name),
+            backends.budget,
             last_word(stage.name, config),
         )
         ask[stage.name] = Runner(work, journals[stage.name], funnel[stage.name])

@@ -10,6 +10,13 @@ from snipmill.store.journal import CompletionEntry, VerdictEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
 
 
+def recorded_models(manifest: dict[str, Any]) -> dict[str, str]:
+    """The model's name by generation stage, as a run's manifest has it."""
+    by_stage = manifest.get("models")
+    known = by_stage if isinstance(by_stage, dict) else {}
+    return {stage: str(known.get(stage) or manifest.get("model")) for stage in GENERATING}
+
+
 def read_funnel(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
     """The finished funnel where the run is done, else what the journals hold so far.
 

@@ -14,8 +14,19 @@ import aiohttp
 import msgspec
 
 from snipmill.errors import AuthenticationFailed, ServerError, ServerUnreachable
-from snipmill.llm.answer import DECODER, MODELS_DECODER
-from snipmill.llm.faults import ConnectFailed, Hung, Transient, classify, error_message
+from snipmill.llm.adaptation import Adaptation
+from snipmill.llm.answer import DECODER, model_names
+from snipmill.llm.faults import (
+    ConnectFailed,
+    Hung,
+    Refused,
+    Transient,
+    classify,
+    error_message,
+    is_too_long,
+    raise_error,
+)
+from snipmill.llm.reading import Reading
 from snipmill.llm.request import Request
 from snipmill.llm.stream import Stream
 from snipmill.records import Completion, Refusal, Usage, encode_json
@@ -41,14 +52,16 @@ class Server:
             takes longer than a cached one.
         stream: whether completions that may be cut are streamed, so that the stream can be closed early.
         extra: additional fields for the body of every request.
+        headers: additional headers of every request; never written anywhere.
     """
 
     base_url: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     timeout: float = 600.0
     patience: float = 30.0
     stream: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Client:
@@ -59,11 +72,13 @@ class Client:
         self.url = server.base_url.rstrip("/")
         self._gives_probabilities = True
         self._stream_extra: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
+        self.adaptation = Adaptation(self.url)
 
     async def __aenter__(self) -> Client:
         headers = {"Content-Type": "application/json"}
         if self.server.api_key:
             headers["Authorization"] = f"Bearer {self.server.api_key}"
+        headers |= self.server.headers
         self._session = aiohttp.ClientSession(
             headers=headers,
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
@@ -97,16 +112,16 @@ class Client:
                         f"The server at {self.url} answered HTTP {answer.status} when asked for its models. "
                         "Check that the address belongs to an OpenAI-compatible server and ends in /v1."
                     )
-                models = MODELS_DECODER.decode(body).data
-                if any(model.owned_by == "vllm" for model in models):
+                names, is_vllm = model_names(body)
+                if is_vllm:
                     self._stream_extra = _VLLM_STREAMS
-                return [model.id for model in models]
+                return names
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(
                 f"No server answers at {self.url} ({error or type(error).__name__}). "
                 "Start the server, or give its address with --base-url or OPENAI_BASE_URL."
             ) from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, AttributeError) as error:
             raise ServerError(
                 f"The server at {self.url} sent an answer that is not OpenAI-compatible: {error}. Check the address."
             ) from error
@@ -129,33 +144,25 @@ class Client:
             Transient: the same request may succeed later.
             AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
         """
-        streamed = self.server.stream and request.cut is not None and not request.first_tokens
         if request.first_tokens and not self._gives_probabilities:
             request = replace(request, first_tokens=0)
-        body = _body(request, request.seed if seed is None else seed) | dict(self.server.extra)
-        if streamed:
-            body |= {"stream": True, **self._stream_extra}
+        body = self.adaptation.apply(self._body(request, request.seed if seed is None else seed))
         path = "completions" if isinstance(request.prompt, str) else "chat/completions"
         try:
             async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
-                if answer.status in (400, 422) and request.first_tokens:
-                    found = await self.ask(replace(request, first_tokens=0), seed=seed, on_tokens=on_tokens)
-                    # The server may not support log probabilities, or not that many; or it refuses this request anyway.
-                    self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
-                    return found
-                if answer.status != 200:
-                    return classify(answer.status, await answer.read(), answer.headers, self.url, request.model)
-                if not streamed:
-                    completions = _whole(await answer.read(), request)
-                    on_tokens(sum(completion.usage.completion_tokens for completion in completions))
-                    return completions
-                stream = Stream(request, on_tokens)
-                async for data in answer.content.iter_any():
-                    if stream.feed(data):
-                        if not stream.complete:
-                            answer.close()  # the server stops generating when the connection closes
-                        break
-                return stream.completions()
+                if answer.status == 200:
+                    return await self._read(answer, request, on_tokens)
+                said = await answer.read()
+                again = self._change(answer.status, error_message(said), body, request)
+                if again is None:
+                    return classify(answer.status, said, answer.headers, self.url, request.model)
+            found = await self.ask(again, seed=seed, on_tokens=on_tokens)
+            if again.first_tokens != request.first_tokens:
+                # The server may not support log probabilities, or not that many; or it refuses this request anyway.
+                self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
+            return found
+        except Refused as refused:
+            return refused.refusal
         except aiohttp.ClientConnectorError as error:
             raise ConnectFailed(f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
@@ -165,38 +172,79 @@ class Client:
         except (msgspec.DecodeError, ValueError) as error:
             raise Transient(f"the answer is not JSON of the expected shape: {error}") from error
 
+    def _change(self, status: int, message: str, body: Mapping[str, Any], request: Request) -> Request | None:
+        """The request to send in place of a refused one; None where nothing else can be tried."""
+        if status not in (400, 422):
+            return None
+        if self.adaptation.learn(message, body):
+            return request
+        if request.first_tokens:
+            return replace(request, first_tokens=0)
+        if request.max_thinking and is_too_long(message):
+            return replace(request, max_thinking=0)  # the context has no room for a thought
+        return None
 
-def _body(request: Request, seed: int) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": request.model,
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "seed": seed % (1 << 31),
-        "stop": list(request.stop),
-    }
-    if request.n > 1:
-        body["n"] = request.n
-    if request.first_tokens:
-        chat = not isinstance(request.prompt, str)
-        body |= {"logprobs": True, "top_logprobs": request.first_tokens} if chat else {"logprobs": request.first_tokens}
-    body["prompt" if isinstance(request.prompt, str) else "messages"] = request.prompt
-    return body
+    def _body(self, request: Request, seed: int) -> dict[str, Any]:
+        is_chat = not isinstance(request.prompt, str)
+        ends_early = request.cut is not None or request.max_thinking > 0
+        streams = self.server.stream and self.adaptation.streams and ends_early and not request.first_tokens
+        body: dict[str, Any] = {
+            "model": request.model,
+            "max_tokens": request.max_tokens + request.max_thinking,
+            "temperature": request.temperature,
+            "seed": seed % (1 << 31),
+            "stream": streams,
+        }
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if request.n > 1:
+            body["n"] = request.n
+        if request.first_tokens:
+            body |= (
+                {"logprobs": True, "top_logprobs": request.first_tokens}
+                if is_chat
+                else {"logprobs": request.first_tokens}
+            )
+        body["messages" if is_chat else "prompt"] = request.prompt
+        return body | (dict(self._stream_extra) if streams else {}) | dict(self.server.extra) | dict(request.fields)
 
+    async def _read(
+        self, answer: aiohttp.ClientResponse, request: Request, on_tokens: Callable[[int], None]
+    ) -> list[Completion]:
+        """The completions of an answer, in whichever form the server has chosen."""
+        stream = Stream(request, on_tokens, self.url)
+        if "json" not in answer.content_type:
+            is_first = True
+            async for data in answer.content.iter_any():
+                if is_first and data.lstrip().startswith((b"{", b"[")):  # not what the header says
+                    return self._whole(data + await answer.content.read(), request, on_tokens)
+                is_first = False
+                if stream.feed(data):
+                    if not stream.complete:
+                        answer.close()  # the server stops generating when the connection closes
+                    break
+            return stream.completions()
+        body = await answer.read()
+        if body.lstrip().startswith(b"data:"):
+            stream.feed(body + b"\n")
+            return stream.completions()
+        return self._whole(body, request, on_tokens)
 
-def _whole(body: bytes, request: Request) -> list[Completion]:
-    answer = DECODER.decode(body)
-    choices = sorted(answer.choices or (), key=lambda choice: choice.index)
-    if len(choices) != request.n:
-        raise ValueError(f"{len(choices)} choices instead of {request.n}")
-    usage = answer.usage.to_usage() if answer.usage is not None else Usage()
-    completions = []
-    for number, choice in enumerate(choices):
-        text, reason = choice.content, choice.finish_reason or "stop"
-        cut = request.cut(text) if request.cut is not None else None
-        if cut is not None:
-            text, reason = cut, "cut"
-        # The server reports one total for all completions; it is recorded with the first one.
-        usage_of = Usage() if number else usage
-        first = choice.first_tokens() if request.first_tokens else {}
-        completions.append(Completion(text=text, finish_reason=reason, usage=usage_of, first=first))
-    return completions
+    def _whole(self, body: bytes, request: Request, on_tokens: Callable[[int], None]) -> list[Completion]:
+        answer = DECODER.decode(body)
+        if answer.is_error:
+            raise_error(answer.error_value, self.url, request.model)
+        choices = sorted(filter(None, answer.choices or ()), key=lambda choice: choice.index or 0)
+        if len(choices) != request.n:
+            raise ValueError(f"{len(choices)} choices instead of {request.n}")
+        usage = answer.usage.to_usage() if answer.usage is not None else Usage()
+        completions = []
+        for number, choice in enumerate(choices):
+            reading = Reading(request)
+            reading.add(choice.content, choice.thought)
+            reading.finish(choice.finish_reason)
+            first = choice.first_tokens() if request.first_tokens else {}
+            # The server reports one total for all completions; it is recorded with the first one.
+            completions.append(reading.completion(Usage() if number else usage, first))
+        on_tokens(sum(completion.usage.completion_tokens for completion in completions))
+        return completions

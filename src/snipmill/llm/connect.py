@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from snipmill.config import ModelTable
-from snipmill.errors import ModelNotFound, ServerUnreachable, UsageError
+from snipmill.config_model import ModelTable
+from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError, ServerUnreachable, UsageError
 from snipmill.llm.client import Client, Server
 from snipmill.llm.concurrency import MAX_CONCURRENCY
 from snipmill.llm.embedded import serve
@@ -18,6 +19,7 @@ from snipmill.llm.vllm import serve_vllm
 from snipmill.llm.weights import find_weights
 
 MAX_SLOTS = 4
+_USUAL_KEY = "OPENAI_API_KEY"
 _EMBEDDED_GIVE_UP = 60.0  # seconds; a child process that stops answering does not recover
 
 
@@ -28,10 +30,11 @@ class Connection:
     Attributes:
         fleet: the servers that take the requests.
         model: the model's name.
-        most: maximum number of requests in flight, however many the servers turn out to sustain.
+        max_in_flight: maximum number of requests in flight, however many the servers turn out to sustain.
         description: a short description of the model and where it runs.
         shares_prefixes: whether the server's slots share one prefix cache. If not, the stages with long prompts send
             one request at a time, so that each prefix is computed once and not in every slot.
+        served: the models that each address serves, where it tells.
     """
 
     fleet: Fleet
@@ -39,6 +42,86 @@ class Connection:
     max_in_flight: int
     description: str
     shares_prefixes: bool = True
+    served: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The connection of each stage; stages that use the same servers share a fleet."""
+
+    by_stage: Mapping[str, Connection]
+
+    @property
+    def distinct(self) -> list[Connection]:
+        """One connection for each fleet and model."""
+        found = {(id(connection.fleet), connection.model): connection for connection in self.by_stage.values()}
+        return list(found.values())
+
+    @property
+    def fleets(self) -> list[Fleet]:
+        """Each fleet once."""
+        return list({id(connection.fleet): connection.fleet for connection in self.by_stage.values()}.values())
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model's name by stage."""
+        return {stage: connection.model for stage, connection in self.by_stage.items()}
+
+    @property
+    def description(self) -> str:
+        """Every model and where it runs."""
+        return " and ".join(connection.description for connection in self.distinct)
+
+    @property
+    def max_in_flight(self) -> int:
+        """Maximum number of requests in flight, at all servers together."""
+        by_fleet = {id(connection.fleet): connection.max_in_flight for connection in self.by_stage.values()}
+        return sum(by_fleet.values())
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether all servers do."""
+        return all(connection.shares_prefixes for connection in self.by_stage.values())
+
+
+@contextlib.asynccontextmanager
+async def connect_stages(tables: Mapping[str, ModelTable]) -> AsyncIterator[Connections]:
+    """Provide a connection for each stage while the block runs.
+
+    Args:
+        tables: by stage, the model and its server.
+
+    Raises:
+        SnipmillError: as `connect`.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        by_endpoint: dict[object, Connection] = {}
+        by_stage: dict[str, Connection] = {}
+        for stage, table in tables.items():
+            endpoint = _endpoint(table)
+            if endpoint not in by_endpoint:
+                by_endpoint[endpoint] = await stack.enter_async_context(connect(table))
+            by_stage[stage] = _with_model(by_endpoint[endpoint], table)
+        yield Connections(by_stage)
+
+
+def _endpoint(table: ModelTable) -> object:
+    """What servers a table speaks of. Those that we start have one model each."""
+    addresses = server_addresses(table)
+    started = None if addresses and table.serve is None else (table.serve, table.name, table.context)
+    headers = tuple(sorted(table.headers.items()))
+    return addresses, started, table.key_variable, headers
+
+
+def _with_model(connection: Connection, table: ModelTable) -> Connection:
+    """The connection for another model of the same servers."""
+    if not connection.served or table.name in (None, connection.model):
+        return connection
+    for address, names in connection.served.items():
+        choose_model(names, table.name, address)
+    assert table.name is not None
+    description = connection.description.replace(connection.model, table.name, 1)
+    return replace(connection, model=table.name, description=description)
 
 
 @contextlib.asynccontextmanager
@@ -47,6 +130,7 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
 
     Raises:
         ModelUnavailable, ServerUnreachable, AuthenticationFailed, ModelNotFound: there is no such server or model.
+        UsageError: a variable that should hold a key or a header is not set.
     """
     async with contextlib.AsyncExitStack() as stack:
         addresses = server_addresses(table)
@@ -59,12 +143,16 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             managed.dead.add_done_callback(lambda dead: None if dead.cancelled() else fleet.fail(dead.result()))
             yield Connection(fleet, model, table.concurrency or MAX_CONCURRENCY, description)
         elif addresses:
-            key = _key()
-            servers = [Server(address, key, timeout=table.timeout, stream=table.stream) for address in addresses]
+            server = Server(
+                "", read_key(table), timeout=table.timeout, stream=table.stream, headers=read_headers(table.headers)
+            )
+            servers = [replace(server, base_url=address) for address in addresses]
             clients = [await stack.enter_async_context(Client(server)) for server in servers]
-            fleet, model = await _gather(clients, table)
+            served = await _ask_for_models(clients, table.name)
+            model = _common_model(served, table.name)
+            fleet = Fleet(clients, concurrency=table.concurrency, give_up=table.give_up)
             most = (table.concurrency or MAX_CONCURRENCY) * len(clients)
-            yield Connection(fleet, model, most, f"{model} at {', '.join(addresses)}")
+            yield Connection(fleet, model, most, f"{model} at {', '.join(addresses)}", served=served)
         else:
             weights = await asyncio.to_thread(find_weights, table.name)
             slots = min(table.concurrency or MAX_SLOTS, MAX_SLOTS)
@@ -75,16 +163,44 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             yield Connection(fleet, weights.name, slots, description, shares_prefixes=False)
 
 
-def _key() -> str | None:
-    """The API key for the servers, or None.
+def read_key(table: ModelTable) -> str | None:
+    """The key for the servers, from the environment, or None.
 
     Raises:
-        UsageError: the key is not printable ASCII.
+        UsageError: the key is not printable ASCII, or a variable of one's own is not set.
     """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()  # a mounted secret often ends with a newline
+    name = table.key_variable
+    key = os.environ.get(name, "").strip()  # a mounted secret often ends with a newline
     if not key.isprintable() or not key.isascii():
-        raise UsageError("OPENAI_API_KEY contains characters that are not printable ASCII. Set it to the key alone.")
+        raise UsageError(f"{name} contains characters that are not printable ASCII. Set it to the key alone.")
+    if not key and name != _USUAL_KEY:
+        raise UsageError(f"The environment has no {name}, which key_variable names. Set it to the server's key.")
     return key or None
+
+
+def read_headers(names: Mapping[str, str]) -> dict[str, str]:
+    """The headers with their values from the environment.
+
+    Args:
+        names: of the variables, by header.
+
+    Raises:
+        UsageError: a variable is not set, or its value cannot be sent.
+    """
+    headers: dict[str, str] = {}
+    for header, name in names.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header):
+            raise UsageError(f"{header!r} in [model.headers] is no name of a header.")
+        value = os.environ.get(name, "").strip()
+        if not value:
+            raise UsageError(
+                f"The environment has no {name}. In [model.headers], a value is the name of the environment variable that "
+                f"holds the header's value, so that no secret is written down: set {name}, or correct {header}."
+            )
+        if not value.isprintable() or not value.isascii():
+            raise UsageError(f"{name} contains characters that are not printable ASCII, and cannot be a header.")
+        headers[header] = value
+    return headers
 
 
 def server_addresses(table: ModelTable) -> tuple[str, ...]:
@@ -104,8 +220,11 @@ def server_addresses(table: ModelTable) -> tuple[str, ...]:
     return addresses
 
 
-async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]:
-    """Ask each server for its models. At least one must be reachable now; the others may become reachable later."""
+async def _ask_for_models(clients: list[Client], wanted: str | None) -> dict[str, list[str]]:
+    """Ask each server for its models. At least one must be reachable now; the others may become reachable later.
+
+    Where a model is named, a server need not have a list of its models.
+    """
     found: dict[str, list[str]] = {}
     missing: list[ServerUnreachable] = []
     for client in clients:
@@ -113,17 +232,27 @@ async def _gather(clients: list[Client], table: ModelTable) -> tuple[Fleet, str]
             found[client.url] = await client.models()
         except ServerUnreachable as error:
             missing.append(error)
+        except AuthenticationFailed:
+            raise
+        except ServerError:
+            if wanted is None:
+                raise
+            found[client.url] = []
     if not found:
         raise missing[0]
-    chosen = {choose_model(served, table.name, address) for address, served in found.items()}
+    return found
+
+
+def _common_model(served: Mapping[str, Sequence[str]], wanted: str | None) -> str:
+    chosen = {choose_model(names, wanted, address) for address, names in served.items()}
     if len(chosen) > 1:
         raise ModelNotFound(
             f"The servers serve different models ({', '.join(sorted(chosen))}). Choose one common to all with --model."
         )
-    return Fleet(clients, concurrency=table.concurrency, give_up=table.give_up), chosen.pop()
+    return chosen.pop()
 
 
-def choose_model(served: list[str], wanted: str | None, base_url: str) -> str:
+def choose_model(served: Sequence[str], wanted: str | None, base_url: str) -> str:
     """Choose the model to request.
 
     Raises:

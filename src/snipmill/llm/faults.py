@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -11,7 +12,9 @@ from snipmill.reasons import Reason
 from snipmill.records import Refusal
 
 _TRANSIENT = frozenset({408, 409, 425})
-_TOO_LONG = ("context", "too long", "maximum", "exceed")
+_TOO_LONG = re.compile(
+    r"context|prompt.{0,40}too long|too long|exceed|maximum.{0,30}(?:length|input|prompt)", re.IGNORECASE
+)
 
 
 class Transient(Exception):
@@ -29,6 +32,14 @@ class ConnectFailed(Transient):
 
 class Hung(Transient):
     """The server sent no data for too long."""
+
+
+class Refused(Exception):
+    """The server refuses this one request; `refusal` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
 
 
 class Overloaded(Transient):
@@ -61,10 +72,40 @@ def classify(status: int, body: bytes, headers: Any, address: str, model: str) -
             "Run `snipmill doctor --base-url URL` to list the models that it serves."
         )
     if status in (400, 413, 422):
-        lowered = message.lower()
-        reason = Reason.PROMPT_TOO_LONG if any(word in lowered for word in _TOO_LONG) else Reason.REFUSED_BY_SERVER
+        reason = Reason.PROMPT_TOO_LONG if is_too_long(message) else Reason.REFUSED_BY_SERVER
         return Refusal(reason=reason, detail=f"HTTP {status}: {message}")
     raise ServerError(f"The server at {address} answered HTTP {status}: {message}. Check the server's log.")
+
+
+_STATUS_BY_WORD = (
+    (("rate_limit", "rate limit", "overloaded", "too many requests", "quota"), 429),
+    (("context_length", "context length", "context window", "too long"), 400),
+    (("authentication", "invalid api key", "invalid_api_key", "permission"), 401),
+    (("invalid_request", "bad request", "badrequest", "unsupported"), 400),
+)
+
+
+def raise_error(error: Any, address: str, model: str) -> NoReturn:
+    """Raise what an error means that came under status 200, in a body or in a stream.
+
+    Raises:
+        Refused: it is specific to this request.
+        Transient, AuthenticationFailed, ModelNotFound, ServerError: as `classify`.
+    """
+    fields = error if isinstance(error, dict) else {"message": error}
+    message = str(fields.get("message") or error)[:500]
+    told = next((str(fields[key]) for key in ("code", "status", "status_code") if fields.get(key) is not None), "")
+    if told.isdecimal() and 400 <= int(told) < 600:
+        status = int(told)
+    else:
+        said = f"{told} {fields.get('type', '')} {message}".lower()
+        status = next((number for words, number in _STATUS_BY_WORD if any(word in said for word in words)), 500)
+    raise Refused(classify(status, msgspec.json.encode({"error": {"message": message}}), {}, address, model))
+
+
+def is_too_long(message: str) -> bool:
+    """Whether a server says that a prompt and its answer do not fit into its context."""
+    return _TOO_LONG.search(message) is not None
 
 
 def error_message(body: bytes) -> str:

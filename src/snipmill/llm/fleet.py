@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from snipmill.errors import ServerUnreachable, SnipmillError
+from snipmill.errors import ServerError, ServerUnreachable, SnipmillError
 from snipmill.llm.client import Client
 from snipmill.llm.concurrency import ConcurrencyLimit
 from snipmill.llm.faults import ConnectFailed, Hung, Overloaded, Transient
@@ -30,6 +31,7 @@ _WATCH_EVERY = 0.5  # seconds between checks for hung requests
 _FAILURES = 20  # consecutive failures after which a server is set aside
 _PAUSES = (0.2, 30.0)  # seconds: the first and the longest pause of a server that was set aside
 _ALONE = 2.0  # seconds: the longest pause while only one request fails, since the request is the likely cause
+_SAME_REFUSALS = 5  # equal refusals before any answer of their kind, after which the configuration is to blame
 _SLACK = 0.1  # extra load, as a share of a server's limit, that is accepted to hit a cached prefix
 
 
@@ -91,6 +93,34 @@ class _Waiting:
     prefix: str = field(compare=False)
 
 
+def _without_numbers(detail: str) -> str:
+    return re.sub(r"\d+", "N", detail)
+
+
+_KEYS = (
+    ("max_tokens", "`model.max_tokens` or `model.max_thinking_tokens`"),
+    ("max_completion_tokens", "`model.max_tokens` or `model.max_thinking_tokens`"),
+    ("temperature", "`model.sampling.temperature`"),
+    ("top_p", "`model.sampling.top_p`"),
+    ("top_k", "`model.sampling.top_k`"),
+    ("min_p", "`model.sampling.min_p`"),
+    ("repetition_penalty", "`model.sampling.repetition_penalty`"),
+    ("presence_penalty", "`model.sampling.presence_penalty`"),
+    ("frequency_penalty", "`model.sampling.frequency_penalty`"),
+    ("chat_template", "`model.prompting` or `model.extra_body`"),
+    ("context", "`generate.shots`, `seeds.max_lines` or `model.max_tokens`"),
+)
+
+
+def refused_by_all(kind: str, detail: str) -> ServerError:
+    """The error where a server refuses every request of a kind, with the key that its sentence speaks of."""
+    named = next((keys for word, keys in _KEYS if word in detail.lower()), "[model] in the configuration")
+    return ServerError(
+        f"The server refuses every request for {kind or 'completions'} with the same sentence: {detail} "
+        f"Change {named}, and run the same command again; everything so far is kept."
+    )
+
+
 class Fleet:
     """Servers that serve the same model.
 
@@ -117,6 +147,8 @@ class Fleet:
         self._watch: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._failure: SnipmillError | None = None
+        self._refusals: dict[str, list[str]] = {}  # by kind of request, before any answer of the kind
+        self._answered_kinds: set[str] = set()
         self.counts = Counts()
 
     @property
@@ -128,6 +160,11 @@ class Fleet:
     def room(self) -> int:
         """How many requests may be in flight now."""
         return sum(member.limit.value for member in self._members)
+
+    @property
+    def notes(self) -> list[str]:
+        """What servers do not take, and is left out: a sentence for each."""
+        return [note for member in self._members for note in member.client.adaptation.notes]
 
     @property
     def trouble(self) -> str:
@@ -148,7 +185,8 @@ class Fleet:
 
         Raises:
             ServerUnreachable: no server has answered for `give_up` seconds.
-            AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
+            AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed. All first requests of a kind
+                with the same refusal mean that, too.
         """
         empty = tries = 0
         while True:
@@ -162,14 +200,37 @@ class Fleet:
                     return Refusal(reason=Reason.SERVER_FAILED, detail=detail)
                 await asyncio.sleep(backoff(max(tries, 1)))
                 continue
+            self._watch_refusals(request.kind, answer)
             if isinstance(answer, Refusal) or all(
-                part.text.strip() or part.finish_reason == "length" for part in answer
+                part.text.strip() or part.thinking or part.finish_reason == "length" for part in answer
             ):
                 return answer
             empty += 1
             self.counts.empty += 1
             if empty == _EMPTY_TRIES:
                 return Refusal(reason=Reason.EMPTY_COMPLETION, detail=f"The server sent an empty text {empty} times.")
+
+    def _watch_refusals(self, kind: str, answer: list[Completion] | Refusal) -> None:
+        """Stop the run where the first requests of a kind are all refused with the same sentence, numbers aside."""
+        if kind in self._answered_kinds:
+            return
+        if not isinstance(answer, Refusal):
+            self._answered_kinds.add(kind)
+            self._refusals.pop(kind, None)
+            return
+        refusals = self._refusals.setdefault(kind, [])
+        refusals.append(answer.detail)
+        if len(refusals) >= _SAME_REFUSALS and len({_without_numbers(detail) for detail in refusals}) == 1:
+            self.fail(refused_by_all(kind, answer.detail))
+            raise refused_by_all(kind, answer.detail)
+
+    @property
+    def refused_kind(self) -> ServerError | None:
+        """The error to report at the end of a run in which every request of some kind got the same refusal."""
+        for kind, details in self._refusals.items():
+            if len({_without_numbers(detail) for detail in details}) == 1:
+                return refused_by_all(kind, details[0])
+        return None
 
     async def _ask(self, request: Request, rank: int, seed: int) -> list[Completion] | Refusal:
         member = await self._enter(rank, request.prefix)

@@ -1,63 +1,63 @@
-"""Parses a streamed answer: joins server-sent events into texts, one per requested completion."""
+"""Parses a streamed answer: joins server-sent events into completions, one per requested completion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from snipmill.llm.answer import DECODER, Answer
-from snipmill.llm.faults import Transient
+from snipmill.llm.faults import Transient, raise_error
+from snipmill.llm.reading import Reading
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Usage
 
-_LOOK_EVERY = 16  # chunks after which a text is checked even if they contain no newline or bracket
 _DONE = b"[DONE]"
-
-
-class _Text:
-    """The part of one completion that has been received so far."""
-
-    __slots__ = ("finish_reason", "pieces", "text", "tokens")
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.pieces = 0
-        self.tokens = 0
-        self.finish_reason: str | None = None
 
 
 class Stream:
     """Parses bytes as they arrive, and reports when no more are needed."""
 
-    def __init__(self, request: Request, on_tokens: Callable[[int], None]) -> None:
+    def __init__(self, request: Request, on_tokens: Callable[[int], None], address: str = "") -> None:
         self._request = request
+        self._address = address
         self._on_tokens = on_tokens
         self._rest = b""
-        self._texts = [_Text() for _ in range(request.n)]
+        self._readings = [Reading(request) for _ in range(request.n)]
+        self._reasons: list[str | None] = [None] * request.n
         self._usage: Usage | None = None
         self._over = False
         self.complete = False
 
     def feed(self, data: bytes) -> bool:
-        """Parse received bytes. Returns True when the rest of the answer is not needed."""
+        """Parse received bytes. Returns True when the rest of the answer is not needed.
+
+        Raises:
+            Transient, Refused, ServerError: the server sent an error in place of text.
+        """
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         tokens = 0
         for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            event = line[5:].strip()
-            if event == _DONE:
-                self._over = self.complete = True
-            elif event:
-                tokens += self._take(DECODER.decode(event))
+            tokens += self._take_line(line)
             if self._over:  # how much more has arrived depends on timing, so the rest must be ignored
                 break
         if tokens:
             self._on_tokens(tokens)
         return self._over
 
+    def _take_line(self, line: bytes) -> int:
+        if not line.startswith(b"data:"):
+            return 0
+        event = line[5:].strip()
+        if event == _DONE:
+            self._over = self.complete = True
+        elif event:
+            return self._take(DECODER.decode(event))
+        return 0
+
     def _take(self, event: Answer) -> int:
         """Process one event and return the number of its tokens."""
+        if event.is_error:
+            raise_error(event.error_value, self._address, self._request.model)
         if event.usage is not None:
             self._usage = event.usage.to_usage()
         elif event.timings is not None:
@@ -68,34 +68,23 @@ class Stream:
                 completion_tokens=timings.predicted_n,
             )
         arrived = 0
-        for choice in event.choices or ():
-            if not 0 <= choice.index < len(self._texts):
-                raise ValueError(f"choice {choice.index} was not requested")
-            text = self._texts[choice.index]
-            if text.finish_reason in ("cut", "hopeless"):
+        for choice in filter(None, event.choices or ()):
+            index = choice.index or 0
+            if not 0 <= index < len(self._readings):
+                raise ValueError(f"choice {index} was not requested")
+            reading = self._readings[index]
+            if reading.is_closed_early:
                 continue
-            before = text.tokens
-            if choice.content:
-                text.pieces += 1
-                text.text += choice.content
-                if "\n" in choice.content or "]" in choice.content or text.pieces % _LOOK_EVERY == 0:
-                    self._look(text)
             # Some servers send running counts, which belong to this choice. Otherwise each chunk counts as one token.
-            text.tokens = self._usage.completion_tokens if self._usage is not None else text.pieces
-            text.finish_reason = text.finish_reason or choice.finish_reason
-            arrived += max(text.tokens - before, 0)
-        reasons = [text.finish_reason for text in self._texts]
+            counted = self._usage.completion_tokens if self._usage is not None else None
+            arrived += reading.add(choice.content, choice.thought, counted)
+            self._reasons[index] = self._reasons[index] or choice.finish_reason
+        ended = [reading.is_closed_early for reading in self._readings]
         # If the server finishes by itself, its token counts are still to come, so keep reading.
-        self._over = None not in reasons and not {"cut", "hopeless"}.isdisjoint(reasons)
+        self._over = any(ended) and all(
+            early or reason is not None for early, reason in zip(ended, self._reasons, strict=True)
+        )
         return arrived
-
-    def _look(self, text: _Text) -> None:
-        request = self._request
-        cut = request.cut(text.text) if request.cut is not None else None
-        if cut is not None:
-            text.text, text.finish_reason = cut, "cut"
-        elif request.hopeless is not None and request.hopeless(text.text):
-            text.finish_reason = "hopeless"
 
     def completions(self) -> list[Completion]:
         """The completions, once the stream has ended or has been closed early.
@@ -103,16 +92,22 @@ class Stream:
         Raises:
             Transient: the server ended the stream before the completions were complete.
         """
+        if self._rest:
+            self._take_line(self._rest)
+            self._rest = b""
         completions = []
-        for number, text in enumerate(self._texts):
-            if text.finish_reason is None:
+        for number, (reading, reason) in enumerate(zip(self._readings, self._reasons, strict=True)):
+            if reason is None and not self.complete and not reading.is_closed_early:
                 raise Transient("the stream ended without a finish reason")
+            reading.finish(reason)
             usage = self._usage or Usage()
             # The prompt was paid for once; its tokens are recorded with the first completion.
+            alone = len(self._readings) == 1 and self._usage is not None
             usage = Usage(
                 prompt_tokens=0 if number else usage.prompt_tokens,
                 cached_tokens=0 if number else usage.cached_tokens,
-                completion_tokens=usage.completion_tokens if len(self._texts) == 1 and self._usage else text.tokens,
+                completion_tokens=usage.completion_tokens if alone else reading.tokens,
+                thinking_tokens=usage.thinking_tokens if alone else 0,
             )
-            completions.append(Completion(text=text.text, finish_reason=text.finish_reason, usage=usage))
+            completions.append(reading.completion(usage))
         return completions

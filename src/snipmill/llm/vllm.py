@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import aiohttp
 
-from snipmill.config import ModelTable
+from snipmill.config_model import ModelTable
 from snipmill.errors import ModelUnavailable, SnipmillError, UsageError
 from snipmill.llm.client import Server
 

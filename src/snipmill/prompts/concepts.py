@@ -9,10 +9,10 @@ from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Seed
+from snipmill.text.concept_list import read_concepts
 from snipmill.text.sections import Malformed
 
 MAX_CONCEPTS = 12
-MAX_CONCEPT_LENGTH = 80
 
 
 def _question(snippet: str) -> str:
@@ -26,15 +26,13 @@ def build(seed: Seed, examples: Sequence[Example], system: str, _draws: Draws) -
 
 
 def parse(seed: Seed, record_id: str, _sample: int, completion: Completion, _draws: Draws) -> Concepts | Malformed:
-    """The concepts in a completion: its first line, split at commas, without repetitions."""
-    line = next((line.strip() for line in completion.text.splitlines() if line.strip()), "")
-    concepts = list(dict.fromkeys(part.strip(" .\t") for part in line.split(",")))
-    concepts = [concept for concept in concepts if concept][:MAX_CONCEPTS]
+    """The concepts in a completion, in whatever usual form they are listed."""
+    concepts = read_concepts(completion.text)[:MAX_CONCEPTS]
     if not concepts:
-        return Malformed(Reason.NO_CONCEPTS, "The completion names no concepts.")
-    longest = max(concepts, key=len)
-    if len(longest) > MAX_CONCEPT_LENGTH:
-        return Malformed(Reason.NOT_A_CONCEPT_LIST, f"{longest[:40]!r}... is too long for a concept.")
+        if not any(map(str.isalnum, completion.text)):
+            return Malformed(Reason.NO_CONCEPTS, "The completion names no concepts.")
+        shown = " ".join(completion.text.split())[:60]
+        return Malformed(Reason.NOT_A_CONCEPT_LIST, f"{shown!r}... is no list of short concepts.")
     return Concepts(
         id=record_id,
         columns=seed.columns,

@@ -10,7 +10,9 @@ from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import generator
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Instruction, extend
+from snipmill.text.remarks import is_thought
 from snipmill.text.sections import TAGS, Malformed
+from snipmill.text.task_text import read_task
 
 MIN_LENGTH = 20
 MAX_LENGTH = 8000
@@ -42,8 +44,11 @@ def build(record: Concepts, examples: Sequence[Example], system: str, draws: Dra
 def parse(
     record: Concepts, record_id: str, _sample: int, completion: Completion, draws: Draws
 ) -> Instruction | Malformed:
-    """The instruction in a completion: all of it, unless it is too short, too long, or already contains an answer."""
-    instruction = completion.text.strip()
+    """The instruction in a completion, unless it is too short, too long, no task, or already contains an answer."""
+    instruction = read_task(completion.text)
+    if is_thought(completion.text) or is_thought(instruction):
+        shown = " ".join(instruction.split())[:60]
+        return Malformed(Reason.NOT_A_TASK, f"{shown!r}... is no task.")
     if len(instruction) < MIN_LENGTH:
         return Malformed(Reason.INSTRUCTION_TOO_SHORT, f"The instruction has {len(instruction)} characters.")
     if len(instruction) > MAX_LENGTH:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt
-from snipmill.prompts.stage import Draws, GenerationStage
+from snipmill.prompts.stage import ChatForm, Draws, GenerationStage
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Instruction, Response, extend
+from snipmill.text.chat_sections import cut_chat, from_chat, is_hopeless_chat
 from snipmill.text.loops import ends_in_loop
 from snipmill.text.sections import Malformed, cut_after_tests, is_hopeless, parse_sections
 
@@ -53,5 +54,6 @@ STAGE: GenerationStage[Instruction, Response] = GenerationStage(
     parse=parse,
     cut=cut_after_tests,
     hopeless=lambda text: is_hopeless(text) or ends_in_loop(text),
+    chat=ChatForm(from_chat, cut_chat, lambda text: is_hopeless_chat(text) or ends_in_loop(text)),
     kind_of_task=lambda record, _draws: (record.category, record.difficulty),
 )

@@ -29,6 +29,20 @@ class Draws:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatForm:
+    """How the answers of a chat model differ from completions.
+
+    Attributes:
+        read: (answer) -> the completion that a base model would have written.
+        cut, hopeless: as those of the stage, for answers.
+    """
+
+    read: Callable[[str], str]
+    cut: Callable[[str], str | None]
+    hopeless: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationStage(Generic[In, Out]):
     """A generation stage.
 
@@ -39,7 +53,8 @@ class GenerationStage(Generic[In, Out]):
         parse: (record, id of the new record, sample index, completion, draws) -> new record, or why it is malformed.
         cut: (text so far) -> the finished text, or None while more is needed.
         hopeless: (text so far) -> whether no continuation can still be parsed.
-        stop: strings that end a completion.
+        stop: strings that end a completion. A chat ends by itself, and may use these strings.
+        chat: how answers in a chat are read, where they need more than completions.
         first_tokens: for how many candidates of the first token probabilities are requested.
         kind_of_task: (record, draws) -> the task's category and difficulty, if there is a task.
     """
@@ -52,4 +67,5 @@ class GenerationStage(Generic[In, Out]):
     hopeless: Callable[[str], bool] | None = None
     stop: tuple[str, ...] = (EXAMPLE_HEADING,)
     kind_of_task: Callable[[In, Draws], tuple[str, str]] | None = None
+    chat: ChatForm | None = None
     first_tokens: int = 0

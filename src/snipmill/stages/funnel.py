@@ -15,7 +15,8 @@ class StageCount:
     """One stage's share of the funnel. Seconds add up over concurrent tasks.
 
     `reused` came from the journal, `fresh` records and tokens are of this session; `spared` samples were not needed;
-    `rescued` records were kept although the stage before had dropped them.
+    `rescued` records were kept although the stage before had dropped them; `mended` answers wore their tags in another form, or
+    had a sentence before them. Tokens of thought are a part of the generated ones.
     """
 
     kept: int = 0
@@ -26,9 +27,11 @@ class StageCount:
     fresh_tokens: int = 0
     spared: int = 0
     rescued: int = 0
+    mended: int = 0
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    thinking_tokens: int = 0
     seconds: float = 0.0
 
     @property
@@ -50,7 +53,18 @@ class StageCount:
         self.prompt_tokens += usage.prompt_tokens
         self.cached_tokens += usage.cached_tokens
         self.completion_tokens += usage.completion_tokens
+        self.thinking_tokens += usage.thinking_tokens
         self.seconds += seconds
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens of the stage."""
+        return Usage(
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            completion_tokens=self.completion_tokens,
+            thinking_tokens=self.thinking_tokens,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the manifest; reasons from the most to the least frequent."""
@@ -62,9 +76,11 @@ class StageCount:
             "requests": self.requests,
             "spared": self.spared,
             "rescued": self.rescued,
+            "mended": self.mended,
             "prompt_tokens": self.prompt_tokens,
             "cached_tokens": self.cached_tokens,
             "completion_tokens": self.completion_tokens,
+            "thinking_tokens": self.thinking_tokens,
             "seconds": round(self.seconds, 1),
         }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -17,6 +17,8 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import msgspec
 
 from snipmill.config import Config
+from snipmill.config_model import SamplingTable
+from snipmill.llm.finish import THINKING, UNSTATED, is_fault
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
 from snipmill.prompts.fewshot import Bank, Shots, draw_examples
@@ -25,7 +27,8 @@ from snipmill.prompts.prompt import Prompt, render_chat, render_completion
 from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import request_seed
 from snipmill.reasons import Reason
-from snipmill.records import Completion, Concepts, Record, Refusal, Reject, content_hash
+from snipmill.records import Completion, Concepts, Record, Refusal, Reject, Response, content_hash
+from snipmill.stages.budget import Budget
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import JUDGE, request_priority
 from snipmill.store.journal import CompletionEntry
@@ -33,6 +36,9 @@ from snipmill.text.sections import Malformed
 
 In = TypeVar("In", bound=Record)
 Out = TypeVar("Out", bound=Record)
+KEPT = "kept"
+_TEMPERATURE = 0.7
+_SENT_APART = ("temperature", "stop")
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,32 @@ class GenerationSettings:
     bank: Bank
     model: str
     prompting: Literal["completion", "chat"] = "completion"
-    temperature: float = 0.7
+    sampling: SamplingTable = field(default_factory=SamplingTable)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: int = 1536
+    max_thinking_tokens: int = 0
+    keep_thinking: bool = True
     shots: int = 1
     fewshot_draws: int = 16
     match_examples: bool = False
     draws: Draws = field(default_factory=Draws)
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether the model is asked in a chat."""
+        return self.prompting == "chat"
+
+    @property
+    def temperature(self) -> float:
+        """The sampling temperature."""
+        return _TEMPERATURE if self.sampling.temperature is None else float(self.sampling.temperature)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """More fields of a request's body: all that changes a text beside the temperature."""
+        sampling = msgspec.structs.asdict(self.sampling)
+        drawn = {name: value for name, value in sampling.items() if name not in _SENT_APART and value is not None}
+        return {**drawn, **self.extra_body}
 
 
 class SampleTask(NamedTuple):
@@ -70,8 +96,8 @@ class SampleRequest:
 def make_request(stage: GenerationStage[Any, Any], task: SampleTask, settings: GenerationSettings) -> SampleRequest:
     """The request for some of a record's samples: a pure function of what is asked.
 
-    The ids hash all that can change a text. `max_tokens` is not among it: it cannot change a completion that stopped by
-    itself.
+    The ids hash all that can change a text. The maximum numbers of tokens are not among it: they cannot change a completion that
+    stopped by itself.
     """
     record, samples = task
     seed = settings.draws.seed
@@ -83,21 +109,31 @@ def make_request(stage: GenerationStage[Any, Any], task: SampleTask, settings: G
     )
     prompt = stage.build(record, examples, settings.bank.systems[stage.mode], settings.draws)
     sampling_seed = request_seed(seed, stage.name, record.id, samples[0])
-    common = (prompt.hash, settings.prompting, settings.model, float(settings.temperature), sampling_seed)
+    common = (prompt.hash, settings.prompting, settings.model, settings.temperature, sampling_seed)
     group = () if len(samples) == 1 else (len(samples),)
-    hashes = (content_hash(stage.name, record.id, sample, *common, *group, *stage.stop) for sample in samples)
+    own_stop, fields = settings.sampling.stop, settings.fields
+    more = (msgspec.json.encode(fields, order="deterministic").decode(),) if fields else ()
+    hashes = (
+        content_hash(stage.name, record.id, sample, *common, *group, *stage.stop, *own_stop, *more)
+        for sample in samples
+    )
+    chat = stage.chat if settings.is_chat else None
     request = Request(
-        prompt=render_completion(prompt) if settings.prompting == "completion" else render_chat(prompt),
+        prompt=render_chat(prompt) if settings.is_chat else render_completion(prompt),
         model=settings.model,
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         seed=sampling_seed,
         n=len(samples),
         prefix=content_hash(stage.name, *(example.name for example in examples)),
-        stop=stage.stop,
-        cut=stage.cut,
-        hopeless=stage.hopeless,
+        # A chat ends by itself. A string that ends a completion may be part of a thought there.
+        stop=own_stop if settings.is_chat else (*stage.stop, *own_stop),
+        cut=chat.cut if chat is not None else stage.cut,
+        hopeless=chat.hopeless if chat is not None else stage.hopeless,
         first_tokens=stage.first_tokens,
+        max_thinking=settings.max_thinking_tokens,
+        fields=fields,
+        kind=stage.name,
     )
     return SampleRequest(task, tuple(f"{stage.name[0]}-{digest}" for digest in hashes), prompt, request)
 
@@ -120,6 +156,7 @@ class Generate(Generic[In, Out]):
         settings: what decides the request.
         fleet: the servers; None where outcomes are only looked up.
         serialized: held during a request, where requests of this stage go one at a time.
+        budget: what may be spent; None where outcomes are only looked up.
         decide: has the last word on a record that was read, as the judge's threshold has.
     """
 
@@ -127,6 +164,7 @@ class Generate(Generic[In, Out]):
     settings: GenerationSettings
     fleet: Fleet | None = None
     serialized: asyncio.Semaphore | None = None
+    budget: Budget | None = None
     decide: Callable[[Out], Out | Reject] = _accept
 
     @property
@@ -142,27 +180,42 @@ class Generate(Generic[In, Out]):
         """Whether asking again could not give another text. A refusal cost nothing, and the server may have changed since."""
         if entry.completion is None:
             return False
-        if entry.completion.stopped_by_itself or entry.completion.finish_reason == "hopeless":
+        completion = entry.completion
+        if completion.finish_reason == UNSTATED:
+            return entry.outcome == KEPT  # the text may have been cut off
+        if completion.stopped_by_itself or completion.finish_reason == "hopeless":
             return True
-        return entry.max_tokens >= self.settings.max_tokens
+        if is_fault(completion.finish_reason):
+            return False
+        has_room = entry.max_thinking_tokens >= self.settings.max_thinking_tokens
+        return has_room and entry.max_tokens >= self.settings.max_tokens
 
     async def do(self, job: SampleRequest, count: StageCount) -> Sequence[CompletionEntry]:
-        """Ask the servers for all samples with one request."""
+        """Ask the servers for all samples with one request.
+
+        Raises:
+            BudgetSpent: nothing more may be spent.
+        """
         assert self.fleet is not None, "outcomes are only looked up here"
         async with self.serialized or contextlib.nullcontext():
+            if self.budget is not None:
+                self.budget.check()
             started = time.monotonic()
             answer = await self.fleet.complete(job.request, request_priority(self.stage))
             seconds = round(time.monotonic() - started, 3)
         count.requests += 1
         answers: Sequence[Completion | Refusal] = [answer] * len(job.keys) if isinstance(answer, Refusal) else answer
+        if self.budget is not None:
+            self.budget.spend(self.stage, (part.usage for part in answers if isinstance(part, Completion)))
         entries = []
         for number, (key, part) in enumerate(zip(job.keys, answers, strict=True)):
             parsed = self._parse(job.task, number, key, part)
             entries.append(
                 CompletionEntry(
                     id=key,
-                    outcome=parsed.reason if isinstance(parsed, Reject) else "kept",
+                    outcome=parsed.reason if isinstance(parsed, Reject) else KEPT,
                     max_tokens=self.settings.max_tokens,
+                    max_thinking_tokens=self.settings.max_thinking_tokens,
                     completion=part if isinstance(part, Completion) else None,
                     refusal=part if isinstance(part, Refusal) else None,
                     seconds=0.0 if number else seconds,
@@ -181,9 +234,10 @@ class Generate(Generic[In, Out]):
         return True
 
     def charge(self, entry: CompletionEntry, count: StageCount, *, fresh: bool) -> None:
-        """Count the tokens and seconds of a completion."""
+        """Count the tokens and seconds of a completion, and whether its form was mended."""
         if entry.completion is not None:
             count.spend(entry.completion.usage, entry.seconds, fresh=fresh)
+            count.mended += entry.outcome == KEPT and self._read(entry.completion) != entry.completion.text
 
     def read(self, job: SampleRequest, entries: Sequence[CompletionEntry]) -> list[Out | Reject]:
         """What came of each sample."""
@@ -197,13 +251,30 @@ class Generate(Generic[In, Out]):
         if answer is None or isinstance(answer, Refusal):
             refusal = answer or Refusal(reason=Reason.NO_ANSWER, detail="The journal holds no answer.")
             return Reject(id=key, stage=self.stage, reason=refusal.reason, detail=refusal.detail)
+        if answer.finish_reason == THINKING:
+            detail = (
+                f"The model was still thinking after {answer.usage.completion_tokens} tokens. Raise max_thinking_tokens "
+                f"(now {self.settings.max_thinking_tokens}), or set chat_template_kwargs = {{enable_thinking = false}} in "
+                "[model.extra_body]."
+            )
+            return Reject(id=key, stage=self.stage, reason=Reason.THINKING_NOT_FINISHED, detail=detail)
         if not answer.stopped_by_itself and answer.finish_reason != "hopeless":
             detail = f"The completion ended by {answer.finish_reason!r} after {answer.usage.completion_tokens} tokens."
             return Reject(id=key, stage=self.stage, reason=Reason.NOT_FINISHED, detail=detail)
-        parsed = self.definition.parse(task.record, key, task.samples[number], answer, self.settings.draws)
+        completion = msgspec.structs.replace(answer, text=self._read(answer))
+        parsed = self.definition.parse(task.record, key, task.samples[number], completion, self.settings.draws)
         if isinstance(parsed, Malformed):
             return Reject(id=key, stage=self.stage, reason=parsed.reason, detail=parsed.detail)
         if not isinstance(parsed, Concepts):
             return parsed  # a judged seed has no usage of its own
         earlier = task.record.usage if isinstance(task.record, Concepts) else {}
-        return msgspec.structs.replace(parsed, usage={**earlier, self.stage: answer.usage})
+        changed: dict[str, Any] = {"usage": {**earlier, self.stage: answer.usage}}
+        if isinstance(parsed, Response) and self.settings.keep_thinking:
+            changed["thinking"] = answer.thinking or None
+        return msgspec.structs.replace(parsed, **changed)
+
+    def _read(self, completion: Completion) -> str:
+        """The text of a completion, as a base model would have written it."""
+        if self.settings.is_chat and self.definition.chat is not None:
+            return self.definition.chat.read(completion.text)
+        return completion.text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from snipmill.config import Config, ExecuteTable
-from snipmill.llm.connect import server_addresses
+from snipmill.llm.connect import read_headers, read_key, server_addresses
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
@@ -19,49 +21,66 @@ from snipmill.stages.fewshot_files import load_bank, load_judging
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
+from snipmill.stages.stage_models import model_of_stage
 
 _JUDGE_TOKENS = 4
 
 
 def resolve_generation(config: Config) -> dict[str, GenerationSettings]:
-    """By stage, everything that decides what is asked but the model's name, which the server tells (`for_model`).
+    """By stage, everything that decides what is asked but the model's name, which the server tells (`for_models`).
 
     Raises:
-        UsageError: the few-shot bank cannot be used.
+        UsageError: the few-shot bank or a stage's model cannot be used.
     """
     bank = load_bank(config.generate.fewshot)
-    common = GenerationSettings(
-        bank=bank,
-        model="",
-        prompting=config.model.prompting,
-        temperature=config.model.temperature,
-        max_tokens=config.model.max_tokens,
-        fewshot_draws=config.generate.draws,
-        match_examples=config.generate.match_examples,
-        draws=Draws(config.run.seed, config.generate.categories, config.generate.difficulties),
-    )
-    # The judge says the most likely word of a few tokens, whatever the tasks are sampled with.
-    judge = replace(
+    answering = bank.answering_with(config.generate.response_examples)
+    draws = Draws(config.run.seed, config.generate.categories, config.generate.difficulties)
+    settings: dict[str, GenerationSettings] = {}
+    for name in GENERATING:
+        table = model_of_stage(config, name)
+        common = GenerationSettings(
+            bank=answering if name == RESPONSES else bank,
+            model="",
+            prompting=table.prompting,
+            sampling=table.sampling,
+            extra_body=table.extra_body,
+            max_tokens=table.max_tokens,
+            max_thinking_tokens=table.max_thinking_tokens if table.prompting == "chat" else 0,
+            keep_thinking=table.keep_thinking,
+            fewshot_draws=config.generate.draws,
+            match_examples=config.generate.match_examples,
+            draws=draws,
+        )
+        if name == JUDGE:
+            settings[name] = _for_judge(common, config)
+        else:
+            settings[name] = replace(common, shots=getattr(config.generate.shots, name))
+    return settings
+
+
+def _for_judge(common: GenerationSettings, config: Config) -> GenerationSettings:
+    """The judge says the most likely word of a few tokens, whatever the tasks are sampled with."""
+    own = config.judge.model
+    temperature = 0.0 if own.sampling.temperature is None else own.sampling.temperature
+    return replace(
         common,
         bank=load_judging(),
-        temperature=0.0,
-        max_tokens=_JUDGE_TOKENS,
+        sampling=msgspec.structs.replace(own.sampling, temperature=temperature),
+        max_tokens=own.max_tokens or _JUDGE_TOKENS,
         shots=config.judge.shots,
         fewshot_draws=1,
         match_examples=False,
     )
-    answering = bank.answering_with(config.generate.response_examples)
-    return {
-        name: judge
-        if name == JUDGE
-        else replace(common, shots=getattr(config.generate.shots, name), bank=answering if name == RESPONSES else bank)
-        for name in GENERATING
-    }
 
 
-def for_model(generation: dict[str, GenerationSettings], model: str) -> dict[str, GenerationSettings]:
-    """The same settings, for a model that has a name."""
-    return {stage: replace(settings, model=model) for stage, settings in generation.items()}
+def for_models(generation: dict[str, GenerationSettings], models: Mapping[str, str]) -> dict[str, GenerationSettings]:
+    """The same settings, for models that have names.
+
+    Args:
+        generation: by stage.
+        models: their names, by stage; stages without one are left out.
+    """
+    return {stage: replace(settings, model=models[stage]) for stage, settings in generation.items() if stage in models}
 
 
 @dataclass(frozen=True)
@@ -148,7 +167,11 @@ def resolve(config: Config) -> Settings:
     Raises:
         UsageError: something in it cannot be used; the sentence names the key.
     """
-    server_addresses(config.model)
+    for stage in GENERATING:
+        table = model_of_stage(config, stage)
+        server_addresses(table)
+        read_headers(table.headers)
+        read_key(table)
     return Settings(
         config=config,
         seeds=resolve_seeds(config),

@@ -62,7 +62,7 @@ STAGES: tuple[StageSpec, ...] = (
     _asking(judge.STAGE, Seed, SEEDS, ("judge",), "seed"),
     _asking(concepts.STAGE, Concepts, SEEDS, ("concepts", "usage"), "concepts"),
     _asking(instructions.STAGE, Instruction, "concepts", ("category", "difficulty", "instruction"), "instruction"),
-    _asking(responses.STAGE, Response, "instructions", ("sample", "response")),
+    _asking(responses.STAGE, Response, "instructions", ("sample", "thinking", "response")),
     StageSpec(EXECUTE, Execution, "responses", VerdictEntry, file=EXECUTE, shown_fields=("verdict",)),
     StageSpec(VERIFY, Execution, EXECUTE, VerificationEntry, file=VERIFY, shown_fields=("verification",)),
     StageSpec(SANITIZE, Row, VERIFY, file=SANITIZE),

@@ -17,7 +17,7 @@ import msgspec
 
 from snipmill.errors import StoreError
 from snipmill.id_index import IdIndex
-from snipmill.records import Completion, Refusal, Reject, Seed, Verdict, Verification
+from snipmill.records import Completion, Refusal, Reject, Seed, Usage, Verdict, Verification
 from snipmill.store.jsonl import encode_line
 
 
@@ -45,6 +45,7 @@ class CompletionEntry(PaidEntry, frozen=True, kw_only=True):
     """One sample of a request, and what came of it."""
 
     max_tokens: int
+    max_thinking_tokens: int = 0
     completion: Completion | None = None
     refusal: Refusal | None = None
 
@@ -207,3 +208,10 @@ def read_journal(path: Path, kind: type[E]) -> Iterator[E]:
     if path.exists():
         for entry, _, _ in _entries(path, msgspec.json.Decoder(kind)):
             yield entry
+
+
+def usages_in(path: Path) -> Iterator[Usage]:
+    """The tokens of every completion in a journal, also of those that were asked for again."""
+    for entry in read_journal(path, CompletionEntry):
+        if entry.completion is not None:
+            yield entry.completion.usage

@@ -2,7 +2,8 @@
 
 The first mutant empties all function bodies; tests that pass with it check nothing. Mutants that compile to the same
 code as the implementation, or as an earlier mutant, are left out. Other equivalent mutants may remain, so a score of 1
-is not always reachable. Does not cover running them.
+is not always reachable. A main guard is not changed, since what it prints is no concern of the tests. Does not cover running
+the mutants.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from snipmill.sandbox.child.statements import is_main_guard
 from snipmill.verify.statements import parse
 
 MOST = 24
@@ -106,7 +108,10 @@ def _changes(tree: ast.Module, kind: str) -> Iterator[Mutant]:
         if functions:
             yield Mutant(kind, functions[0].lineno, _text(changed))  # type: ignore[attr-defined]
         return
+    guarded = {id(inner) for node in tree.body if _is_main_guard(node) for inner in ast.walk(node)}
     for place, node in enumerate(ast.walk(tree)):
+        if id(node) in guarded:
+            continue
         for option in range(sum(1 for _ in find(node))):
             changed = copy.deepcopy(tree)
             twin = next(other for number, other in enumerate(ast.walk(changed)) if number == place)
@@ -116,6 +121,10 @@ def _changes(tree: ast.Module, kind: str) -> Iterator[Mutant]:
 
 def _text(tree: ast.Module) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and is_main_guard(node)
 
 
 def _is_function(node: ast.AST) -> bool:

@@ -1,0 +1,93 @@
+"""Thinking traces inside a model's answer: `<think>...</think>` and the markers of other model families.
+
+A trace stands before the answer. Its opening marker may be missing, since some chat templates begin the answer with it, and
+its closing marker too, where the answer was cut off. Several traces in a row belong together. Does not cover traces that a
+server sends in a field of their own (`llm.answer`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# Opening and closing markers by model family: most; Seed-OSS; Magistral; Kimi; Gemma; gpt-oss.
+_MARKERS = (
+    (r"<(?:think|thinking|thought|reasoning)>", r"</(?:think|thinking|thought|reasoning)>"),
+    (r"<seed:think>", r"</seed:think>"),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    (r"◁think▷", r"◁/think▷"),
+    (r"<\|channel>thought\b", r"<channel\|>"),
+    (
+        r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)<\|message\|>",
+        r"<\|end\|>(?:\s*<\|start\|>assistant)?(?:\s*<\|channel\|>final<\|message\|>)?",
+    ),
+)
+_OPENING = tuple((re.compile(rf"\s*{opening}"), re.compile(closing)) for opening, closing in _MARKERS)
+# Without its opening, a marker counts only at the end or the beginning of a line: answers may name it in their code.
+_BARE = re.compile(
+    r"</(?:think|thinking|thought|reasoning|seed:think)>[ \t]*(?=\n|$)|(?m:^)[ \t]*</(?:think|thinking)>"
+)
+_FINAL = re.compile(r"\s*<\|channel\|>final<\|message\|>")
+_LONGEST_MARKER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """An answer without its traces: `thinking` is None where there are none; `open` where the last one never ends."""
+
+    thinking: str | None
+    answer: str
+    open: bool = False
+
+
+def split_thinking(text: str) -> Split:
+    """Separate the traces at the beginning of a text from the answer after them."""
+    traces: list[str] = []
+    position = 0
+    while (opened := _opening_at(text, position)) is not None:
+        start, closing = opened
+        closed = closing.search(text, start)
+        if closed is None:
+            return Split(_joined([*traces, text[start:]]), "", open=True)
+        traces.append(text[start : closed.start()])
+        position = closed.end()
+    if not traces and (bare := _BARE.search(text)) is not None:
+        rest = split_thinking(text[bare.end() :])
+        return Split(_joined([text[: bare.start()], rest.thinking or ""]), rest.answer, rest.open)
+    if (final := _FINAL.match(text, position)) is not None:
+        position = final.end()
+    return Split(_joined(traces) if traces else None, text[position:] if position else text)
+
+
+def may_be_marker(text: str) -> bool:
+    """Whether a text that has just begun may still turn out to begin with a marker."""
+    begun = text.lstrip()
+    if not begun:
+        return True
+    return len(begun) < _LONGEST_MARKER and any(known.startswith(begun) for known in _WHOLE_MARKERS)
+
+
+_WHOLE_MARKERS = (
+    "<think>",
+    "<thinking>",
+    "<thought>",
+    "<reasoning>",
+    "<seed:think>",
+    "[THINK]",
+    "◁think▷",
+    "<|channel>thought",
+    "<|channel|>analysis<|message|>",
+    "<|start|>assistant<|channel|>analysis<|message|>",
+)
+
+
+def _opening_at(text: str, position: int) -> tuple[int, re.Pattern[str]] | None:
+    for opening, closing in _OPENING:
+        match = opening.match(text, position)
+        if match is not None:
+            return match.end(), closing
+    return None
+
+
+def _joined(traces: list[str]) -> str:
+    return "\n\n".join(trace.strip() for trace in traces if trace.strip())

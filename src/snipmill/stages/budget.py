@@ -1,0 +1,80 @@
+"""What may be spent: money and tokens, over all sessions of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from snipmill.config import Config
+from snipmill.config_model import PriceTable
+from snipmill.errors import BudgetSpent
+from snipmill.records import Usage
+from snipmill.stages.spec import GENERATING
+from snipmill.stages.stage_models import model_of_stage
+
+
+def cost(usage: Usage, prices: PriceTable) -> float:
+    """What tokens cost; cached ones are a part of those of the prompt."""
+    cached_price = prices.prompt if prices.cached is None else prices.cached
+    uncached = usage.prompt_tokens - usage.cached_tokens
+    return (
+        uncached * prices.prompt + usage.cached_tokens * cached_price + usage.completion_tokens * prices.completion
+    ) / 1e6
+
+
+def prices_by_stage(config: Config) -> dict[str, PriceTable]:
+    """What tokens of each generation stage cost."""
+    return {stage: model_of_stage(config, stage).price for stage in GENERATING}
+
+
+@dataclass
+class Budget:
+    """Counts what is spent; `check` before each request.
+
+    Requests that are in flight when the budget is used up are still paid, so that it may be exceeded by those.
+    """
+
+    max_cost: float | None
+    max_tokens: int | None
+    prices: Mapping[str, PriceTable]
+    cost: float = 0.0
+    tokens: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.max_cost is not None or self.max_tokens is not None
+
+    def spend(self, stage: str, usages: Iterable[Usage]) -> None:
+        """Count the tokens of a stage."""
+        for usage in usages:
+            self.tokens += usage.prompt_tokens + usage.completion_tokens
+            self.cost += cost(usage, self.prices[stage])
+
+    @property
+    def spent(self) -> str | None:
+        """A sentence where the budget is used up."""
+        if self.max_cost is not None and self.cost >= self.max_cost:
+            return f"The budget is spent: {self.cost:,.4g} of {self.max_cost:,.4g} (run.max_cost)."
+        if self.max_tokens is not None and self.tokens >= self.max_tokens:
+            return f"The budget is spent: {self.tokens:,} of {self.max_tokens:,} tokens (run.max_tokens_total)."
+        return None
+
+    def check(self) -> None:
+        """Refuse another request where the budget is used up.
+
+        Raises:
+            BudgetSpent: it is.
+        """
+        spent = self.spent
+        if spent is not None:
+            raise BudgetSpent(f"{spent} Everything is kept; raise it, and run the same command again to go on.")
+
+
+def open_budget(config: Config) -> Budget:
+    """The budget of a configuration, with nothing spent yet.
+
+    Raises:
+        UsageError: a stage's model cannot be used.
+    """
+    return Budget(config.run.max_cost, config.run.max_tokens_total, prices_by_stage(config))
