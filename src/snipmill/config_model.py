@@ -128,5 +128,5 @@ class ModelTable(Table, frozen=True, kw_only=True):
         ),
     ] = _NONE
     sampling: SamplingTable = SamplingTable()
-    stages: StagesTable = StagesTable()
     price: PriceTable = PriceTable()
+    stages: StagesTable = StagesTable()

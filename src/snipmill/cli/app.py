@@ -8,6 +8,7 @@ from snipmill import __version__
 from snipmill.cli import (
     audit_command,
     inspect_commands,
+    prompts_commands,
     publish_commands,
     run_commands,
     seed_commands,
@@ -49,4 +50,5 @@ stage_commands.register(app)
 selection_commands.register(app)
 audit_command.register(app)
 inspect_commands.register(app)
+prompts_commands.register(app)
 publish_commands.register(app)

@@ -21,6 +21,7 @@ from snipmill.cli.display import console, funnel_table
 from snipmill.cli.errors import guarded
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.config_model import ModelTable
+from snipmill.engine.forecast import Forecast, forecast
 from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.plan import plan_run
 from snipmill.engine.status import read_funnel, recorded_models
@@ -104,9 +105,17 @@ async def _served(address: str) -> list[str]:
 
 
 def status(
-    run: Annotated[str, typer.Argument(help="A run directory.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            help="A run directory; with --config, also one that does not exist yet.", show_default="that of --config"
+        ),
+    ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Also look up what is still to be done, and what is there already.")
+        bool,
+        typer.Option(
+            "--plan", help="Also look up what is there already, and forecast what is still to be done and spent."
+        ),
     ] = False,
     config: Annotated[
         str | None,
@@ -115,12 +124,20 @@ def status(
     assignments: SetOption = None,
 ) -> None:
     """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
-    directory = RunDirectory(run)
+    if run is None and config is None:
+        raise UsageError("Give a run directory, or --config with the configuration of a run that has not begun.")
+    directory = RunDirectory(run if run is not None else load_config(str(config)).run.dir)
+    if config is not None and not directory.has_run:
+        console.print(escape(f"{directory.path}: not begun."))
+        _print_plan(directory, {}, config, assignments or [])
+        return
     manifest = directory.read_manifest()
     state = str(manifest.get("status", "unknown"))
     if state == "running" and not is_in_use(directory.journal("execute")):
         state = "stopped; the command that began it continues it"
-    console.print(escape(f"{run}: {state}, model {manifest.get('model')}, sandbox {manifest.get('sandbox_tier')}"))
+    console.print(
+        escape(f"{directory.path}: {state}, model {manifest.get('model')}, sandbox {manifest.get('sandbox_tier')}")
+    )
     console.print(funnel_table(read_funnel(directory, manifest)))
     if directory.dataset.exists():
         console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
@@ -135,13 +152,38 @@ def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, as
     known = recorded_models(manifest)
     models = {stage: model_of_stage(config, stage).name or known[stage] for stage in GENERATING}
     tier = str(manifest.get("sandbox_tier")) if config.execute.sandbox == "auto" else config.execute.sandbox
+    settings = resolve(config)
+    found = plan_run(settings, directory, models, tier)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("stage", "there already", "to be done", "may follow, at most"):
         table.add_column(name, justify="left" if name == "stage" else "right")
-    for name, stage in plan_run(resolve(config), directory, models, tier).items():
+    for name, stage in found.items():
         table.add_row(name, *(f"{number:,}" for number in (stage.there, stage.missing, stage.may_follow)))
     console.print(escape(f"\nWith {', '.join([path, *assignments])}:"))
     console.print(table)
+    if any(stage.missing for stage in found.values()):
+        _print_forecast(forecast(settings, directory, models, found))
+
+
+def _print_forecast(found: Forecast) -> None:
+    """A line for each number, with its interval."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("still to be spent", "about", "from", "to"):
+        table.add_column(name, justify="left" if name == "still to be spent" else "right")
+    for name, one in (
+        ("completions", found.requests),
+        ("prompt tokens", found.prompt_tokens),
+        ("generated tokens", found.completion_tokens),
+    ):
+        table.add_row(name, *(f"{number:,.0f}" for number in (one.middle, one.low, one.high)))
+    if found.cost.high:
+        table.add_row("cost", *(f"{number:,.2f}" for number in (found.cost.middle, found.cost.low, found.cost.high)))
+    console.print("")
+    console.print(table)
+    basis = (
+        f"{found.known:,} completions of this run" if found.known else "the few-shot examples; thoughts are not counted"
+    )
+    console.print(f"The interval holds nine of ten simulated runs. It rests on {basis}.", style="dim")
 
 
 def show(

@@ -139,10 +139,10 @@ async def audit_file(
     async with resolve_execution(config.execute).open() as sandboxes:
         announce(f"sandbox tier {sandboxes.first.tier}")
 
-        async def audit_program(built: AnyProgram) -> Found:
-            return await _audit_program(built, config.select.min_mutation, sandboxes)
+        async def audit_once(built: AnyProgram) -> Found:
+            return await audit_program(built, config.select.min_mutation, sandboxes)
 
-        once = Once(audit_program, keep=lambda found: found.finding not in UNCHECKED)
+        once = Once(audit_once, keep=lambda found: found.finding not in UNCHECKED)
 
         async def work(row: Row | Reject) -> Found:
             if isinstance(row, Reject):
@@ -247,7 +247,7 @@ def _program_of(row: Row) -> AnyProgram | Malformed:
     return build_any_program(row.response, msgspec.json.decode(told, type=ForeignTests | None))
 
 
-async def _audit_program(built: AnyProgram, min_mutation: float, sandboxes: Sandboxes) -> Found:
+async def audit_program(built: AnyProgram, min_mutation: float, sandboxes: Sandboxes) -> Found:
     """What is found of a program, without the id of a row."""
     verdict = await sandboxes.first.run(built.program)
     if verdict.status != "passed":

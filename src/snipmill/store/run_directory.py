@@ -81,6 +81,11 @@ class RunDirectory:
         """Replace the manifest."""
         self.write_text(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n")
 
+    @property
+    def has_run(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / MANIFEST).exists()
+
     def read_manifest(self) -> dict[str, Any]:
         """The manifest.
 

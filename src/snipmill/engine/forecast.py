@@ -1,0 +1,168 @@
+"""What the rest of a run will cost: requests, tokens and money, with an interval.
+
+Prompts are really built for a sample of seeds. How many tokens come back, how many records each stage keeps and how many samples
+are drawn is taken from the run's journals where they have enough of it, else from the few-shot examples and wide guesses. The
+interval holds nine of ten simulated runs. Tokens of thought are counted once the journals have some.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from snipmill.engine.plan import StagePlan
+from snipmill.prompts.fewshot import Example
+from snipmill.randomness import generator
+from snipmill.records import Concepts, Instruction, Record, Seed, Usage
+from snipmill.stages.budget import cost, prices_by_stage
+from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
+from snipmill.stages.seed_stream import iterate_seeds
+from snipmill.stages.settings import Settings, for_models
+from snipmill.stages.spec import BY_NAME, JUDGE, RESPONSES
+from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
+from snipmill.store.run_directory import RunDirectory
+
+SAMPLE = 40
+_RUNS = 400
+_ENOUGH = 20  # entries of a journal from which it is believed
+_CHARACTERS_PER_TOKEN = 3.6
+_CODE_SPREAD = 0.12  # of the characters in a token, as a standard deviation of the logarithm
+_LENGTH_SPREAD = 0.4  # of lengths that are guessed from the examples
+_KEPT = 0.85  # share of records that a stage keeps, where nothing is known
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number with the interval that holds nine of ten simulated runs."""
+
+    middle: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is still to be spent, and how many entries of the run's journals it rests on."""
+
+    requests: Range
+    prompt_tokens: Range
+    completion_tokens: Range
+    cost: Range
+    known: int
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is known of a stage: characters of its prompts, tokens of its completions, and how many records it keeps."""
+
+    prompts: Sequence[int]
+    tokens: float
+    spread: float
+    kept: int
+    seen: int
+
+
+def forecast(
+    settings: Settings, directory: RunDirectory, models: Mapping[str, str], plan: Mapping[str, StagePlan]
+) -> Forecast:
+    """Work out what a run would still cost.
+
+    Args:
+        settings: those under which it would go on.
+        directory: where its journals are, if there are any.
+        models: the model's name, by stage.
+        plan: what is still to be done.
+
+    Raises:
+        SnipmillError: a source of seeds or a journal cannot be read.
+    """
+    config = settings.config
+    generation = for_models(settings.generation, models)
+    asked = [name for name in plan if name in generation and (name != JUDGE or config.judge.enabled)]
+    seeds = _sample(settings)
+    stages = {name: _look_at(name, generation[name], directory, seeds) for name in asked}
+    prices = prices_by_stage(config)
+    rounds = []
+    for number in range(_RUNS if seeds else 1):
+        draws = generator(config.run.seed, "forecast", number)
+        requests_made = prompt_used = completion_used = spent = 0.0
+        arriving: float | None = None  # records that come from the stage before
+        ratio = _CHARACTERS_PER_TOKEN * math.exp(draws.gauss(0, _CODE_SPREAD))
+        for name in asked:
+            stage, todo = stages[name], plan[name]
+            wanted = _wanted(name, todo, arriving, config.generate.wave, config.generate.samples, draws)
+            per_prompt = statistics.fmean(draws.choices(stage.prompts, k=len(stage.prompts))) if stage.prompts else 0.0
+            per_completion = stage.tokens * math.exp(draws.gauss(0, stage.spread))
+            usage = Usage(
+                prompt_tokens=round(wanted * per_prompt / ratio), completion_tokens=round(wanted * per_completion)
+            )
+            requests_made += wanted
+            prompt_used += usage.prompt_tokens
+            completion_used += usage.completion_tokens
+            spent += cost(usage, prices[name])
+            kept = draws.betavariate(1 + stage.kept + 4 * _KEPT, 1 + stage.seen - stage.kept + 4 * (1 - _KEPT))
+            arriving = wanted * kept
+        rounds.append((requests_made, prompt_used, completion_used, spent))
+    requests, prompt, completion, money = (_range(column) for column in zip(*rounds, strict=True))
+    return Forecast(requests, prompt, completion, money, sum(stage.seen for stage in stages.values()))
+
+
+def _sample(settings: Settings) -> list[Seed]:
+    with Journal(None, MiningEntry) as nowhere:
+        return list(islice(iterate_seeds(settings.seeds, lambda _reject: None, nowhere), SAMPLE))
+
+
+def _wanted(name: str, todo: StagePlan, arriving: float | None, wave: int, samples: int, draws: random.Random) -> float:
+    """How many completions of a stage are asked for: those that are missing, and those that follow from earlier stages."""
+    if arriving is None:
+        return todo.missing
+    each = draws.uniform(min(wave, samples), samples) if name == RESPONSES else 1.0
+    return todo.missing + min(float(todo.may_follow), arriving * each)
+
+
+def _look_at(name: str, settings: GenerationSettings, directory: RunDirectory, seeds: Sequence[Seed]) -> _Stage:
+    stage = BY_NAME[name].generation
+    assert stage is not None
+    prompts = []
+    for number, seed in enumerate(seeds):
+        example = settings.bank.examples[number % len(settings.bank.examples)]
+        prompt = make_request(stage, SampleTask(_stand_in(name, seed, example), range(1)), settings).request.prompt
+        prompts.append(len(prompt) if isinstance(prompt, str) else sum(len(message["content"]) for message in prompt))
+    entries = {entry.id: entry for entry in read_journal(directory.journal(name), CompletionEntry)}
+    lengths = [entry.completion.usage.completion_tokens for entry in entries.values() if entry.completion is not None]
+    if len(lengths) >= _ENOUGH:
+        mean = statistics.fmean(lengths)
+        spread = statistics.stdev(lengths) / max(mean, 1.0) / math.sqrt(len(lengths))
+        return _Stage(prompts, mean, spread, sum(entry.outcome == KEPT for entry in entries.values()), len(entries))
+    answers = [len(_answer(name, example)) for example in settings.bank.examples]
+    return _Stage(prompts, statistics.fmean(answers) / _CHARACTERS_PER_TOKEN, _LENGTH_SPREAD, 0, 0)
+
+
+def _stand_in(name: str, seed: Seed, example: Example) -> Record:
+    """What a stage would read, as far as it is not known yet: an example's concepts and instruction in place of the seed's own."""
+    if BY_NAME[name].reads in (None, "seeds"):
+        return seed
+    concepts = list(example.concepts)
+    if name != RESPONSES:
+        return Concepts(id=seed.id, seed=seed.seed, language=seed.language, concepts=concepts)
+    return Instruction(
+        id=seed.id, seed=seed.seed, language=seed.language, concepts=concepts, instruction=example.instruction
+    )
+
+
+def _answer(name: str, example: Example) -> str:
+    if name == JUDGE:
+        return "yes"
+    if name == RESPONSES:
+        return example.response or ""
+    return example.instruction if BY_NAME[name].reads == "concepts" else ", ".join(example.concepts)
+
+
+def _range(values: Sequence[float]) -> Range:
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return Range(statistics.median(ordered), ordered[round(0.05 * last)], ordered[round(0.95 * last)])
