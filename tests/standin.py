@@ -38,6 +38,9 @@ And then the model goes on and on, as weak ones do.
 """
 WRONG = GOOD.replace("== {m}", "== 0")
 NO_TESTS = GOOD.split("[Tests]")[0]
+THOUGHT = "Okay, the user wants a number to be added.\n\nMaybe [Tests] first? No: reasoning comes first.\n" + "".join(
+    f"What about {n}? Then {n + 7} should come out, which can be checked in step {n * n}.\n" for n in range(8)
+)
 VARIANTS = (GOOD, WRONG, NO_TESTS, GOOD.replace("add_", "plus_"))
 
 Fault = Callable[[dict[str, Any], int], Any]  # a response, a coroutine that gives one, or None
@@ -83,6 +86,11 @@ class StandIn:
         self.delay = 0.0
         self.fenced: str | None = None  # how responses to tasks in Rust mark their code
         self.probable = True  # whether log probabilities are given to who asks for them
+        self.thinks: str | None = None  # in a chat: the field of the trace, or `inline`, or `prefilled`
+        self.thought = THOUGHT
+        self.dress: Callable[[str], str] = str  # how a chat model's responses look
+        self.dress_base: Callable[[str], str] = str
+        self.headers: list[dict[str, str]] = []
         self.pace = 0.0
         self.tokens_sent = 0
         self._seen: dict[str, int] = {}
@@ -133,6 +141,7 @@ class StandIn:
         raw = await request.text()
         body = json.loads(raw)
         self.requests.append(body)
+        self.headers.append(dict(request.headers))
         attempt = self._seen[raw] = self._seen.get(raw, 0) + 1
         faulty = self.fault(body, attempt) if self.fault is not None else None
         if asyncio.iscoroutine(faulty):
@@ -150,31 +159,52 @@ class StandIn:
                 text = text.replace("Write a", f"In {self.fenced}, write a")
             if self.fenced is not None and f"In {self.fenced}," in str(body.get("prompt")).rpartition("## Example")[2]:
                 text = text.replace("```python", f"```{self.fenced}")
+            text = self._as_chat(text) if chat else self.dress_base(text)
             words = [text[i : i + 4] for i in range(0, len(text), 4)]
             cut = len(words) > body["max_tokens"]
             answers.append((words[: body["max_tokens"]], "length" if cut else "stop"))
-        count = sum(len(words) for words, _ in answers)
+        trace = self.thought if chat and self.thinks not in (None, "inline", "prefilled") else ""
+        thought = [trace[i : i + 4] for i in range(0, len(trace), 4)]
+        if len(thought) >= body["max_tokens"]:
+            thought, answers = thought[: body["max_tokens"]], [([], "length") for _ in answers]
+        count = sum(len(words) + len(thought) for words, _ in answers)
         usage = {"prompt_tokens": 7, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": 5}}
         if not body.get("stream"):
             choices = []
             for number, (words, finish) in enumerate(answers):
-                choice = {"message": {"content": "".join(words)}} if chat else {"text": "".join(words)}
+                message = {"content": "".join(words), **({str(self.thinks): "".join(thought)} if thought else {})}
+                choice: dict[str, Any] = {"message": message} if chat else {"text": "".join(words)}
                 logprobs = _logprobs(body, "".join(words), chat) if self.probable else {}
                 choices.append({"index": number, **choice, **logprobs, "finish_reason": finish})
             return web.json_response({"choices": choices, "usage": usage})
-        return await self._stream(request, answers, chat, usage)
+        return await self._stream(request, answers, chat, usage, thought)
+
+    def _as_chat(self, text: str) -> str:
+        text = self.dress(text)
+        if self.thinks == "inline":
+            return f"<think>\n{self.thought}\n</think>\n\n{text}"
+        return f"{self.thought}\n</think>\n\n{text}" if self.thinks == "prefilled" else text
 
     async def _stream(
-        self, request: web.Request, answers: list[tuple[list[str], str]], chat: bool, usage: dict[str, Any]
+        self,
+        request: web.Request,
+        answers: list[tuple[list[str], str]],
+        chat: bool,
+        usage: dict[str, Any],
+        thought: list[str],
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         try:
+            for piece in thought:
+                for number in range(len(answers)):
+                    delta = {"delta": {str(self.thinks): piece}}
+                    await response.write(_event({"choices": [{"index": number, **delta, "finish_reason": None}]}))
             for place in range(max(len(words) for words, _ in answers)):
                 for number, (words, _) in enumerate(answers):
                     if place < len(words):
-                        piece = {"delta": {"content": words[place]}} if chat else {"text": words[place]}
-                        await response.write(_event({"choices": [{"index": number, **piece, "finish_reason": None}]}))
+                        part = {"delta": {"content": words[place]}} if chat else {"text": words[place]}
+                        await response.write(_event({"choices": [{"index": number, **part, "finish_reason": None}]}))
                         self.tokens_sent += 1
                 await asyncio.sleep(self.pace)
             for number, (_, finish) in enumerate(answers):

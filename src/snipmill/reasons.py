@@ -83,7 +83,7 @@ class Reason(StrEnum):
     INSTRUCTION_TOO_SHORT = "instruction-too-short", "instructions", '"Sort it." (fewer than 20 characters)'
     INSTRUCTION_TOO_LONG = "instruction-too-long", "instructions", "more than 8,000 characters"
     INSTRUCTION_WITH_RESPONSE = "instruction-with-response", "instructions", 'goes on with "[Reasoning]"'
-    REPETITIVE = "repetitive", "responses", "the same assertion again and again"
+    REPETITIVE = "repetitive", "instructions, responses", "the same assertion again and again"
 
     # Responses that are not well-formed
     TAG_MISSING = "tag-missing", "responses, execute, sanitize", "no [Tests]"

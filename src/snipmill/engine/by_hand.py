@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
 from snipmill.config import Config, ExecuteTable
 from snipmill.engine.flow import sample_groups
-from snipmill.errors import UsageError
+from snipmill.errors import BudgetSpent, UsageError
 from snipmill.id_index import IdIndex
 from snipmill.llm.connect import connect
 from snipmill.parallel.chunks import available_cores
@@ -168,8 +168,23 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             samples = 1 if stage == JUDGE else config.generate.samples
             groups = sample_groups(samples, config.generate.per_request)
             records = _read(files, kind, stage, output, config)
-            tasks = (SampleTask(record, group) for record in records for group in groups)
-            await _run_over(tasks, Runner(work, journal, count).make, output, 4 * connection.max_in_flight)
+            spent: list[BudgetSpent] = []
+            runner = Runner(work, journal, count)
+
+            async def make(task: SampleTask) -> Sequence[Record]:
+                """The outcomes of a task; none where nothing more may be spent, so that what is in flight can end."""
+                try:
+                    return await runner.make(task)
+                except BudgetSpent as error:
+                    spent.append(error)
+                    return []
+
+            tasks = (
+                SampleTask(record, group) for record in takewhile(lambda _: not spent, records) for group in groups
+            )
+            await _run_over(tasks, make, output, 4 * connection.max_in_flight)
+            if spent:
+                raise spent[0]
             for note in fleet.notes:
                 announce(note)
         if fleet.refused_kind is not None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from snipmill.config import GenerateTable
 from snipmill.engine.plan import StagePlan
 from snipmill.prompts.fewshot import Example
 from snipmill.randomness import generator
@@ -85,7 +86,7 @@ def forecast(
     asked = [name for name in plan if name in generation and (name != JUDGE or config.judge.enabled)]
     seeds = _sample(settings)
     stages = {name: _look_at(name, generation[name], directory, seeds) for name in asked}
-    prices = prices_by_stage(config)
+    prices, each = prices_by_stage(config), _samples_of_each(config.generate, stages)
     rounds = []
     for number in range(_RUNS if seeds else 1):
         draws = generator(config.run.seed, "forecast", number)
@@ -94,7 +95,7 @@ def forecast(
         ratio = _CHARACTERS_PER_TOKEN * math.exp(draws.gauss(0, _CODE_SPREAD))
         for name in asked:
             stage, todo = stages[name], plan[name]
-            wanted = _wanted(name, todo, arriving, config.generate.wave, config.generate.samples, draws)
+            wanted = _wanted(name, todo, arriving, each, draws)
             per_prompt = statistics.fmean(draws.choices(stage.prompts, k=len(stage.prompts))) if stage.prompts else 0.0
             per_completion = stage.tokens * math.exp(draws.gauss(0, stage.spread))
             usage = Usage(
@@ -104,7 +105,9 @@ def forecast(
             prompt_used += usage.prompt_tokens
             completion_used += usage.completion_tokens
             spent += cost(usage, prices[name])
-            kept = draws.betavariate(1 + stage.kept + 4 * _KEPT, 1 + stage.seen - stage.kept + 4 * (1 - _KEPT))
+            # Jeffreys' prior where records were seen, else a guess that is worth four of them.
+            guess = (0.5, 0.5) if stage.seen else (4 * _KEPT, 4 * (1 - _KEPT))
+            kept = draws.betavariate(guess[0] + stage.kept, guess[1] + stage.seen - stage.kept)
             arriving = wanted * kept
         rounds.append((requests_made, prompt_used, completion_used, spent))
     requests, prompt, completion, money = (_range(column) for column in zip(*rounds, strict=True))
@@ -116,12 +119,27 @@ def _sample(settings: Settings) -> list[Seed]:
         return list(islice(iterate_seeds(settings.seeds, lambda _reject: None, nowhere), SAMPLE))
 
 
-def _wanted(name: str, todo: StagePlan, arriving: float | None, wave: int, samples: int, draws: random.Random) -> float:
-    """How many completions of a stage are asked for: those that are missing, and those that follow from earlier stages."""
+def _wanted(
+    name: str, todo: StagePlan, arriving: float | None, each: tuple[float, float], draws: random.Random
+) -> float:
+    """How many completions of a stage are asked for: those that are missing, and those that follow from earlier stages.
+
+    `each` is the range of how many samples an instruction draws.
+    """
     if arriving is None:
         return todo.missing
-    each = draws.uniform(min(wave, samples), samples) if name == RESPONSES else 1.0
-    return todo.missing + min(float(todo.may_follow), arriving * each)
+    return todo.missing + min(float(todo.may_follow), arriving * (draws.uniform(*each) if name == RESPONSES else 1.0))
+
+
+def _samples_of_each(table: GenerateTable, stages: Mapping[str, _Stage]) -> tuple[float, float]:
+    """The least and the most samples that an instruction may draw on average."""
+    before, drawn = [stage for name, stage in stages.items() if name != RESPONSES], stages.get(RESPONSES)
+    if not table.accept:
+        return table.samples, table.samples
+    if drawn is not None and drawn.seen and before and before[-1].kept:
+        seen = drawn.seen / before[-1].kept
+        return max(0.9 * seen, 1.0), min(1.1 * seen, table.samples)
+    return min(table.wave, table.samples), table.samples
 
 
 def _look_at(name: str, settings: GenerationSettings, directory: RunDirectory, seeds: Sequence[Seed]) -> _Stage:

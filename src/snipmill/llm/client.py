@@ -186,7 +186,7 @@ class Client:
 
     def _body(self, request: Request, seed: int) -> dict[str, Any]:
         is_chat = not isinstance(request.prompt, str)
-        ends_early = request.cut is not None or request.max_thinking > 0
+        ends_early = request.cut is not None or request.hopeless is not None or request.max_thinking > 0
         streams = self.server.stream and self.adaptation.streams and ends_early and not request.first_tokens
         body: dict[str, Any] = {
             "model": request.model,

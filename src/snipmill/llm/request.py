@@ -20,7 +20,7 @@ class Request:
         n: number of completions.
         prefix: identifies the beginning of the prompt; requests with the same prefix should go to the same server.
         stop: strings that end the completion and are not part of it, whether the server cuts them off or not.
-        cut: (text so far) -> the finished text, or None while more is needed; if set, the answer is streamed.
+        cut: (text so far) -> the finished text, or None while more is needed. What may end early is streamed.
         first_tokens: number of candidates for the first token whose log probabilities are requested; such an answer is
             not streamed.
         hopeless: (text so far) -> whether the text is unusable, whatever follows.

@@ -10,6 +10,7 @@ from snipmill.prompts.stage import Draws, GenerationStage
 from snipmill.randomness import generator
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Instruction, extend
+from snipmill.text.loops import ends_in_loop
 from snipmill.text.remarks import is_thought
 from snipmill.text.sections import TAGS, Malformed
 from snipmill.text.task_text import read_task
@@ -45,6 +46,8 @@ def parse(
     record: Concepts, record_id: str, _sample: int, completion: Completion, draws: Draws
 ) -> Instruction | Malformed:
     """The instruction in a completion, unless it is too short, too long, no task, or already contains an answer."""
+    if ends_in_loop(completion.text):
+        return Malformed(Reason.REPETITIVE, "The instruction repeats itself without end.")
     instruction = read_task(completion.text)
     if is_thought(completion.text) or is_thought(instruction):
         shown = " ".join(instruction.split())[:60]
@@ -74,4 +77,5 @@ STAGE: GenerationStage[Concepts, Instruction] = GenerationStage(
     parse=parse,
     stop=(EXAMPLE_HEADING, "\n###"),
     kind_of_task=draw_property,
+    hopeless=ends_in_loop,
 )
