@@ -33,7 +33,7 @@ _ENOUGH = 20  # entries of a journal from which it is believed
 _CHARACTERS_PER_TOKEN = 3.6
 _CODE_SPREAD = 0.12  # of the characters in a token, as a standard deviation of the logarithm
 _LENGTH_SPREAD = 0.4  # of lengths that are guessed from the examples
-_KEPT = 0.85  # share of records that a stage keeps, where nothing is known
+_KEPT = 0.95  # share of records that a stage keeps; the guess counts as two records that were seen
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,20 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What is known of a stage: characters of its prompts, tokens of its completions, and how many records it keeps."""
+    """What is known of a stage.
+
+    Attributes:
+        prompts: characters of its prompts.
+        tokens: of a completion, on average.
+        spread: of that average, as a share of it.
+        variation: of single completions, as a share of the average.
+        kept, seen: how many records it has kept, of how many.
+    """
 
     prompts: Sequence[int]
     tokens: float
     spread: float
+    variation: float
     kept: int
     seen: int
 
@@ -97,7 +106,9 @@ def forecast(
             stage, todo = stages[name], plan[name]
             wanted = _wanted(name, todo, arriving, each, draws)
             per_prompt = statistics.fmean(draws.choices(stage.prompts, k=len(stage.prompts))) if stage.prompts else 0.0
-            per_completion = stage.tokens * math.exp(draws.gauss(0, stage.spread))
+            # The mean that was seen differs from the true one, and so will that of the completions to come.
+            spread = math.hypot(stage.spread, stage.variation / math.sqrt(max(wanted, 1.0)))
+            per_completion = stage.tokens * math.exp(draws.gauss(0, spread))
             usage = Usage(
                 prompt_tokens=round(wanted * per_prompt / ratio), completion_tokens=round(wanted * per_completion)
             )
@@ -105,10 +116,8 @@ def forecast(
             prompt_used += usage.prompt_tokens
             completion_used += usage.completion_tokens
             spent += cost(usage, prices[name])
-            # Jeffreys' prior where records were seen, else a guess that is worth four of them.
-            guess = (0.5, 0.5) if stage.seen else (4 * _KEPT, 4 * (1 - _KEPT))
-            kept = draws.betavariate(guess[0] + stage.kept, guess[1] + stage.seen - stage.kept)
-            arriving = wanted * kept
+            kept = draws.betavariate(2 * _KEPT + stage.kept, 2 * (1 - _KEPT) + stage.seen - stage.kept)
+            arriving = min(max(draws.gauss(wanted * kept, math.sqrt(wanted * kept * (1 - kept))), 0.0), wanted)
         rounds.append((requests_made, prompt_used, completion_used, spent))
     requests, prompt, completion, money = (_range(column) for column in zip(*rounds, strict=True))
     return Forecast(requests, prompt, completion, money, sum(stage.seen for stage in stages.values()))
@@ -154,10 +163,11 @@ def _look_at(name: str, settings: GenerationSettings, directory: RunDirectory, s
     lengths = [entry.completion.usage.completion_tokens for entry in entries.values() if entry.completion is not None]
     if len(lengths) >= _ENOUGH:
         mean = statistics.fmean(lengths)
-        spread = statistics.stdev(lengths) / max(mean, 1.0) / math.sqrt(len(lengths))
-        return _Stage(prompts, mean, spread, sum(entry.outcome == KEPT for entry in entries.values()), len(entries))
+        variation = statistics.stdev(lengths) / max(mean, 1.0)
+        kept = sum(entry.outcome == KEPT for entry in entries.values())
+        return _Stage(prompts, mean, variation / math.sqrt(len(lengths)), variation, kept, len(entries))
     answers = [len(_answer(name, example)) for example in settings.bank.examples]
-    return _Stage(prompts, statistics.fmean(answers) / _CHARACTERS_PER_TOKEN, _LENGTH_SPREAD, 0, 0)
+    return _Stage(prompts, statistics.fmean(answers) / _CHARACTERS_PER_TOKEN, _LENGTH_SPREAD, 0.5, 0, 0)
 
 
 def _stand_in(name: str, seed: Seed, example: Example) -> Record:
