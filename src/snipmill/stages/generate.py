@@ -260,6 +260,8 @@ class Generate(Generic[In, Out]):
             return Reject(id=key, stage=self.stage, reason=Reason.THINKING_NOT_FINISHED, detail=detail)
         if not answer.stopped_by_itself and answer.finish_reason != "hopeless":
             detail = f"The completion ended by {answer.finish_reason!r} after {answer.usage.completion_tokens} tokens."
+            if self.settings.is_chat:
+                detail += " If the model thinks before it answers, raise max_thinking_tokens."
             return Reject(id=key, stage=self.stage, reason=Reason.NOT_FINISHED, detail=detail)
         completion = msgspec.structs.replace(answer, text=self._read(answer))
         parsed = self.definition.parse(task.record, key, task.samples[number], completion, self.settings.draws)
