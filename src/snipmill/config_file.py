@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def parse_config(text: str, name: str) -> Config:
 def _convert(values: dict[str, Any], name: str) -> Config:
     _refuse_odd_text(values, name)
     _move_old_keys(values)
+    for table in _extra_bodies(values):
+        _refuse_what_json_has_not(table, name)
     try:
         config = msgspec.convert(values, type=Config)
     except msgspec.ValidationError as error:
@@ -86,6 +89,27 @@ def _refuse_odd_text(value: Any, name: str) -> None:
             _refuse_odd_text(item, name)
 
 
+def _refuse_what_json_has_not(value: Any, name: str) -> None:
+    """Fields of a request are JSON, which has no dates and no infinite numbers."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_what_json_has_not(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_what_json_has_not(item, name)
+    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise UsageError(f"{name}: {value} in extra_body has no form in JSON. Write it as a text, or take it out.")
+
+
+def _extra_bodies(values: Any) -> Iterator[dict[str, Any]]:
+    """Each table `extra_body` within a configuration."""
+    for part, value in values.items() if isinstance(values, dict) else ():
+        if part == "extra_body" and isinstance(value, dict):
+            yield value
+        else:
+            yield from _extra_bodies(value)
+
+
 _NEVER_EMPTY = (
     "seeds.sources",
     "seeds.kinds",
@@ -114,9 +138,12 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str = "confi
     values: dict[str, Any] = msgspec.to_builtins(config)
     for dotted, value in changes.items():
         dotted = _RENAMED.get(dotted, dotted)
-        table, last = _find_table(values, dotted)
+        table, last = _find_table(values, dotted, name)
         if any(part in _FREE_TABLES for part in dotted.split(".")[:-1]):
-            table[last] = value
+            if value is None:
+                table.pop(last, None)
+            else:
+                table[last] = value
             continue
         is_table = isinstance(table.get(last), dict) and last not in _FREE_TABLES
         if last not in table or is_table:
@@ -131,14 +158,19 @@ def change_config(config: Config, changes: Mapping[str, Any], name: str = "confi
     return _convert(values, name)
 
 
-def _find_table(values: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
-    """The table that holds a key, and the key's last part. Only tables whose keys are the user's own are made here."""
+def _find_table(values: dict[str, Any], dotted: str, name: str) -> tuple[dict[str, Any], str]:
+    """The table that holds a key, and the key's last part. Only within tables whose keys are the user's own, tables are made.
+
+    Raises:
+        UsageError: there is no such table.
+    """
     *tables, last = dotted.split(".")
     table, is_free = values, False
     for part in tables:
-        is_free = is_free or part in _FREE_TABLES
         found = table.setdefault(part, {}) if is_free else table.get(part)
-        table = found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            raise UsageError(f"{name}: there is no key {dotted!r}.{_suggestion(dotted, values)}")
+        table, is_free = found, is_free or part in _FREE_TABLES
     return table, last
 
 
@@ -208,4 +240,6 @@ def render_value(value: Any) -> str:
         return f"{{{', '.join(f'{_render_key(key)} = {render_value(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(render_value, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)  # TOML has inf and nan
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

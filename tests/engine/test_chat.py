@@ -169,6 +169,25 @@ def test_a_model_for_each_stage(tmp_path: Path, snipmill: Snipmill) -> None:
         assert strong.requests[-1]["top_p"] == 0.9
 
 
+def test_another_server_gets_no_key_and_no_header_of_the_first(
+    tmp_path: Path, snipmill: Snipmill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_KEY", "sk-first")
+    monkeypatch.setenv("TEAM_TOKEN", "team")
+    with StandIn() as first, StandIn() as second:
+        more = f'key_variable = "FIRST_KEY"\n[model.headers]\nX-Team = "TEAM_TOKEN"\n[model.stages.responses]\nbase_url = "{second.url}"\n'
+        assert snipmill("run", run_file(tmp_path, first.url, more)).returncode == 0
+        assert all(headers["Authorization"] == "Bearer sk-first" for headers in first.headers)
+        assert second.headers and not any({"Authorization", "X-Team"} & headers.keys() for headers in second.headers)
+
+
+@pytest.mark.parametrize("field", ["n", "model", "stream", "seed", "messages", "temperature"])
+def test_fields_of_its_own_are_refused(field: str, tmp_path: Path, snipmill: Snipmill) -> None:
+    with StandIn() as server:
+        done = snipmill("run", run_file(tmp_path, server.url, f"extra_body = {{{field} = 2}}\n"))
+        assert done.returncode == 2 and f"'{field}'" in done.stderr and not server.requests
+
+
 def test_a_stage_with_another_model_of_the_same_server(tmp_path: Path, snipmill: Snipmill) -> None:
     with StandIn("one") as server:
         done = snipmill("run", run_file(tmp_path, server.url, '[model.stages.responses]\nname = "two"\n'))
@@ -190,7 +209,7 @@ def test_what_only_one_server_knows_is_sent_and_hashed(tmp_path: Path, snipmill:
         assert done.returncode == 0 and len(server.requests) == asked
         on = "model.extra_body.chat_template_kwargs.enable_thinking=true"
         plan = snipmill("status", "run", "--plan", "--set", on)
-        assert plan.returncode == 0 and "0" in plan.stderr
+        assert plan.returncode == 0
         lines = [line.split() for line in plan.stderr.splitlines() if line.startswith("concepts ")]
         assert lines[-1][1:3] == ["0", "6"]
 
@@ -204,13 +223,18 @@ def test_headers_come_from_the_environment_and_are_never_written_down(
         monkeypatch.setenv("OTHER_KEY", "sk-other")
         done = snipmill("run", name)
         assert done.returncode == 2 and "TEAM_TOKEN" in done.stderr and "X-Team" in done.stderr
+        assert not (tmp_path / "run").exists()
         monkeypatch.setenv("TEAM_TOKEN", "secret-of-the-team")
         done = snipmill("run", name)
         assert done.returncode == 0, done.stderr
         assert {headers.get("X-Team") for headers in server.headers} == {"secret-of-the-team"}
         monkeypatch.delenv("OTHER_KEY")
-        missing = snipmill("run", name)
-        assert missing.returncode == 2 and "OTHER_KEY" in missing.stderr
+        assert snipmill("status", "run", "--plan").returncode == 0  # who only looks needs no key
+        assert snipmill("run", name).returncode == 2
+        for wrong in ('key_variable = "sk-real-1"\n', '[model.headers]\nX-Team = "sk-real-1"\n'):
+            done = snipmill("run", run_file(tmp_path, server.url, wrong, name="wrong"))
+            assert done.returncode == 2 and "no name of an environment variable" in done.stderr
+            assert "sk-real-1" not in done.stderr
     for path in (tmp_path / "run").rglob("*"):
         if path.is_file():
             assert b"secret-of-the-team" not in path.read_bytes() and b"sk-other" not in path.read_bytes(), path
@@ -228,14 +252,38 @@ def test_a_budget_ends_a_run_cleanly_and_more_of_it_goes_on(limit: str, tmp_path
         assert "The budget is spent" in done.stderr and "budget" in manifest(tmp_path)["stopped"]
         asked = len(server.requests)
         assert 0 < asked < needed
-        assert rows(tmp_path)  # of what was made
-        assert snipmill("run", "run.toml").returncode == 0
-        assert len(server.requests) == asked  # nothing is left of it
+        made = rows(tmp_path)
+        assert made
+        again = snipmill("run", "run.toml")
+        assert again.returncode == 6 and "The budget is spent" in again.stderr  # nothing is left of it
+        assert len(server.requests) == asked and rows(tmp_path) == made
+        assert "The budget is spent" in snipmill("status", "run").stderr
         run_file(tmp_path, server.url, price, count=12)
         assert snipmill("run", "run.toml").returncode == 0
         assert len(server.requests) == needed
         assert "stopped" not in manifest(tmp_path)
     assert (tmp_path / "run" / "dataset.jsonl").read_bytes() == (tmp_path / "whole" / "dataset.jsonl").read_bytes()
+
+
+def test_no_request_leaves_once_the_budget_is_spent(tmp_path: Path, snipmill: Snipmill) -> None:
+    with StandIn() as server:
+        file = run_file(tmp_path, server.url, "concurrency = 1\n", count=30, more="max_tokens_total = 1\n")
+        assert snipmill("run", file).returncode == 0
+        assert len(server.requests) == 1
+
+
+def test_a_limit_of_cost_needs_the_prices(tmp_path: Path, snipmill: Snipmill) -> None:
+    with StandIn() as server:
+        file = run_file(tmp_path, server.url, "", more="max_cost = 1.0\n")
+        done = snipmill("run", file)
+        assert done.returncode == 2 and "model.price" in done.stderr
+        more = "[model.price]\ncompletion = 1.0\n[model.stages.responses]\nname = 'stand-in'\n"
+        done = snipmill("run", run_file(tmp_path, server.url, more, more="max_cost = 1.0\n"))
+        assert done.returncode == 2 and "model.stages.responses.price" in done.stderr
+        more = "[model.price]\ncompletion = 1.0\n[model.stages.responses.price]\ncompletion = 1000.0\n"
+        assert snipmill("run", run_file(tmp_path, server.url, more)).returncode == 0
+        told = manifest(tmp_path)
+        assert told["accounting"]["cost"] > told["funnel"]["responses"]["completion_tokens"] / 1e3
 
 
 def test_a_budget_holds_by_hand_too(tmp_path: Path, snipmill: Snipmill) -> None:

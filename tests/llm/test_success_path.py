@@ -79,6 +79,10 @@ BROKEN: dict[str, Callable[[], web.Response]] = {
     "an error body": lambda: web.json_response({"error": {"message": "overloaded", "type": "server_error"}}),
     "an old error body": lambda: web.json_response({"object": "error", "message": "worker lost", "code": 503}),
     "an error that is a sentence": lambda: web.json_response({"error": "worker lost"}),
+    "a nameless error event": lambda: events(chunk("[Reasoning]\n"), {"message": "engine died", "code": 500}),
+    "a typed error event": lambda: events(chunk("[Reasoning]\n"), {"type": "error", "message": "engine died"}),
+    "an error about permissions of a disk": lambda: web.json_response({"error": {"message": "no permission for /tmp"}}),
+    "an odd status": lambda: web.json_response({"error": {"message": "gone", "code": 499}}),
     "null choices": lambda: web.json_response({"choices": None}),
     "a null choice": lambda: web.json_response({"choices": [None]}),
     "no reason and a text that was cut": lambda: whole("[Reasoning]\nx", ""),
@@ -98,7 +102,30 @@ def test_what_was_broken_off_is_asked_again(name: str) -> None:
         assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("word", ["end_turn", "STOP", "eos", "eos_token", "stop_sequence", "completed", "Stop"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"error": ""},
+        {"error": {}},
+        {"error": False},
+        {"usage": []},
+        {"usage": {"completion_tokens": "12", "prompt_tokens": 3.0, "prompt_tokens_details": 3}},
+        {"timings": {"prompt_n": None}},
+        {"object": 3, "type": None, "code": "x"},
+    ],
+    ids=str,
+)
+def test_fields_that_nobody_needs_may_be_odd(more: dict[str, Any]) -> None:
+    with StandIn(fault=lambda body, attempt: whole("a, b", **more)) as server:
+        (answer,), _ = ask(server, request())
+        assert isinstance(answer, Completion) and answer.text == "a, b"
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["end_turn", "FinishReason.STOP", "end_of_text", "STOP", "eos", "eos_token", "stop_sequence", "completed", "Stop"],
+)
 def test_words_for_a_finished_text_are_known(word: str) -> None:
     with StandIn(fault=lambda body, attempt: whole("a, b", word)) as server:
         (answer,), _ = ask(server, request())
@@ -182,6 +209,52 @@ def test_optional_parameters_that_are_refused_by_name_are_left_out_once() -> Non
         assert len(notes) == 2 and "`seed`" in notes[0] and server.url in notes[0]
 
 
+def test_a_prompt_that_is_too_long_teaches_nothing() -> None:
+    message = (
+        "'max_tokens' or 'max_completion_tokens' is too large: 1536. This model's maximum context length is 4096 tokens and "
+        "your request has 3000 input tokens; seed, stop and stream do not matter."
+    )
+
+    def fault(body: dict[str, Any], attempt: int) -> web.Response | None:
+        return web.json_response({"error": {"message": message}}, status=400) if body["seed"] == 1 else None
+
+    with StandIn(fault=fault) as server:
+        answers, notes = ask(server, request(seed=1), request(), request(seed=12))
+        assert isinstance(answers[0], Refusal) and answers[0].reason == "prompt-too-long" and not notes
+        assert all(body["max_tokens"] == 2000 for body in server.requests)
+
+
+def test_a_refusal_that_repeats_the_request_teaches_nothing() -> None:
+    detail = [{"type": "value_error", "loc": ["body", "prompt"], "msg": "odd", "input": {"seed": 1, "stop": ["x"]}}]
+
+    def fault(body: dict[str, Any], attempt: int) -> web.Response | None:
+        return web.json_response({"detail": detail}, status=422) if body["seed"] == 1 else None
+
+    with StandIn(fault=fault) as server:
+        answers, notes = ask(server, request(seed=1), request())
+        assert isinstance(answers[0], Refusal) and answers[0].detail == "HTTP 422: body.prompt: odd" and not notes
+        assert len(server.requests) == 2
+
+
+def test_refusals_that_are_faster_than_answers_do_not_stop_a_run() -> None:
+    async def slow(_: Any) -> None:
+        await asyncio.sleep(0.3)
+
+    def fault(body: dict[str, Any], attempt: int) -> Any:
+        if body["seed"] < 8:
+            return web.json_response({"error": {"message": "flagged by the filter"}}, status=400)
+        return slow(body)
+
+    async def go(url: str) -> list[Any]:
+        async with Client(Server(url)) as client:
+            fleet = Fleet([client])
+            return await asyncio.gather(*(fleet.complete(request(seed=seed)) for seed in range(30)))
+
+    with StandIn(fault=fault) as server:
+        answers = asyncio.run(go(server.url))
+    assert sum(isinstance(answer, Refusal) for answer in answers) == 8
+
+
 def test_a_server_that_cannot_stream_is_asked_for_the_whole() -> None:
     def fault(body: dict[str, Any], attempt: int) -> web.Response | None:
         if body["stream"]:
@@ -213,7 +286,7 @@ def test_the_newer_name_of_max_tokens_is_learned() -> None:
         server.fault = lambda body, attempt: (
             refusing("max_tokens", message=message)(body, attempt) or whole(str(body["max_completion_tokens"]))
         )
-        (answer,), _ = ask(server, request())
+        (answer,), _ = ask(server, request(CHAT))
     assert isinstance(answer, Completion) and answer.text == "2000"
 
 
@@ -276,7 +349,7 @@ def run_file(folder: Path, url: str, more: str = "", count: int = 8) -> None:
     )
 
 
-@pytest.mark.parametrize(("count", "asked"), [(20, 60), (2, 60)])
+@pytest.mark.parametrize(("count", "asked"), [(300, 100), (2, 2)])
 @pytest.mark.parametrize(
     ("message", "key"),
     [
@@ -296,6 +369,21 @@ def test_the_same_refusal_for_everyone_stops_the_run(
         assert len(server.requests) <= asked
         server.fault = None
         assert snipmill("run", "c.toml").returncode == 0  # everything goes on, once the server takes it
+
+
+def test_a_few_that_are_refused_again_do_not_fail_a_finished_run(tmp_path: Path, snipmill: Snipmill) -> None:
+    def fault(body: dict[str, Any], attempt: int) -> web.Response | None:
+        if "f0(x)" in str(body["prompt"]).rpartition("### Snippet")[2]:
+            return web.json_response({"error": {"message": "maximum context length is 10"}}, status=400)
+        return None
+
+    with StandIn(fault=fault) as server:
+        run_file(tmp_path, server.url)
+        for _ in range(2):
+            done = snipmill("run", "c.toml")
+            assert done.returncode == 0, done.stderr
+        rejects = read_lines(tmp_path / "run" / "concepts.jsonl.rejects.jsonl")
+        assert [reject["reason"] for reject in rejects] == ["prompt-too-long"]
 
 
 def test_what_is_left_out_is_told_and_recorded(tmp_path: Path, snipmill: Snipmill) -> None:

@@ -98,8 +98,32 @@ def test_a_good_answer_is_neither_left_too_early_nor_read_to_no_end(styles: list
     assert cut_chat(whole + "And so on") == whole.rstrip()
 
 
+HEADINGS = (
+    ("It multiplies.", "Tests:\nIt multiplies."),
+    ("Twice is", "### Implementation\nTwice is"),
+    ("Twice is", "**Explanation**\nTwice is"),
+    ("[Explanation]\n", "[Explanation]\n## Explanation\n"),
+    ("[Reasoning]\n", "[Reasoning]\nReasoning:\n"),
+)
+
+
+@pytest.mark.parametrize(("before", "after"), HEADINGS)
+def test_a_heading_within_a_section_is_no_tag_where_tags_are_in_brackets(before: str, after: str) -> None:
+    text = RESPONSE.replace(before, after)
+    assert text != RESPONSE and isinstance(parse_sections(text), Sections)
+    assert isinstance(parse_sections(from_chat(text)), Sections)
+    for end in range(len(text)):
+        assert not is_hopeless_chat(text[:end])
+    assert cut_chat(text + "\n") == text
+
+
+def test_a_draft_within_a_thought_is_not_taken() -> None:
+    assert cut_chat(f"Okay, so I draft it first.\n\n{RESPONSE}\n") is None
+
+
 def test_an_answer_with_a_second_reasoning_is_hopeless() -> None:
-    assert is_hopeless_chat("**[Reasoning]**\nx\n## Reasoning\ny")
+    assert is_hopeless_chat("**[Reasoning]**\nx\n## [Reasoning]\ny")
+    assert is_hopeless_chat("## Reasoning\nx\n## Reasoning\ny")
     assert not is_hopeless_chat("Okay, tests come last.\n\n[Tests]\nand then\n[Reasoning]\n")
     assert not is_hopeless_chat("Okay, I should write [Reasoning] twice. [Reasoning] " + "and so on " * 60)
 

@@ -126,7 +126,9 @@ def status(
     """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
     if run is None and config is None:
         raise UsageError("Give a run directory, or --config with the configuration of a run that has not begun.")
-    directory = RunDirectory(run if run is not None else load_config(str(config)).run.dir)
+    if run is None:
+        run = change_config(load_config(str(config)), parse_assignments(assignments or []), "--set").run.dir
+    directory = RunDirectory(run)
     if config is not None and not directory.has_run:
         console.print(escape(f"{directory.path}: not begun."))
         _print_plan(directory, {}, config, assignments or [])
@@ -139,6 +141,8 @@ def status(
         escape(f"{directory.path}: {state}, model {manifest.get('model')}, sandbox {manifest.get('sandbox_tier')}")
     )
     console.print(funnel_table(read_funnel(directory, manifest)))
+    if manifest.get("stopped"):
+        console.print(escape(str(manifest["stopped"])), soft_wrap=True)
     if directory.dataset.exists():
         console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
     else:
@@ -162,28 +166,32 @@ def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, as
     console.print(escape(f"\nWith {', '.join([path, *assignments])}:"))
     console.print(table)
     if any(stage.missing for stage in found.values()):
-        _print_forecast(forecast(settings, directory, models, found))
+        _print_forecast(forecast(settings, directory, models, found), has_enough=config.generate.enough is not None)
 
 
-def _print_forecast(found: Forecast) -> None:
+def _print_forecast(found: Forecast, *, has_enough: bool) -> None:
     """A line for each number, with its interval."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("still to be spent", "about", "from", "to"):
         table.add_column(name, justify="left" if name == "still to be spent" else "right")
     for name, one in (
-        ("completions", found.requests),
+        ("completions", found.completions),
         ("prompt tokens", found.prompt_tokens),
         ("generated tokens", found.completion_tokens),
     ):
         table.add_row(name, *(f"{number:,.0f}" for number in (one.middle, one.low, one.high)))
     if found.cost.high:
-        table.add_row("cost", *(f"{number:,.2f}" for number in (found.cost.middle, found.cost.low, found.cost.high)))
+        table.add_row("cost", *(f"{number:,.4g}" for number in (found.cost.middle, found.cost.low, found.cost.high)))
     console.print("")
     console.print(table)
-    basis = (
-        f"{found.known:,} completions of this run" if found.known else "the few-shot examples; thoughts are not counted"
-    )
-    console.print(f"The interval holds nine of ten simulated runs. It rests on {basis}.", style="dim")
+    guessed = f"guesses from the few-shot examples for {', '.join(found.guessed)}" if found.guessed else ""
+    known = f"{found.known:,} completions of this run" if found.known else ""
+    told = [
+        f"The interval holds nine of ten simulated runs. It rests on {' and '.join(filter(None, (known, guessed)))}."
+    ]
+    told += ["Guesses are without thoughts."] if found.guessed else []
+    told += ["The run may end earlier, by generate.enough."] if has_enough else []
+    console.print(" ".join(told), style="dim", soft_wrap=True)
 
 
 def show(

@@ -120,13 +120,13 @@ def _run(config: Config) -> RunDirectory:
     for note in progress.notes:
         say(note)
     if progress.stopped:
-        say(f"{progress.stopped} Everything is kept; raise it, and run the same command again to go on.")
+        say(f"{progress.stopped} Everything is kept; raise the budget, and run the same command again to go on.")
     reused = sum(count.reused for count in progress.funnel.stages.values())
     if reused:
         say(f"{reused:,} completions and verdicts were there already and were not paid again.")
     rows = progress.funnel["select"].kept
     say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
-    if not rows:
+    if not rows and not progress.stopped:
         say(_why_no_rows(progress.funnel, directory))
     return directory
 

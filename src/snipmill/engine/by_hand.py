@@ -187,8 +187,9 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
                 raise spent[0]
             for note in fleet.notes:
                 announce(note)
-        if fleet.refused_kind is not None:
-            raise fleet.refused_kind
+        refused = fleet.refused(stage)
+        if refused is not None and count.has_nothing:
+            raise refused
 
 
 async def execute_file(

@@ -1,4 +1,4 @@
-"""What the rest of a run will cost: requests, tokens and money, with an interval.
+"""What the rest of a run will cost: completions, tokens and money, with an interval.
 
 Prompts are really built for a sample of seeds. How many tokens come back, how many records each stage keeps and how many samples
 are drawn is taken from the run's journals where they have enough of it, else from the few-shot examples and wide guesses. The
@@ -23,7 +23,7 @@ from snipmill.stages.budget import cost, prices_by_stage
 from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import BY_NAME, JUDGE, RESPONSES
+from snipmill.stages.spec import BY_NAME, CONCEPTS, JUDGE, RESPONSES
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
 
@@ -47,13 +47,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is still to be spent, and how many entries of the run's journals it rests on."""
+    """What is still to be spent, how many entries of the run's journals it rests on, and which stages are guessed."""
 
-    requests: Range
+    completions: Range
     prompt_tokens: Range
     completion_tokens: Range
     cost: Range
     known: int
+    guessed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -94,33 +95,36 @@ def forecast(
     generation = for_models(settings.generation, models)
     asked = [name for name in plan if name in generation and (name != JUDGE or config.judge.enabled)]
     seeds = _sample(settings)
-    stages = {name: _look_at(name, generation[name], directory, seeds) for name in asked}
+    stages = {name: _look_at(name, generation[name], directory, seeds, plan) for name in asked}
     prices, each = prices_by_stage(config), _samples_of_each(config.generate, stages)
     rounds = []
     for number in range(_RUNS if seeds else 1):
         draws = generator(config.run.seed, "forecast", number)
-        requests_made = prompt_used = completion_used = spent = 0.0
+        completions_made = prompt_used = completion_used = spent = 0.0
         arriving: float | None = None  # records that come from the stage before
         ratio = _CHARACTERS_PER_TOKEN * math.exp(draws.gauss(0, _CODE_SPREAD))
         for name in asked:
             stage, todo = stages[name], plan[name]
             wanted = _wanted(name, todo, arriving, each, draws)
+            group = config.generate.per_request if name == RESPONSES else 1
             per_prompt = statistics.fmean(draws.choices(stage.prompts, k=len(stage.prompts))) if stage.prompts else 0.0
             # The mean that was seen differs from the true one, and so will that of the completions to come.
             spread = math.hypot(stage.spread, stage.variation / math.sqrt(max(wanted, 1.0)))
             per_completion = stage.tokens * math.exp(draws.gauss(0, spread))
             usage = Usage(
-                prompt_tokens=round(wanted * per_prompt / ratio), completion_tokens=round(wanted * per_completion)
+                prompt_tokens=round(wanted / group * per_prompt / ratio),
+                completion_tokens=round(wanted * per_completion),
             )
-            requests_made += wanted
+            completions_made += wanted
             prompt_used += usage.prompt_tokens
             completion_used += usage.completion_tokens
             spent += cost(usage, prices[name])
             kept = draws.betavariate(2 * _KEPT + stage.kept, 2 * (1 - _KEPT) + stage.seen - stage.kept)
             arriving = min(max(draws.gauss(wanted * kept, math.sqrt(wanted * kept * (1 - kept))), 0.0), wanted)
-        rounds.append((requests_made, prompt_used, completion_used, spent))
-    requests, prompt, completion, money = (_range(column) for column in zip(*rounds, strict=True))
-    return Forecast(requests, prompt, completion, money, sum(stage.seen for stage in stages.values()))
+        rounds.append((completions_made, prompt_used, completion_used, spent))
+    made, prompt, completion, money = (_range(column) for column in zip(*rounds, strict=True))
+    guessed = tuple(name for name, stage in stages.items() if not stage.seen)
+    return Forecast(made, prompt, completion, money, sum(stage.seen for stage in stages.values()), guessed)
 
 
 def _sample(settings: Settings) -> list[Seed]:
@@ -151,7 +155,13 @@ def _samples_of_each(table: GenerateTable, stages: Mapping[str, _Stage]) -> tupl
     return min(table.wave, table.samples), table.samples
 
 
-def _look_at(name: str, settings: GenerationSettings, directory: RunDirectory, seeds: Sequence[Seed]) -> _Stage:
+def _look_at(
+    name: str,
+    settings: GenerationSettings,
+    directory: RunDirectory,
+    seeds: Sequence[Seed],
+    plan: Mapping[str, StagePlan],
+) -> _Stage:
     stage = BY_NAME[name].generation
     assert stage is not None
     prompts = []
@@ -161,10 +171,13 @@ def _look_at(name: str, settings: GenerationSettings, directory: RunDirectory, s
         prompts.append(len(prompt) if isinstance(prompt, str) else sum(len(message["content"]) for message in prompt))
     entries = {entry.id: entry for entry in read_journal(directory.journal(name), CompletionEntry)}
     lengths = [entry.completion.usage.completion_tokens for entry in entries.values() if entry.completion is not None]
-    if len(lengths) >= _ENOUGH:
+    # A journal whose entries are of no use under this configuration says nothing about it.
+    if len(lengths) >= _ENOUGH and plan[name].there:
         mean = statistics.fmean(lengths)
         variation = statistics.stdev(lengths) / max(mean, 1.0)
         kept = sum(entry.outcome == KEPT for entry in entries.values())
+        if name == JUDGE:  # the judge's threshold is applied after the journal
+            kept = min(kept, round(len(entries) * plan[CONCEPTS].total / max(plan[JUDGE].there, 1)))
         return _Stage(prompts, mean, variation / math.sqrt(len(lengths)), variation, kept, len(entries))
     answers = [len(_answer(name, example)) for example in settings.bank.examples]
     return _Stage(prompts, statistics.fmean(answers) / _CHARACTERS_PER_TOKEN, _LENGTH_SPREAD, 0.5, 0, 0)

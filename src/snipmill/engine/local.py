@@ -24,6 +24,7 @@ from snipmill.engine.account import account
 from snipmill.engine.flow import SeedOutcome, Steps, grow
 from snipmill.engine.progress import Progress
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
+from snipmill.errors import BudgetSpent
 from snipmill.llm.connect import Connections, connect_stages
 from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
 from snipmill.records import Reject, Row, Seed, content_hash
@@ -35,9 +36,9 @@ from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.select_rows import select_rows
-from snipmill.stages.settings import Settings, resolve
+from snipmill.stages.settings import Settings, check_servers, resolve
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES, STAGES, VERIFY
-from snipmill.stages.stage_models import model_of_stage
+from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
 from snipmill.store.jsonl import Writer, read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -70,12 +71,18 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
         SnipmillError: no single record can be blamed for it; all that was made is kept.
     """
     settings = resolve(config)  # what is invalid is told before anything is written
+    check_servers(config)
+    open_budget(config)
     directory = RunDirectory(config.run.dir)
     directory.create()
     async with _open_run(settings, directory, progress, wait) as context:
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
-        await _grow_all(context)
+        try:
+            await _grow_all(context)
+        except BudgetSpent:
+            directory.write_manifest({**manifest, "status": "stopped", "stopped": context.budget.spent})
+            raise
         progress.phase = "selecting"
         finish(config, directory, progress.funnel)
         seconds, budget = progress.seconds, context.budget
@@ -85,9 +92,10 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
         if progress.stopped:
             done["stopped"] = progress.stopped
         directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
-        for fleet in progress.fleets:
-            if fleet.refused_kind is not None:
-                raise fleet.refused_kind
+        for stage, connection in context.connections.by_stage.items():
+            refused = connection.fleet.refused(stage)
+            if refused is not None and progress.funnel[stage].has_nothing:
+                raise refused
     progress.phase = "done"
     return directory
 
@@ -116,8 +124,7 @@ async def _open_run(
 
 def _models(config: Config) -> dict[str, ModelTable]:
     """The model of each stage that is asked for, those with the most requests first."""
-    asked = [name for name in GENERATING if name != JUDGE or config.judge.enabled]
-    return {name: model_of_stage(config, name) for name in reversed(asked)}
+    return {name: model_of_stage(config, name) for name in reversed(asked_stages(config))}
 
 
 def _serialized_stages(connections: Connections) -> Mapping[str, asyncio.Semaphore]:
@@ -196,11 +203,13 @@ async def _grow_all(context: RunContext) -> None:
         _count_grown(outcome, progress.funnel)
         progress.seeds_done += 1
         if outcome.unfinished:
-            unfinished.append(seed.id)
+            in_a_row.append(seed.id)
+        else:
+            in_a_row.clear()
         return outcome
 
-    stop, unfinished = threading.Event(), list[str]()
-    window = _window(config, context.connections)
+    stop, in_a_row = threading.Event(), list[str]()  # seeds that the budget left unfinished
+    window, was_spent = _window(config, context.connections), context.budget.spent is not None
     with _Files(context.directory, config) as files:
 
         def drop_seed(reject: Reject) -> None:
@@ -209,7 +218,7 @@ async def _grow_all(context: RunContext) -> None:
 
         def mined() -> Generator[Seed, None, None]:
             for seed in iterate_seeds(context.settings.seeds, drop_seed, context.journals["seeds"], stop.is_set):
-                if len(unfinished) > window:  # the budget is spent; what was made before has been looked up
+                if len(in_a_row) > window:  # the budget is spent, and so many in a row are not in the journals
                     return
                 yield seed
             progress.all_seeds_known = True
@@ -222,13 +231,15 @@ async def _grow_all(context: RunContext) -> None:
             ahead = None if config.generate.enough is None else window
             async with contextlib.aclosing(map_in_order(seeds, grow_one, window, ahead=ahead)) as outcomes:
                 async for outcome in outcomes:
+                    if outcome.unfinished:
+                        if was_spent:  # nothing can be made, so what an earlier session wrote stays
+                            context.budget.check()
+                        progress.stopped = context.budget.spent or ""
                     outcome.count(written)
                     files.write(outcome)
                     progress.with_rows += outcome.has_row(config.select)
                     if progress.enough is not None and progress.with_rows >= progress.enough:
                         return  # counted in the order of the seeds: the same in every run, whatever is under way
-            if unfinished:
-                progress.stopped = context.budget.spent or ""
         finally:  # when all that was under way has ended, and counts no more
             progress.funnel.agree_with(written)
 

@@ -38,6 +38,11 @@ class StagePlan:
     missing: int = 0
     may_follow: int = 0
 
+    @property
+    def total(self) -> int:
+        """Tasks that are known to exist."""
+        return self.there + self.missing
+
 
 class _Missing(Exception):
     """The outcome of a task does not exist yet, so that what depends on it cannot be known."""

@@ -10,11 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from snipmill.llm.faults import is_too_long
+
 _OPTIONAL = ("seed", "top_logprobs", "logprobs", "stream_options", "stream_interval", "timings_per_token", "stop")
 _SYSTEM = re.compile(
     r"system\b.{0,40}(?:role|message|prompt|support|allow)|(?:role|message).{0,40}\bsystem|alternate", re.IGNORECASE
 )
 _STREAM = re.compile(r"\bstream(?:ing|ed)?\b", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"unsupported|unrecogni[sz]ed|unknown|unexpected|not (?:be )?(?:supported|permitted|allowed|implemented|available|used)|extra"
+    r"|(?:does|do|can) ?not support|invalid (?:parameter|argument|field)|forbidden|only supports|is not (?:valid|enabled)",
+    re.IGNORECASE,
+)
 _OTHER_NAME = "max_completion_tokens"  # what OpenAI's newer models call it
 
 
@@ -40,6 +47,8 @@ class Adaptation:
         adapted = {name: value for name, value in body.items() if name not in self._left_out or name == "stream"}
         if "system" in self._left_out and "messages" in adapted:
             adapted["messages"] = _without_system(adapted["messages"])
+        if not self.streams:
+            adapted["stream"] = False
         if "max_tokens" in self._left_out:
             adapted[_OTHER_NAME] = body["max_tokens"]
         return adapted
@@ -67,10 +76,12 @@ class Adaptation:
 
     @staticmethod
     def _find(message: str, body: Mapping[str, Any]) -> str | None:
-        if _OTHER_NAME in message and "max_tokens" in body:
+        if is_too_long(message):  # a server that names all that a request holds speaks of its length
+            return None
+        if _OTHER_NAME in message and "max_tokens" in body and "messages" in body:
             return "max_tokens"
         for name in _OPTIONAL:
-            if name in body and re.search(rf"\b{name}\b", message):
+            if name in body and re.search(rf"\b{name}\b", message) and _REFUSAL.search(message):
                 return name
         messages = body.get("messages")
         if isinstance(messages, list) and messages and messages[0].get("role") == "system" and _SYSTEM.search(message):

@@ -9,35 +9,35 @@ import msgspec
 from snipmill.records import Usage
 
 
-class TokenDetails(msgspec.Struct):
-    """Number of prompt tokens that came from the server's cache."""
+def read_usage(usage: Any) -> Usage:
+    """Token counts; fields that a server omits, or fills with something else, count as zero."""
+    fields = usage if isinstance(usage, dict) else {}
+    cached, thinking = fields.get("prompt_tokens_details"), fields.get("completion_tokens_details")
+    return Usage(
+        prompt_tokens=_count(fields.get("prompt_tokens")),
+        cached_tokens=_count(cached.get("cached_tokens")) if isinstance(cached, dict) else 0,
+        completion_tokens=_count(fields.get("completion_tokens")),
+        thinking_tokens=_count(thinking.get("reasoning_tokens")) if isinstance(thinking, dict) else 0,
+    )
 
-    cached_tokens: int | None = None
+
+def read_timings(timings: Any) -> Usage | None:
+    """llama.cpp's own counts, which it sends with every chunk if `timings_per_token` was requested."""
+    if not isinstance(timings, dict):
+        return None
+    cached = _count(timings.get("cache_n"))
+    return Usage(
+        prompt_tokens=_count(timings.get("prompt_n")) + cached,
+        cached_tokens=cached,
+        completion_tokens=_count(timings.get("predicted_n")),
+    )
 
 
-class CompletionDetails(msgspec.Struct):
-    """Number of generated tokens that were a thought."""
-
-    reasoning_tokens: int | None = None
-
-
-class UsageAnswer(msgspec.Struct):
-    """Token counts; fields that a server omits count as zero."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: TokenDetails | None = None
-    completion_tokens_details: CompletionDetails | None = None
-
-    def to_usage(self) -> Usage:
-        """Convert to our own `Usage` record."""
-        details, generated = self.prompt_tokens_details, self.completion_tokens_details
-        return Usage(
-            prompt_tokens=self.prompt_tokens or 0,
-            cached_tokens=(details.cached_tokens or 0) if details is not None else 0,
-            completion_tokens=self.completion_tokens or 0,
-            thinking_tokens=(generated.reasoning_tokens or 0) if generated is not None else 0,
-        )
+def _count(value: Any) -> int:
+    try:
+        return max(int(value), 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 class Message(msgspec.Struct):
@@ -89,7 +89,7 @@ class Choice(msgspec.Struct):
     text: str | None = None
     message: Message | None = None
     delta: Message | None = None
-    finish_reason: str | None = None
+    finish_reason: Any = None
     logprobs: msgspec.Raw = msgspec.Raw()  # decoded only if it was requested
 
     def first_tokens(self) -> dict[str, float]:
@@ -106,9 +106,14 @@ class Choice(msgspec.Struct):
             return {}
 
     @property
+    def reason(self) -> str | None:
+        """Why it ended, if it did."""
+        return self.finish_reason if isinstance(self.finish_reason, str) else None
+
+    @property
     def content(self) -> str:
         """The text, from whichever field holds it."""
-        if self.text is not None:
+        if self.text:
             return self.text
         part = self.message or self.delta
         return part.text if part is not None else ""
@@ -120,34 +125,28 @@ class Choice(msgspec.Struct):
         return part.thought if part is not None else ""
 
 
-class Timings(msgspec.Struct):
-    """llama.cpp's own token counts; sent with every chunk if `timings_per_token` was requested."""
-
-    prompt_n: int = 0
-    cache_n: int = 0
-    predicted_n: int = 0
-
-
 class Answer(msgspec.Struct):
     """A whole answer, or one event of a stream. Some servers send an error in its place, under status 200."""
 
     choices: list[Choice | None] | None = None
-    usage: UsageAnswer | None = None
-    timings: Timings | None = None
+    usage: Any = None
+    timings: Any = None
     error: Any = None
     object: Any = None
+    type: Any = None
     message: Any = None
     code: Any = None
 
     @property
     def is_error(self) -> bool:
         """Whether it is an error."""
-        return self.error is not None or self.object == "error"
+        named = self.object == "error" or self.type == "error"
+        return bool(self.error) or named or (self.choices is None and self.message is not None)
 
     @property
     def error_value(self) -> Any:
         """The error as the server describes it."""
-        return self.error if self.error is not None else {"message": self.message, "code": self.code}
+        return self.error if self.error else {"message": self.message, "code": self.code}
 
 
 def model_names(body: bytes) -> tuple[list[str], bool]:

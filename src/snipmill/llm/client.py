@@ -15,12 +15,14 @@ import msgspec
 
 from snipmill.errors import AuthenticationFailed, ServerError, ServerUnreachable
 from snipmill.llm.adaptation import Adaptation
-from snipmill.llm.answer import DECODER, model_names
+from snipmill.llm.answer import DECODER, model_names, read_usage
 from snipmill.llm.faults import (
     ConnectFailed,
     Hung,
+    Place,
     Refused,
     Transient,
+    advice_on_key,
     classify,
     error_message,
     is_too_long,
@@ -47,6 +49,7 @@ class Server:
     Attributes:
         base_url: usually ends in /v1, as for the `openai` package.
         api_key: sent as a bearer token; never written anywhere.
+        key_variable: the environment variable that it comes from, for messages.
         timeout: maximum number of seconds without a byte from the server.
         patience: lower bound in seconds of the adaptive timeout, however fast the server has been so far: a new prefix
             takes longer than a cached one.
@@ -57,6 +60,7 @@ class Server:
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
+    key_variable: str = "OPENAI_API_KEY"
     timeout: float = 600.0
     patience: float = 30.0
     stream: bool = True
@@ -105,7 +109,7 @@ class Client:
                     message = error_message(body)
                     raise AuthenticationFailed(
                         f"The server at {self.url} rejected the API key (HTTP {answer.status}: {message}). "
-                        "Set OPENAI_API_KEY to a valid key."
+                        f"{advice_on_key(self.server.key_variable)}"
                     )
                 if answer.status != 200:
                     raise ServerError(
@@ -155,7 +159,7 @@ class Client:
                 said = await answer.read()
                 again = self._change(answer.status, error_message(said), body, request)
                 if again is None:
-                    return classify(answer.status, said, answer.headers, self.url, request.model)
+                    return classify(answer.status, said, answer.headers, self._at(request))
             found = await self.ask(again, seed=seed, on_tokens=on_tokens)
             if again.first_tokens != request.first_tokens:
                 # The server may not support log probabilities, or not that many; or it refuses this request anyway.
@@ -171,6 +175,9 @@ class Client:
             raise Transient(f"{type(error).__name__}: {error}") from error
         except (msgspec.DecodeError, ValueError) as error:
             raise Transient(f"the answer is not JSON of the expected shape: {error}") from error
+
+    def _at(self, request: Request) -> Place:
+        return Place(self.url, request.model, self.server.key_variable)
 
     def _change(self, status: int, message: str, body: Mapping[str, Any], request: Request) -> Request | None:
         """The request to send in place of a refused one; None where nothing else can be tried."""
@@ -212,7 +219,7 @@ class Client:
         self, answer: aiohttp.ClientResponse, request: Request, on_tokens: Callable[[int], None]
     ) -> list[Completion]:
         """The completions of an answer, in whichever form the server has chosen."""
-        stream = Stream(request, on_tokens, self.url)
+        stream = Stream(request, on_tokens, self._at(request))
         if "json" not in answer.content_type:
             is_first = True
             async for data in answer.content.iter_any():
@@ -225,7 +232,7 @@ class Client:
                     break
             return stream.completions()
         body = await answer.read()
-        if body.lstrip().startswith(b"data:"):
+        if not body.lstrip().startswith((b"{", b"[")):
             stream.feed(body + b"\n")
             return stream.completions()
         return self._whole(body, request, on_tokens)
@@ -233,16 +240,16 @@ class Client:
     def _whole(self, body: bytes, request: Request, on_tokens: Callable[[int], None]) -> list[Completion]:
         answer = DECODER.decode(body)
         if answer.is_error:
-            raise_error(answer.error_value, self.url, request.model)
+            raise_error(answer.error_value, self._at(request))
         choices = sorted(filter(None, answer.choices or ()), key=lambda choice: choice.index or 0)
         if len(choices) != request.n:
             raise ValueError(f"{len(choices)} choices instead of {request.n}")
-        usage = answer.usage.to_usage() if answer.usage is not None else Usage()
+        usage = read_usage(answer.usage)
         completions = []
         for number, choice in enumerate(choices):
             reading = Reading(request)
             reading.add(choice.content, choice.thought)
-            reading.finish(choice.finish_reason)
+            reading.finish(choice.reason)
             first = choice.first_tokens() if request.first_tokens else {}
             # The server reports one total for all completions; it is recorded with the first one.
             completions.append(reading.completion(Usage() if number else usage, first))

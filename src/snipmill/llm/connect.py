@@ -106,7 +106,7 @@ async def connect_stages(tables: Mapping[str, ModelTable]) -> AsyncIterator[Conn
 
 
 def _endpoint(table: ModelTable) -> object:
-    """What servers a table speaks of. Those that we start have one model each."""
+    """The servers of a table, and what they are sent; a server that we start is another one for each model."""
     addresses = server_addresses(table)
     started = None if addresses and table.serve is None else (table.serve, table.name, table.context)
     headers = tuple(sorted(table.headers.items()))
@@ -115,13 +115,10 @@ def _endpoint(table: ModelTable) -> object:
 
 def _with_model(connection: Connection, table: ModelTable) -> Connection:
     """The connection for another model of the same servers."""
-    if not connection.served or table.name in (None, connection.model):
+    if not connection.served:  # a server that we started
         return connection
-    for address, names in connection.served.items():
-        choose_model(names, table.name, address)
-    assert table.name is not None
-    description = connection.description.replace(connection.model, table.name, 1)
-    return replace(connection, model=table.name, description=description)
+    name = _common_model(connection.served, table.name)
+    return replace(connection, model=name, description=connection.description.replace(connection.model, name, 1))
 
 
 @contextlib.asynccontextmanager
@@ -144,7 +141,12 @@ async def connect(table: ModelTable) -> AsyncIterator[Connection]:
             yield Connection(fleet, model, table.concurrency or MAX_CONCURRENCY, description)
         elif addresses:
             server = Server(
-                "", read_key(table), timeout=table.timeout, stream=table.stream, headers=read_headers(table.headers)
+                "",
+                read_key(table),
+                key_variable=table.key_variable,
+                timeout=table.timeout,
+                stream=table.stream,
+                headers=read_headers(table.headers),
             )
             servers = [replace(server, base_url=address) for address in addresses]
             clients = [await stack.enter_async_context(Client(server)) for server in servers]
@@ -170,6 +172,9 @@ def read_key(table: ModelTable) -> str | None:
         UsageError: the key is not printable ASCII, or a variable of one's own is not set.
     """
     name = table.key_variable
+    if not name:
+        return None
+    _check_variable(name, "key_variable")
     key = os.environ.get(name, "").strip()  # a mounted secret often ends with a newline
     if not key.isprintable() or not key.isascii():
         raise UsageError(f"{name} contains characters that are not printable ASCII. Set it to the key alone.")
@@ -190,17 +195,26 @@ def read_headers(names: Mapping[str, str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for header, name in names.items():
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header):
-            raise UsageError(f"{header!r} in [model.headers] is no name of a header.")
+            raise UsageError(f"{header!r} is no name of a header. Correct it in the table `headers`.")
+        _check_variable(name, f"the value of {header}")
         value = os.environ.get(name, "").strip()
         if not value:
             raise UsageError(
-                f"The environment has no {name}. In [model.headers], a value is the name of the environment variable that "
-                f"holds the header's value, so that no secret is written down: set {name}, or correct {header}."
+                f"The environment has no {name}, which should hold the value of the header {header}. Set it. (In the table "
+                "`headers`, a value is the name of an environment variable, so that no secret is written down.)"
             )
         if not value.isprintable() or not value.isascii():
             raise UsageError(f"{name} contains characters that are not printable ASCII, and cannot be a header.")
         headers[header] = value
     return headers
+
+
+def _check_variable(name: str, what: str) -> None:
+    """Refuse what is no name without repeating it: it may be the secret itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise UsageError(
+            f"{what} in the configuration is no name of an environment variable. Put the secret into a variable, and its name here."
+        )
 
 
 def server_addresses(table: ModelTable) -> tuple[str, ...]:

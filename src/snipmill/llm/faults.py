@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 
@@ -46,7 +46,20 @@ class Overloaded(Transient):
     """The server reports that it is overloaded (HTTP 429 or 503)."""
 
 
-def classify(status: int, body: bytes, headers: Any, address: str, model: str) -> Refusal:
+class Place(NamedTuple):
+    """Where a fault came from, for its message: the server's address, the model, and the variable with the key."""
+
+    address: str
+    model: str
+    key_variable: str = ""
+
+
+def advice_on_key(variable: str) -> str:
+    """What helps where a server rejects the key."""
+    return f"Set {variable} to a valid key." if variable else "Name the variable with its key in key_variable."
+
+
+def classify(status: int, body: bytes, headers: Any, at: Place) -> Refusal:
     """Classify an HTTP error answer.
 
     Returns:
@@ -63,29 +76,29 @@ def classify(status: int, body: bytes, headers: Any, address: str, model: str) -
         raise Transient(f"HTTP {status}: {message}", _retry_after(headers))
     if status in (401, 403):
         raise AuthenticationFailed(
-            f"The server at {address} rejected the API key (HTTP {status}: {message}). "
-            "Set OPENAI_API_KEY to a valid key."
+            f"The server at {at.address} rejected the API key (HTTP {status}: {message}). {advice_on_key(at.key_variable)}"
         )
     if status == 404:
         raise ModelNotFound(
-            f"The server at {address} has no model {model!r} or no such endpoint (HTTP 404: {message}). "
+            f"The server at {at.address} has no model {at.model!r} or no such endpoint (HTTP 404: {message}). "
             "Run `snipmill doctor --base-url URL` to list the models that it serves."
         )
     if status in (400, 413, 422):
         reason = Reason.PROMPT_TOO_LONG if is_too_long(message) else Reason.REFUSED_BY_SERVER
         return Refusal(reason=reason, detail=f"HTTP {status}: {message}")
-    raise ServerError(f"The server at {address} answered HTTP {status}: {message}. Check the server's log.")
+    raise ServerError(f"The server at {at.address} answered HTTP {status}: {message}. Check the server's log.")
 
 
+_KNOWN_STATUS = (400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504)
 _STATUS_BY_WORD = (
-    (("rate_limit", "rate limit", "overloaded", "too many requests", "quota"), 429),
-    (("context_length", "context length", "context window", "too long"), 400),
-    (("authentication", "invalid api key", "invalid_api_key", "permission"), 401),
-    (("invalid_request", "bad request", "badrequest", "unsupported"), 400),
+    (("rate_limit", "ratelimit", "overloaded", "quota"), 429),
+    (("context_length",), 400),
+    (("authentication", "invalid_api_key", "permission"), 401),
+    (("invalid_request", "badrequest", "bad_request"), 400),
 )
 
 
-def raise_error(error: Any, address: str, model: str) -> NoReturn:
+def raise_error(error: Any, at: Place) -> NoReturn:
     """Raise what an error means that came under status 200, in a body or in a stream.
 
     Raises:
@@ -95,12 +108,13 @@ def raise_error(error: Any, address: str, model: str) -> NoReturn:
     fields = error if isinstance(error, dict) else {"message": error}
     message = str(fields.get("message") or error)[:500]
     told = next((str(fields[key]) for key in ("code", "status", "status_code") if fields.get(key) is not None), "")
-    if told.isdecimal() and 400 <= int(told) < 600:
+    if told.isdecimal() and int(told) in _KNOWN_STATUS:
         status = int(told)
     else:
-        said = f"{told} {fields.get('type', '')} {message}".lower()
-        status = next((number for words, number in _STATUS_BY_WORD if any(word in said for word in words)), 500)
-    raise Refused(classify(status, msgspec.json.encode({"error": {"message": message}}), {}, address, model))
+        said = f"{told} {fields.get('type', '')}".lower()
+        found = (number for words, number in _STATUS_BY_WORD if any(word in said for word in words))
+        status = 400 if is_too_long(message) else next(found, 500)
+    raise Refused(classify(status, msgspec.json.encode({"error": {"message": message}}), {}, at))
 
 
 def is_too_long(message: str) -> bool:
@@ -116,6 +130,10 @@ def error_message(body: bytes) -> str:
         return body[:300].decode("utf-8", "replace").strip() or "no message"
     if isinstance(value, dict):
         error = value.get("error", value)
+        listed = value.get("detail")
+        if isinstance(listed, list):  # FastAPI's, which repeats the whole request in `input`
+            parts = [one for one in listed if isinstance(one, dict)]
+            return "; ".join(f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg', '')}" for one in parts)[:500]
         if isinstance(error, dict):
             return str(error.get("message", error))[:500]
         return str(error)[:500]

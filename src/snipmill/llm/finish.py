@@ -18,6 +18,7 @@ _STOPPED = frozenset(
         "completed",
         "finished",
         "done",
+        "end_of_text",
     )
 )
 _TOO_LONG = frozenset(("length", "max_tokens", "max_length", "model_length", "max_output_tokens", "token_limit"))
@@ -48,7 +49,7 @@ def normalize(reason: str | None) -> str:
     Raises:
         Transient: the server broke off.
     """
-    word = (reason or "").strip().lower()
+    word = (reason or "").strip().lower().rpartition(".")[2]  # also of an enum, such as "FinishReason.STOP"
     if word in _FAULTS:
         raise Transient(f"the server broke off: finish_reason {word!r}")
     if word in _STOPPED:

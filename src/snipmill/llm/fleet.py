@@ -12,7 +12,8 @@ import asyncio
 import heapq
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -32,6 +33,7 @@ _FAILURES = 20  # consecutive failures after which a server is set aside
 _PAUSES = (0.2, 30.0)  # seconds: the first and the longest pause of a server that was set aside
 _ALONE = 2.0  # seconds: the longest pause while only one request fails, since the request is the likely cause
 _SAME_REFUSALS = 5  # equal refusals before any answer of their kind, after which the configuration is to blame
+_LONG_PROMPTS = 100  # the same, where prompts are too long
 _SLACK = 0.1  # extra load, as a share of a server's limit, that is accepted to hit a cached prefix
 
 
@@ -149,6 +151,7 @@ class Fleet:
         self._failure: SnipmillError | None = None
         self._refusals: dict[str, list[str]] = {}  # by kind of request, before any answer of the kind
         self._answered_kinds: set[str] = set()
+        self._outstanding: Counter[str] = Counter()
         self.counts = Counts()
 
     @property
@@ -176,22 +179,34 @@ class Fleet:
         names = ", ".join(member.client.url for member in closed)
         return f"waiting for {names}: {self._last_fault}"
 
-    async def complete(self, request: Request, rank: int = 0) -> list[Completion] | Refusal:
+    async def complete(
+        self, request: Request, rank: int = 0, before_sending: Callable[[], None] = lambda: None
+    ) -> list[Completion] | Refusal:
         """Return the `request.n` completions of a request, or the reason why there are none.
 
         Args:
             request: the request to send.
             rank: priority among the waiting requests; the lowest rank goes first.
+            before_sending: called when a place is free, before each try; what it raises is passed on.
 
         Raises:
             ServerUnreachable: no server has answered for `give_up` seconds.
             AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed. All first requests of a kind
                 with the same refusal mean that, too.
         """
+        self._outstanding[request.kind] += 1
+        try:
+            return await self._complete(request, rank, before_sending)
+        finally:
+            self._outstanding[request.kind] -= 1
+
+    async def _complete(
+        self, request: Request, rank: int, before_sending: Callable[[], None]
+    ) -> list[Completion] | Refusal:
         empty = tries = 0
         while True:
             try:
-                answer = await self._ask(request, rank, request.seed + 7919 * empty)
+                answer = await self._ask(request, rank, request.seed + 7919 * empty, before_sending)
             except Transient as fault:
                 self.counts.retries += 1
                 tries += not isinstance(fault, ConnectFailed)  # an unreachable server says nothing about the request
@@ -211,7 +226,11 @@ class Fleet:
                 return Refusal(reason=Reason.EMPTY_COMPLETION, detail=f"The server sent an empty text {empty} times.")
 
     def _watch_refusals(self, kind: str, answer: list[Completion] | Refusal) -> None:
-        """Stop the run where the first requests of a kind are all refused with the same sentence, numbers aside."""
+        """Stop the run where the first requests of a kind are all refused with the same sentence, numbers aside.
+
+        Refusals come faster than answers: there must be as many of them as there are requests without either. Prompts may
+        really be too long, so that more of these are needed.
+        """
         if kind in self._answered_kinds:
             return
         if not isinstance(answer, Refusal):
@@ -220,21 +239,24 @@ class Fleet:
             return
         refusals = self._refusals.setdefault(kind, [])
         refusals.append(answer.detail)
-        if len(refusals) >= _SAME_REFUSALS and len({_without_numbers(detail) for detail in refusals}) == 1:
+        least = _LONG_PROMPTS if answer.reason == Reason.PROMPT_TOO_LONG else _SAME_REFUSALS
+        if (
+            len(refusals) >= max(least, self._outstanding[kind])
+            and len({_without_numbers(detail) for detail in refusals}) == 1
+        ):
             self.fail(refused_by_all(kind, answer.detail))
             raise refused_by_all(kind, answer.detail)
 
-    @property
-    def refused_kind(self) -> ServerError | None:
-        """The error to report at the end of a run in which every request of some kind got the same refusal."""
-        for kind, details in self._refusals.items():
-            if len({_without_numbers(detail) for detail in details}) == 1:
-                return refused_by_all(kind, details[0])
-        return None
+    def refused(self, kind: str) -> ServerError | None:
+        """The error to report where all requests of a kind got the same refusal."""
+        details = self._refusals.get(kind, [])
+        is_same = len({_without_numbers(detail) for detail in details}) == 1
+        return refused_by_all(kind, details[0]) if is_same else None
 
-    async def _ask(self, request: Request, rank: int, seed: int) -> list[Completion] | Refusal:
+    async def _ask(
+        self, request: Request, rank: int, seed: int, before_sending: Callable[[], None]
+    ) -> list[Completion] | Refusal:
         member = await self._enter(rank, request.prefix)
-        self.counts.requests += 1
         flight = _Flight(time.monotonic())
 
         def arrived(tokens: int) -> None:
@@ -242,6 +264,8 @@ class Fleet:
             member.limit.progress(tokens)
 
         try:
+            before_sending()
+            self.counts.requests += 1
             async with asyncio.timeout(None) as flight.scope:
                 member.flights.add(flight)
                 self._watch_for_hangs()

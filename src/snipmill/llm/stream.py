@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from snipmill.llm.answer import DECODER, Answer
-from snipmill.llm.faults import Transient, raise_error
+from snipmill.llm.answer import DECODER, Answer, read_timings, read_usage
+from snipmill.llm.faults import Place, Transient, raise_error
 from snipmill.llm.reading import Reading
 from snipmill.llm.request import Request
 from snipmill.records import Completion, Usage
@@ -16,9 +16,9 @@ _DONE = b"[DONE]"
 class Stream:
     """Parses bytes as they arrive, and reports when no more are needed."""
 
-    def __init__(self, request: Request, on_tokens: Callable[[int], None], address: str = "") -> None:
+    def __init__(self, request: Request, on_tokens: Callable[[int], None], at: Place) -> None:
         self._request = request
-        self._address = address
+        self._at = at
         self._on_tokens = on_tokens
         self._rest = b""
         self._readings = [Reading(request) for _ in range(request.n)]
@@ -57,16 +57,11 @@ class Stream:
     def _take(self, event: Answer) -> int:
         """Process one event and return the number of its tokens."""
         if event.is_error:
-            raise_error(event.error_value, self._address, self._request.model)
-        if event.usage is not None:
-            self._usage = event.usage.to_usage()
-        elif event.timings is not None:
-            timings = event.timings
-            self._usage = Usage(
-                prompt_tokens=timings.prompt_n + timings.cache_n,
-                cached_tokens=timings.cache_n,
-                completion_tokens=timings.predicted_n,
-            )
+            raise_error(event.error_value, self._at)
+        if event.usage:
+            self._usage = read_usage(event.usage)
+        elif (timings := read_timings(event.timings)) is not None:
+            self._usage = timings
         arrived = 0
         for choice in filter(None, event.choices or ()):
             index = choice.index or 0
@@ -78,7 +73,7 @@ class Stream:
             # Some servers send running counts, which belong to this choice. Otherwise each chunk counts as one token.
             counted = self._usage.completion_tokens if self._usage is not None else None
             arrived += reading.add(choice.content, choice.thought, counted)
-            self._reasons[index] = self._reasons[index] or choice.finish_reason
+            self._reasons[index] = self._reasons[index] or choice.reason
         ended = [reading.is_closed_early for reading in self._readings]
         # If the server finishes by itself, its token counts are still to come, so keep reading.
         self._over = any(ended) and all(

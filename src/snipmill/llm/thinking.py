@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 # Opening and closing markers by model family: most; Seed-OSS; Magistral; Kimi; Gemma; gpt-oss.
 _MARKERS = (
-    (r"<(?:think|thinking|thought|reasoning)>", r"</(?:think|thinking|thought|reasoning)>"),
-    (r"<seed:think>", r"</seed:think>"),
+    *((rf"<{name}>", rf"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "seed:think")),
     (r"\[THINK\]", r"\[/THINK\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|channel>thought\b", r"<channel\|>"),
@@ -23,9 +22,12 @@ _MARKERS = (
     ),
 )
 _OPENING = tuple((re.compile(rf"\s*{opening}"), re.compile(closing)) for opening, closing in _MARKERS)
-# Without its opening, a marker counts only at the end or the beginning of a line: answers may name it in their code.
+# Without its opening, a marker counts at an end of a line, or where an answer begins right behind it: answers may name it in their
+# code, or use it in markup of their own, where its opening stands before it.
 _BARE = re.compile(
-    r"</(?:think|thinking|thought|reasoning|seed:think)>[ \t]*(?=\n|$)|(?m:^)[ \t]*</(?:think|thinking)>"
+    r"(?<![`'\"(])(?:</(?P<name>think|thinking|thought|reasoning|seed:think)>|\[/THINK\]|◁/think▷)"
+    r"(?:[ \t]*(?=\n|$)|(?=[A-Z\[#*]))"
+    r"|(?m:^)[ \t]*</(?P<first>think|thinking)>"
 )
 _FINAL = re.compile(r"\s*<\|channel\|>final<\|message\|>")
 _LONGEST_MARKER = 64
@@ -51,7 +53,7 @@ def split_thinking(text: str) -> Split:
             return Split(_joined([*traces, text[start:]]), "", open=True)
         traces.append(text[start : closed.start()])
         position = closed.end()
-    if not traces and (bare := _BARE.search(text)) is not None:
+    if not traces and (bare := _bare_closing(text)) is not None:
         rest = split_thinking(text[bare.end() :])
         return Split(_joined([text[: bare.start()], rest.thinking or ""]), rest.answer, rest.open)
     if (final := _FINAL.match(text, position)) is not None:
@@ -86,6 +88,15 @@ def _opening_at(text: str, position: int) -> tuple[int, re.Pattern[str]] | None:
         match = opening.match(text, position)
         if match is not None:
             return match.end(), closing
+    return None
+
+
+def _bare_closing(text: str) -> re.Match[str] | None:
+    """The first closing marker that was never opened."""
+    for match in _BARE.finditer(text):
+        name = match["name"] or match["first"]
+        if name is None or text.rfind(f"<{name}>", 0, match.start()) < 0:
+            return match
     return None
 
 

@@ -46,7 +46,7 @@ def parse(
     record: Concepts, record_id: str, _sample: int, completion: Completion, draws: Draws
 ) -> Instruction | Malformed:
     """The instruction in a completion, unless it is too short, too long, no task, or already contains an answer."""
-    if ends_in_loop(completion.text):
+    if _repeats_itself(completion.text):
         return Malformed(Reason.REPETITIVE, "The instruction repeats itself without end.")
     instruction = read_task(completion.text)
     if is_thought(completion.text) or is_thought(instruction):
@@ -70,6 +70,11 @@ def parse(
     )
 
 
+def _repeats_itself(text: str) -> bool:
+    """Whether a task has begun to repeat itself; a task may show a table with some equal rows."""
+    return ends_in_loop(text, repeats=12)
+
+
 STAGE: GenerationStage[Concepts, Instruction] = GenerationStage(
     name="instructions",
     mode="C->I",
@@ -77,5 +82,5 @@ STAGE: GenerationStage[Concepts, Instruction] = GenerationStage(
     parse=parse,
     stop=(EXAMPLE_HEADING, "\n###"),
     kind_of_task=draw_property,
-    hopeless=ends_in_loop,
+    hopeless=_repeats_itself,
 )

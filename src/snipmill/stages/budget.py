@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from snipmill.config import Config
 from snipmill.config_model import PriceTable
-from snipmill.errors import BudgetSpent
+from snipmill.errors import BudgetSpent, UsageError
 from snipmill.records import Usage
-from snipmill.stages.spec import GENERATING
-from snipmill.stages.stage_models import model_of_stage
+from snipmill.stages.spec import GENERATING, JUDGE
+from snipmill.stages.stage_models import asked_stages, model_of_stage
 
 
 def cost(usage: Usage, prices: PriceTable) -> float:
@@ -68,13 +68,20 @@ class Budget:
         """
         spent = self.spent
         if spent is not None:
-            raise BudgetSpent(f"{spent} Everything is kept; raise it, and run the same command again to go on.")
+            raise BudgetSpent(f"{spent} Everything is kept; raise the budget, and run the same command again to go on.")
 
 
 def open_budget(config: Config) -> Budget:
     """The budget of a configuration, with nothing spent yet.
 
     Raises:
-        UsageError: a stage's model cannot be used.
+        UsageError: a cost is limited, and nothing says what the tokens of some stage cost.
     """
-    return Budget(config.run.max_cost, config.run.max_tokens_total, prices_by_stage(config))
+    prices = prices_by_stage(config)
+    for stage in asked_stages(config):
+        if config.run.max_cost is not None and not (prices[stage].prompt or prices[stage].completion):
+            key = "judge.model.price" if stage == JUDGE else f"model.price, or model.stages.{stage}.price"
+            raise UsageError(
+                f"run.max_cost needs the price of tokens for {stage}. Set {key}, or use run.max_tokens_total."
+            )
+    return Budget(config.run.max_cost, config.run.max_tokens_total, prices)

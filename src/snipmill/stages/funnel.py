@@ -57,6 +57,11 @@ class StageCount:
         self.seconds += seconds
 
     @property
+    def has_nothing(self) -> bool:
+        """Whether no completion has come to the stage, in this session or an earlier one."""
+        return not self.kept and not self.completion_tokens
+
+    @property
     def usage(self) -> Usage:
         """All tokens of the stage."""
         return Usage(

@@ -142,6 +142,10 @@ def _accept(record: Any) -> Any:
     return record
 
 
+def _allow() -> None:
+    return None
+
+
 def last_word(stage: str, config: Config) -> Callable[[Any], Any]:
     """What decides about a record that a stage has read: the judge's threshold, or nothing."""
     return partial(apply_threshold, threshold=config.judge.threshold) if stage == JUDGE else _accept
@@ -198,10 +202,9 @@ class Generate(Generic[In, Out]):
         """
         assert self.fleet is not None, "outcomes are only looked up here"
         async with self.serialized or contextlib.nullcontext():
-            if self.budget is not None:
-                self.budget.check()
             started = time.monotonic()
-            answer = await self.fleet.complete(job.request, request_priority(self.stage))
+            check = self.budget.check if self.budget is not None else _allow
+            answer = await self.fleet.complete(job.request, request_priority(self.stage), check)
             seconds = round(time.monotonic() - started, 3)
         count.requests += 1
         answers: Sequence[Completion | Refusal] = [answer] * len(job.keys) if isinstance(answer, Refusal) else answer

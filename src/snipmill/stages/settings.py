@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from snipmill.config import Config, ExecuteTable
+from snipmill.errors import UsageError
 from snipmill.llm.connect import read_headers, read_key, server_addresses
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
@@ -21,7 +22,7 @@ from snipmill.stages.fewshot_files import load_bank, load_judging
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
-from snipmill.stages.stage_models import model_of_stage
+from snipmill.stages.stage_models import asked_stages, model_of_stage
 
 _JUDGE_TOKENS = 4
 
@@ -168,13 +169,25 @@ def resolve(config: Config) -> Settings:
         UsageError: something in it cannot be used; the sentence names the key.
     """
     for stage in GENERATING:
-        table = model_of_stage(config, stage)
-        server_addresses(table)
-        read_headers(table.headers)
-        read_key(table)
+        server_addresses(model_of_stage(config, stage))
     return Settings(
         config=config,
         seeds=resolve_seeds(config),
         generation=resolve_generation(config),
         execution=resolve_execution(config.execute),
     )
+
+
+def check_servers(config: Config) -> None:
+    """Check what only asking needs: names of models, and keys and headers in the environment.
+
+    Raises:
+        UsageError: something is missing; the sentence says what.
+    """
+    for stage in asked_stages(config):
+        table = model_of_stage(config, stage)
+        if table.serve is not None and table.name is None:
+            raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or a model folder.')
+        if server_addresses(table):
+            read_key(table)
+            read_headers(table.headers)

@@ -17,7 +17,7 @@ from snipmill.select.choose import STAGE as SELECT
 from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
 
-JUDGE, RESPONSES = judge.STAGE.name, responses.STAGE.name
+JUDGE, CONCEPTS, RESPONSES = judge.STAGE.name, concepts.STAGE.name, responses.STAGE.name
 EXECUTE, VERIFY = "execute", "verify"
 DATASET = "dataset"
 

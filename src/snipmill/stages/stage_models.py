@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from snipmill.config import Config
-from snipmill.config_model import ModelTable, SamplingTable, StageModelTable, StagesTable
+from snipmill.config_model import ModelTable, PriceTable, SamplingTable, StageModelTable, StagesTable
 from snipmill.errors import UsageError
-from snipmill.stages.spec import JUDGE
+from snipmill.stages.spec import GENERATING, JUDGE
+
+_OWN_FIELDS = frozenset(
+    (
+        "model",
+        "messages",
+        "prompt",
+        "n",
+        "seed",
+        "stream",
+        "stop",
+        "temperature",
+        "max_tokens",
+        "logprobs",
+        "top_logprobs",
+    )
+)
+_OWN_KEYS = {
+    "model": "the key is name.",
+    "n": "the key is generate.per_request.",
+    "seed": "the key is run.seed.",
+    "stream": "the key is model.stream.",
+    "stop": "the key is sampling.stop.",
+    "temperature": "the key is sampling.temperature.",
+    "max_tokens": "the key is max_tokens in [model].",
+}
 
 
 def model_of_stage(config: Config, stage: str) -> ModelTable:
     """`[model]` as it is for one stage.
 
+    Another server gets no key, header or field of `[model]`: these were meant for the server there.
+
     Raises:
-        UsageError: the stage names another model of a server that we start, which has only one.
+        UsageError: what the stage says of its model cannot be.
     """
     own: StageModelTable = config.judge.model if stage == JUDGE else getattr(config.model.stages, stage)
     base = config.model
@@ -31,20 +59,35 @@ def model_of_stage(config: Config, stage: str) -> ModelTable:
         for name in ("key_variable", "prompting", "max_tokens", "max_thinking_tokens")
         if (value := getattr(own, name)) is not None
     }
-    if own.base_url is not None:
-        changed |= {"base_url": own.base_url, "serve": None, "name": own.name}
+    is_elsewhere = own.base_url is not None
+    if is_elsewhere:
+        changed |= {"base_url": own.base_url, "serve": None, "name": own.name, "key_variable": own.key_variable or ""}
     elif own.name is not None:
         changed["name"] = own.name
-    is_another = own.base_url is not None or own.name is not None
+    extra_body = own.extra_body if is_elsewhere else {**base.extra_body, **own.extra_body}
+    _refuse_own_fields(extra_body, where if own.extra_body else "model")
+    has_own_price = is_elsewhere or own.name is not None or own.price != PriceTable()
     return msgspec.structs.replace(
         base,
         **changed,
-        extra_body={**base.extra_body, **own.extra_body},
-        headers={**base.headers, **own.headers},
+        extra_body=extra_body,
+        headers=own.headers if is_elsewhere else {**base.headers, **own.headers},
         sampling=_merged(base.sampling, own.sampling),
         stages=StagesTable(),
-        price=own.price if is_another else base.price,
+        price=own.price if has_own_price else base.price,
     )
+
+
+def asked_stages(config: Config) -> list[str]:
+    """The generation stages that a run asks a model for, in the order of the data."""
+    return [name for name in GENERATING if name != JUDGE or config.judge.enabled]
+
+
+def _refuse_own_fields(extra_body: Mapping[str, Any], where: str) -> None:
+    """Fields that a request has anyway would contradict what is expected of its answer, or what its id hashes."""
+    for name in sorted(_OWN_FIELDS & extra_body.keys()):
+        instead = _OWN_KEYS.get(name, "there is no key for it.")
+        raise UsageError(f"{where}.extra_body: {name!r} is set by snipmill itself. Take it out; {instead}")
 
 
 def _merged(base: SamplingTable, own: SamplingTable) -> SamplingTable:

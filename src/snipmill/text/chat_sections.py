@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from snipmill.text.fences import Fence, find_fences, render_fence
+from snipmill.text.remarks import is_thought
 from snipmill.text.sections import TAGS, Malformed, cut_after_tests, is_hopeless, parse_sections
 
 _NAMES = "|".join(TAGS)
@@ -47,6 +48,8 @@ def cut_chat(text: str) -> str | None:
     found = _find_tags(text)
     if found is None or tuple(map(_name, found.tags[: len(TAGS)])) != TAGS:
         return None
+    if is_thought(found.lead):  # a draft, before the end of a thought whose beginning is part of the prompt
+        return None
     start = found.start + found.tags[len(TAGS) - 1].start("rest")
     cut = cut_after_tests(f"[Tests]{text[start:]}")
     return text[: start + len(cut) - len("[Tests]")] if cut is not None else None
@@ -58,7 +61,10 @@ def is_hopeless_chat(text: str) -> bool:
     What precedes the first tag may be a thought whose end is still to come, and whatever tags follow it may be a draft.
     """
     found = _find_tags(text)
-    return found is not None and not found.lead.strip() and is_hopeless(_rewritten(text, found))
+    if found is None or found.lead.strip() or not is_hopeless(_rewritten(text, found)):
+        return False
+    in_brackets = [tag for tag in found.tags if tag["bracketed"]]
+    return not in_brackets or is_hopeless(_rewritten(text, _Tags(found.start, found.lead, in_brackets)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ def _find_tags(text: str) -> _Tags | None:
     body = text[start:]
     fences = find_fences(body)
     tags = [match for match in _TAG.finditer(body) if _is_tag(match) and not _is_inside(fences, match.start())]
+    # Who writes [Tests] means no tag by a heading "Tests".
+    in_brackets = {_name(tag) for tag in tags if tag["bracketed"]}
+    tags = [tag for tag in tags if tag["bracketed"] or _name(tag) not in in_brackets]
     lead = body[: tags[0].start()] if tags else ""
     return _Tags(start, lead, tags) if tags and _may_be_dropped(lead) else None
 

@@ -11,16 +11,18 @@ from collections.abc import Iterable
 import msgspec
 
 from snipmill.text.fences import find_fences
-from snipmill.text.remarks import is_remark, is_thought, without_label
+from snipmill.text.remarks import CONCEPT_LABELS, is_remark, is_thought, without_label
 
 MAX_LENGTH = 80
 MAX_WORDS = 10
 _ITEM = re.compile(r"[ \t]*(?:[-*+•–]|\(?\d{1,2}[.):])[ \t]+(?=\S)")
 _NUMBER = re.compile(r"\(?\d{1,2}[.):][ \t]+")
-_EXPLANATION = re.compile(r":\s|\s[-–—]\s|\*\*\s*:")
-_EDGES = " \t.;,:*_`'\"“”‘’"
+_EXPLANATION = re.compile(r":\s|\s[-–—]\s")
+_BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
+_DUNDER = re.compile(r"__\w+__.*")
+_WRAPPERS = ("", "text", "txt", "json", "markdown", "md", "plaintext")
 _LETTER = re.compile(r"[^\W\d_]")
-_MARKUP = re.compile(r"```|~~~|</?\w+>|<\||\|>|^#")
+_MARKUP = re.compile(r"```|~~~|(?<!\w)</?\w+>|<\||\|>|^#")
 
 
 def read_concepts(text: str) -> list[str]:
@@ -30,16 +32,18 @@ def read_concepts(text: str) -> list[str]:
     """
     if is_thought(text):
         return []
-    body = _unwrapped(without_label(text))
+    body = _unwrapped(without_label(text, CONCEPT_LABELS))
     from_json = _from_json(body)
-    if from_json is not None:
+    if from_json:
         return _unique(part for part in map(_cleaned, from_json) if _is_concept(part))
-    lines = [line.strip() for line in body.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in body.splitlines() if line.strip()]
     items = [line for line in lines if _ITEM.match(line)]
     if len(items) > 1 or (items and "," not in items[0]):
-        return _unique(part for part in map(_item, items) if _is_concept(part))
+        outermost = min(map(_indentation, items))
+        named = (_item(line) for line in items if _indentation(line) == outermost)
+        return _unique(part for part in named if _is_concept(part))
     for line in lines:
-        rest = without_label(line)
+        rest = without_label(line, CONCEPT_LABELS)
         if not rest or is_remark(rest):
             continue
         parts = [part for part in map(_cleaned, _split(rest)) if part]
@@ -47,18 +51,27 @@ def read_concepts(text: str) -> list[str]:
     return []
 
 
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _unwrapped(text: str) -> str:
-    """The content of a fenced block before which there are only remarks."""
+    """The content of a fenced block before which there are only remarks; code is left out."""
     fences = find_fences(text)
-    before = text[: fences[0].start].splitlines() if fences else [text]
-    is_wrapped = all(not line.strip() or not without_label(line) or is_remark(line.strip()) for line in before)
-    return fences[0].code if fences and is_wrapped else text
+    if not fences:
+        return text
+    if fences[0].info.lower() not in _WRAPPERS:
+        return f"{text[: fences[0].start]}\n{text[fences[0].end :]}"
+    before = text[: fences[0].start].splitlines()
+    is_wrapped = all(is_remark(line.strip()) for line in before if without_label(line, CONCEPT_LABELS))
+    return fences[0].code if is_wrapped else text
 
 
 def _from_json(text: str) -> list[str] | None:
-    start, end = text.find("["), text.rfind("]")
-    if not 0 <= start < end:
+    """The list in a text that is JSON, or in an object there."""
+    if not text.lstrip().startswith(("[", "{")):
         return None
+    start, end = text.find("["), text.rfind("]")
     try:
         return msgspec.json.decode(text[start : end + 1].encode("utf-8", "replace"), type=list[str])
     except msgspec.DecodeError:
@@ -80,12 +93,19 @@ def _split(line: str) -> list[str]:
 def _item(line: str) -> str:
     """The concept of a bullet, without its explanation."""
     text = _ITEM.sub("", line, count=1)
-    return _cleaned(_EXPLANATION.split(text, maxsplit=1)[0])
+    bold = _BOLD.match(text)
+    return _cleaned(bold[1].removesuffix(":") if bold is not None else _EXPLANATION.split(text, maxsplit=1)[0])
 
 
 def _cleaned(part: str) -> str:
-    part = _NUMBER.sub("", part.strip(), count=1).strip(_EDGES)
-    return part[4:].strip(_EDGES) if part[:4].lower() == "and " else part
+    """A concept without its number, quotes, emphasis and the code marks of Markdown."""
+    part = _NUMBER.sub("", part.strip(), count=1).replace("`", "").strip(" \t;,:").removesuffix(".")
+    for pair in ("***", "**", "*", "__", "_", '"', "'", "“”", "‘’"):
+        opening, closing = (pair[0], pair[1]) if pair in ("“”", "‘’") else (pair, pair)
+        inner = part.removeprefix(opening).removesuffix(closing)
+        if len(inner) == len(part) - len(opening) - len(closing) and not _DUNDER.fullmatch(part):
+            part = inner.strip(" \t;,:.")
+    return part[4:].strip() if part[:4].lower() == "and " else part
 
 
 def _is_concept(part: str) -> bool:

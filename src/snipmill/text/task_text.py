@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 
 from snipmill.text.fences import find_fences
-from snipmill.text.remarks import without_closing, without_label
+from snipmill.text.remarks import TASK_LABELS, without_closing, without_label
 
-_NEXT = re.compile(r"^[ \t]*(?:## Example\b|#{2,4} (?:Property|Snippet|Concepts|Response|Solution)\b)", re.MULTILINE)
+_NEXT = re.compile(
+    r"^[ \t]*(?:## Example[ \t]+\d+|#{2,4} (?:Property|Snippet|Concepts|Response|Solution))[ \t]*:?[ \t]*$",
+    re.MULTILINE,
+)
 _WRAPPERS = ("", "markdown", "md", "text", "txt", "plaintext")
+_END = 200  # characters at the end of a task, among which rules are looked for
 _RULES = re.compile(r"(?:\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*)+$")
 
 
 def read_task(text: str) -> str:
     """The task alone; empty where there is none."""
-    task = without_label(_unwrapped(text.strip()))
+    task = without_label(_unwrapped(text.strip()), TASK_LABELS)
     following = _NEXT.search(task)
     if following is not None:
         task = task[: following.start()]
-    task = _RULES.sub("", without_closing(_unwrapped(task.strip())).rstrip())
-    return task.strip()
+    task = without_closing(_unwrapped(task.strip())).rstrip()
+    return (task[:-_END] + _RULES.sub("", task[-_END:])).strip()
 
 
 def _unwrapped(text: str) -> str:
