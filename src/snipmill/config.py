@@ -1,7 +1,8 @@
 """The one configuration of a run: typed and frozen.
 
 Each table of the file is a struct here, and each key says what it means. The command line's options, their help and
-docs/configuration.md are generated from these tables. Secrets are not part of it: a server's key comes from OPENAI_API_KEY.
+docs/configuration.md are generated from these tables. Secrets are not part of it, only the names of the environment variables that
+hold them. The tables that speak of models are in `config_model`.
 Does not cover reading and writing (`config_file`).
 """
 

@@ -22,7 +22,7 @@ class PriceTable(Table, frozen=True, kw_only=True):
 
 
 class SamplingTable(Table, frozen=True, kw_only=True):
-    """How tokens are drawn. What is not set is not sent, so that the server's own default applies."""
+    """How tokens are drawn. What is not set is not sent, so that the server's own default applies; the temperature always is."""
 
     temperature: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=5)] | None, key("Sampling temperature.", default="0.7")
@@ -45,7 +45,8 @@ class SamplingTable(Table, frozen=True, kw_only=True):
 class StageModelTable(Table, frozen=True, kw_only=True):
     """What differs from `[model]` for one stage. Keys that are not set are as there.
 
-    With another `base_url` and no `name`, the model is the one that is served there. Another model or server has prices of its own.
+    Another server (`base_url`) gets no key, header or field of `[model]`; without a `name`, the model is the one that it serves.
+    Another model or server has prices of its own. A judge is sampled with temperature 0, and answers in 4 tokens.
     """
 
     base_url: Annotated[str | tuple[str, ...] | None, as_in_model("Address of another server, or of several.")] = None

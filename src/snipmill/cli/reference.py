@@ -21,11 +21,11 @@ from snipmill.reasons import Reason
 _BEGIN, _END = "<!-- reasons: generated -->", "<!-- /reasons -->"
 _INTRODUCTION = """# Configuration
 
-<!-- Generated from src/snipmill/config.py by `python -m snipmill.cli.reference docs`. Change it there. -->
+<!-- Generated from src/snipmill/config.py and config_model.py by `python -m snipmill.cli.reference docs`. Change it there. -->
 
 `snipmill run CONFIG.toml` reads one TOML file. Every key has a default; an unknown key or an invalid value is refused with its
-name. The resolved configuration is written to `RUN/config.toml`, and can be run again. Secrets are not part of it: the server's
-key comes from `OPENAI_API_KEY`.
+name. The resolved configuration is written to `RUN/config.toml`, and can be run again. Secrets are not part of it: keys
+and headers come from environment variables, of which it holds the names.
 
 Every command that uses the configuration also takes `--set KEY=VALUE`, for any key: `--set select.min_confidence=0.6`. A value is
 read as TOML, or else as text; a list may be written with commas, and `--set seeds.limit=` restores a default. Options such as
@@ -98,7 +98,7 @@ def _values(key: Key) -> str:
     if key.most is not None and key.least is not None:
         return f" From {key.least:g} to {key.most:g}."
     if key.above is not None:
-        return f" Above {key.above:g}."
+        return f" Above {key.above:g}." if key.most is None else f" Above {key.above:g}, at most {key.most:g}."
     return f" At least {key.least:g}." if key.least else ""
 
 

@@ -81,7 +81,7 @@ def _check_snippet(example: Example, min_lines: int = _LINES.start) -> Iterator[
         return
     lines = len(example.snippet.splitlines())
     if not min_lines <= lines < _LINES.stop:
-        yield BankFinding(example.name, f"The snippet has {lines} lines; real seeds have 10 to 40.", is_fault=False)
+        yield BankFinding(example.name, f"The snippet has {lines} lines; most seeds have 10 to 40.", is_fault=False)
     if '"""' not in example.snippet and not split_docstring(example.snippet)[0]:
         yield BankFinding(example.name, "The snippet has no docstring, which every seed has.")
 

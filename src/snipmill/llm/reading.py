@@ -69,7 +69,7 @@ class Reading:
         return self._split is not None and self._split.open
 
     def _look(self, content: str) -> None:
-        if not (self._is_open and not any(c in content for c in _CLOSES_MARKER)):
+        if not self._is_open or any(c in content for c in _CLOSES_MARKER):
             self._split = self._separated()
         if self._is_open or (self._thought and not self._content.strip()):
             if self._request.max_thinking and self.tokens > self._request.max_thinking:
