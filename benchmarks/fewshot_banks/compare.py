@@ -6,8 +6,8 @@
 
 `run` mines seeds out of Python's standard library and carries each bank (`now` is the built-in one) through concepts, instructions
 and one response each, with four sets of examples, and executes the responses. `sheet` puts what both banks made of a seed side by
-side, in random order and without names. The reader marks for each concept whether it is in the seed, and for each instruction whether
-it is self-contained and whether tests could check it (0 or 1). Does not cover whole runs with several samples.
+side, in random order and without names. The reader marks for each concept whether it is in the seed, and for each instruction
+whether it is self-contained and whether tests could check it (0 or 1). Does not cover whole runs with several samples.
 """
 
 from __future__ import annotations
