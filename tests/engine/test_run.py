@@ -331,7 +331,8 @@ def test_the_plan_says_what_would_be_done_again(tmp_path: Path, standin: StandIn
         (tmp_path / "other.toml").write_text(render_config(msgspec.structs.replace(saved, model=model)))
         done = snipmill("status", directory.path, "--config", tmp_path / "other.toml")
         assert done.returncode == 0, done.stderr
-        lines = [line.split() for line in done.stderr.splitlines()[-4:]]
+        planned = done.stderr.partition("\nWith ")[2].partition("still to be spent")[0].strip()
+        lines = [line.split() for line in planned.splitlines()[2:]]
         return {name: (int(there), int(missing), int(follow)) for name, there, missing, follow in lines}
 
     asked = len(standin.requests)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from snipmill.llm.client import Client
 from snipmill.llm.concurrency import ConcurrencyLimit
 from snipmill.llm.faults import ConnectFailed, Hung, Overloaded, Transient
 from snipmill.llm.hang_timeout import HangTimeout, backoff
+from snipmill.llm.refusals import SameRefusals
 from snipmill.llm.request import Request
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Refusal
@@ -32,8 +32,6 @@ _WATCH_EVERY = 0.5  # seconds between checks for hung requests
 _FAILURES = 20  # consecutive failures after which a server is set aside
 _PAUSES = (0.2, 30.0)  # seconds: the first and the longest pause of a server that was set aside
 _ALONE = 2.0  # seconds: the longest pause while only one request fails, since the request is the likely cause
-_SAME_REFUSALS = 5  # equal refusals before any answer of their kind, after which the configuration is to blame
-_LONG_PROMPTS = 100  # the same, where prompts are too long
 _SLACK = 0.1  # extra load, as a share of a server's limit, that is accepted to hit a cached prefix
 
 
@@ -95,34 +93,6 @@ class _Waiting:
     prefix: str = field(compare=False)
 
 
-def _without_numbers(detail: str) -> str:
-    return re.sub(r"\d+", "N", detail)
-
-
-_KEYS = (
-    ("max_tokens", "`model.max_tokens` or `model.max_thinking_tokens`"),
-    ("max_completion_tokens", "`model.max_tokens` or `model.max_thinking_tokens`"),
-    ("temperature", "`model.sampling.temperature`"),
-    ("top_p", "`model.sampling.top_p`"),
-    ("top_k", "`model.sampling.top_k`"),
-    ("min_p", "`model.sampling.min_p`"),
-    ("repetition_penalty", "`model.sampling.repetition_penalty`"),
-    ("presence_penalty", "`model.sampling.presence_penalty`"),
-    ("frequency_penalty", "`model.sampling.frequency_penalty`"),
-    ("chat_template", "`model.prompting` or `model.extra_body`"),
-    ("context", "`generate.shots`, `seeds.max_lines` or `model.max_tokens`"),
-)
-
-
-def refused_by_all(kind: str, detail: str) -> ServerError:
-    """The error where a server refuses every request of a kind, with the key that its sentence speaks of."""
-    named = next((keys for word, keys in _KEYS if word in detail.lower()), "[model] in the configuration")
-    return ServerError(
-        f"The server refuses every request for {kind or 'completions'} with the same sentence: {detail} "
-        f"Change {named}, and run the same command again; everything so far is kept."
-    )
-
-
 class Fleet:
     """Servers that serve the same model.
 
@@ -149,8 +119,7 @@ class Fleet:
         self._watch: asyncio.TimerHandle | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._failure: SnipmillError | None = None
-        self._refusals: dict[str, list[str]] = {}  # by kind of request, before any answer of the kind
-        self._answered_kinds: set[str] = set()
+        self._refusals = SameRefusals()
         self._outstanding: Counter[str] = Counter()
         self.counts = Counts()
 
@@ -226,32 +195,15 @@ class Fleet:
                 return Refusal(reason=Reason.EMPTY_COMPLETION, detail=f"The server sent an empty text {empty} times.")
 
     def _watch_refusals(self, kind: str, answer: list[Completion] | Refusal) -> None:
-        """Stop the run where the first requests of a kind are all refused with the same sentence, numbers aside.
-
-        Refusals come faster than answers: there must be as many of them as there are requests without either. Prompts may
-        really be too long, so that more of these are needed.
-        """
-        if kind in self._answered_kinds:
-            return
-        if not isinstance(answer, Refusal):
-            self._answered_kinds.add(kind)
-            self._refusals.pop(kind, None)
-            return
-        refusals = self._refusals.setdefault(kind, [])
-        refusals.append(answer.detail)
-        least = _LONG_PROMPTS if answer.reason == Reason.PROMPT_TOO_LONG else _SAME_REFUSALS
-        if (
-            len(refusals) >= max(least, self._outstanding[kind])
-            and len({_without_numbers(detail) for detail in refusals}) == 1
-        ):
-            self.fail(refused_by_all(kind, answer.detail))
-            raise refused_by_all(kind, answer.detail)
+        """Stop the run where the first requests of a kind are all refused with the same sentence."""
+        error = self._refusals.answered(kind, answer if isinstance(answer, Refusal) else None, self._outstanding[kind])
+        if error is not None:
+            self.fail(error)
+            raise error
 
     def refused(self, kind: str) -> ServerError | None:
         """The error to report where all requests of a kind got the same refusal."""
-        details = self._refusals.get(kind, [])
-        is_same = len({_without_numbers(detail) for detail in details}) == 1
-        return refused_by_all(kind, details[0]) if is_same else None
+        return self._refusals.all_refused(kind)
 
     async def _ask(
         self, request: Request, rank: int, seed: int, before_sending: Callable[[], None]
