@@ -16,6 +16,7 @@ from snipmill.config_file import change_config
 from snipmill.engine.local import run
 from snipmill.engine.progress import Progress
 from snipmill.records import Row
+from snipmill.stages.budget import HOW_TO_GO_ON
 from snipmill.stages.funnel import Funnel
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import RunDirectory
@@ -121,7 +122,7 @@ def _run(config: Config) -> RunDirectory:
     for note in progress.notes:
         say(note)
     if progress.stopped:
-        say(f"{progress.stopped} Everything is kept; raise the budget, and run the same command again to go on.")
+        say(f"{progress.stopped} {HOW_TO_GO_ON}")
     reused = sum(count.reused for count in progress.funnel.stages.values())
     if reused:
         say(f"{reused:,} completions and verdicts were there already and were not paid again.")

@@ -183,10 +183,10 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
                 SampleTask(record, group) for record in takewhile(lambda _: not spent, records) for group in groups
             )
             await _run_over(tasks, make, output, 4 * connection.max_in_flight)
-            if spent:
-                raise spent[0]
             for note in fleet.notes:
                 announce(note)
+            if spent:
+                raise spent[0]
         refused = fleet.refused(stage)
         if refused is not None and count.has_nothing:
             raise refused

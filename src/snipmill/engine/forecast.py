@@ -24,6 +24,7 @@ from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, for_models
 from snipmill.stages.spec import BY_NAME, CONCEPTS, JUDGE, RESPONSES
+from snipmill.stages.stage_models import asked_stages
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
 
@@ -93,7 +94,7 @@ def forecast(
     """
     config = settings.config
     generation = for_models(settings.generation, models)
-    asked = [name for name in plan if name in generation and (name != JUDGE or config.judge.enabled)]
+    asked = asked_stages(config)
     seeds = _sample(settings)
     stages = {name: _look_at(name, generation[name], directory, seeds, plan) for name in asked}
     prices, each = prices_by_stage(config), _samples_of_each(config.generate, stages)

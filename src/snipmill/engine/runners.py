@@ -18,7 +18,8 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import Generate, SampleRequest, SampleTask, last_word
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import EXECUTE, JUDGE, STAGES, VERIFY
+from snipmill.stages.spec import BY_NAME, EXECUTE, STAGES, VERIFY
+from snipmill.stages.stage_models import asked_stages
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
 from snipmill.store.run_directory import RunDirectory
@@ -81,9 +82,8 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
     verifier = Verifier(context, config.verify, backends.sandboxes)
     sandbox = None if backends.sandboxes is None else backends.sandboxes.first
     ask = {}
-    for stage in STAGES:
-        if stage.generation is None or (stage.name == JUDGE and not config.judge.enabled):
-            continue
+    for stage in map(BY_NAME.__getitem__, asked_stages(config)):
+        assert stage.generation is not None
         work: Generate[Any, Any] = Generate(
             stage.generation,
             generation[stage.name],

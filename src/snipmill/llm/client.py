@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from snipmill.errors import AuthenticationFailed, ServerError, ServerUnreachable
+from snipmill.errors import ServerError, ServerUnreachable
 from snipmill.llm.adaptation import Adaptation
 from snipmill.llm.answer import DECODER, model_names, read_usage
 from snipmill.llm.faults import (
@@ -22,7 +22,6 @@ from snipmill.llm.faults import (
     Place,
     Refused,
     Transient,
-    advice_on_key,
     classify,
     error_message,
     is_too_long,
@@ -106,11 +105,7 @@ class Client:
             async with self._session.get(f"{self.url}/models") as answer:
                 body = await answer.read()
                 if answer.status in (401, 403):
-                    message = error_message(body)
-                    raise AuthenticationFailed(
-                        f"The server at {self.url} rejected the API key (HTTP {answer.status}: {message}). "
-                        f"{advice_on_key(self.server.key_variable)}"
-                    )
+                    classify(answer.status, body, answer.headers, Place(self.url, "", self.server.key_variable))
                 if answer.status != 200:
                     raise ServerError(
                         f"The server at {self.url} answered HTTP {answer.status} when asked for its models. "

@@ -54,7 +54,7 @@ class Place(NamedTuple):
     key_variable: str = ""
 
 
-def advice_on_key(variable: str) -> str:
+def _advice_on_key(variable: str) -> str:
     """What helps where a server rejects the key."""
     return f"Set {variable} to a valid key." if variable else "Name the variable with its key in key_variable."
 
@@ -76,7 +76,7 @@ def classify(status: int, body: bytes, headers: Any, at: Place) -> Refusal:
         raise Transient(f"HTTP {status}: {message}", _retry_after(headers))
     if status in (401, 403):
         raise AuthenticationFailed(
-            f"The server at {at.address} rejected the API key (HTTP {status}: {message}). {advice_on_key(at.key_variable)}"
+            f"The server at {at.address} rejected the API key (HTTP {status}: {message}). {_advice_on_key(at.key_variable)}"
         )
     if status == 404:
         raise ModelNotFound(

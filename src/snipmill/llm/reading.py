@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from snipmill.llm.faults import Transient
 from snipmill.llm.finish import STOP, THINKING, UNSTATED, normalize
 from snipmill.llm.request import Request
@@ -144,12 +146,7 @@ class Reading:
         thinking = "\n\n".join(part.strip() for part in (self._thought, inline or "") if part.strip())
         if thinking and not usage.thinking_tokens:
             share = len(thinking) / max(len(thinking) + len(self._answer()), 1)
-            usage = Usage(
-                prompt_tokens=usage.prompt_tokens,
-                cached_tokens=usage.cached_tokens,
-                completion_tokens=usage.completion_tokens,
-                thinking_tokens=round(usage.completion_tokens * share),
-            )
+            usage = msgspec.structs.replace(usage, thinking_tokens=round(usage.completion_tokens * share))
         # What a thinking model could have begun with says nothing about its answer.
         return Completion(
             text=self._final,

@@ -10,18 +10,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# Opening and closing markers by model family: most; Seed-OSS; Magistral; Kimi; Gemma; gpt-oss.
-_MARKERS = (
-    *((rf"<{name}>", rf"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "seed:think")),
-    (r"\[THINK\]", r"\[/THINK\]"),
-    (r"◁think▷", r"◁/think▷"),
-    (r"<\|channel>thought\b", r"<channel\|>"),
+# Opening markers, and how their traces close, by model family: most; Seed-OSS; Magistral; Kimi; Gemma; gpt-oss.
+_MARKERS: tuple[tuple[tuple[str, ...], str], ...] = (
+    *(((f"<{name}>",), f"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "seed:think")),
+    (("[THINK]",), r"\[/THINK\]"),
+    (("◁think▷",), r"◁/think▷"),
+    (("<|channel>thought",), r"<channel\|>"),
     (
-        r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)<\|message\|>",
+        tuple(
+            f"{start}<|channel|>{channel}<|message|>"
+            for start in ("", "<|start|>assistant")
+            for channel in ("analysis", "commentary")
+        ),
         r"<\|end\|>(?:\s*<\|start\|>assistant)?(?:\s*<\|channel\|>final<\|message\|>)?",
     ),
 )
-_OPENING = tuple((re.compile(rf"\s*{opening}"), re.compile(closing)) for opening, closing in _MARKERS)
+_OPENING = tuple(
+    (re.compile(rf"\s*(?:{'|'.join(map(re.escape, openings))})"), re.compile(closing)) for openings, closing in _MARKERS
+)
 # Without its opening, a marker counts at an end of a line, or where an answer begins right behind it: answers may name it in their
 # code, or use it in markup of their own, where its opening stands before it.
 _BARE = re.compile(
@@ -30,7 +36,6 @@ _BARE = re.compile(
     r"|(?m:^)[ \t]*</(?P<first>think|thinking)>"
 )
 _FINAL = re.compile(r"\s*<\|channel\|>final<\|message\|>")
-_LONGEST_MARKER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +71,7 @@ def may_be_marker(text: str) -> bool:
     begun = text.lstrip()
     if not begun:
         return True
-    return len(begun) < _LONGEST_MARKER and any(known.startswith(begun) for known in _WHOLE_MARKERS)
-
-
-_WHOLE_MARKERS = (
-    "<think>",
-    "<thinking>",
-    "<thought>",
-    "<reasoning>",
-    "<seed:think>",
-    "[THINK]",
-    "◁think▷",
-    "<|channel>thought",
-    "<|channel|>analysis<|message|>",
-    "<|start|>assistant<|channel|>analysis<|message|>",
-)
+    return any(opening.startswith(begun) for openings, _ in _MARKERS for opening in openings)
 
 
 def _opening_at(text: str, position: int) -> tuple[int, re.Pattern[str]] | None:

@@ -45,6 +45,17 @@ class Managed:
     dead: asyncio.Future[SnipmillError]
 
 
+def model_to_serve(table: ModelTable) -> str:
+    """The model that a started server serves.
+
+    Raises:
+        UsageError: none is named.
+    """
+    if table.name is None:
+        raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or a model folder.')
+    return table.name
+
+
 @contextlib.asynccontextmanager
 async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
     """Serve a model with vLLM for as long as the block runs.
@@ -53,12 +64,11 @@ async def serve_vllm(table: ModelTable) -> AsyncIterator[Managed]:
         UsageError: no model is named.
         ModelUnavailable: vLLM is not installed or cannot serve; the message shows the end of its log.
     """
-    if table.name is None:
-        raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or a model folder.')
+    name = model_to_serve(table)
     port, key = _free_port(), secrets.token_hex(16)
     python = table.serve_python or sys.executable
     ours = ("--host", "127.0.0.1", "--port", str(port), "--enable-prefix-caching", "--enable-prompt-tokens-details")
-    command = [python, "-m", _MODULE, "--model", table.name, *ours, *table.serve_args]
+    command = [python, "-m", _MODULE, "--model", name, *ours, *table.serve_args]
     server = Server(f"http://127.0.0.1:{port}/v1", key, timeout=table.timeout, stream=table.stream)
     dead: asyncio.Future[SnipmillError] = asyncio.get_running_loop().create_future()
     with tempfile.TemporaryFile() as log:

@@ -12,6 +12,8 @@ from snipmill.records import Usage
 from snipmill.stages.spec import GENERATING, JUDGE
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 
+HOW_TO_GO_ON = "Everything is kept; raise the budget, and run the same command again to go on."
+
 
 def cost(usage: Usage, prices: PriceTable) -> float:
     """What tokens cost; cached ones are a part of those of the prompt."""
@@ -68,7 +70,7 @@ class Budget:
         """
         spent = self.spent
         if spent is not None:
-            raise BudgetSpent(f"{spent} Everything is kept; raise the budget, and run the same command again to go on.")
+            raise BudgetSpent(f"{spent} {HOW_TO_GO_ON}")
 
 
 def open_budget(config: Config) -> Budget:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from snipmill.config import Config, ExecuteTable
-from snipmill.errors import UsageError
 from snipmill.llm.connect import read_headers, read_key, server_addresses
+from snipmill.llm.vllm import model_to_serve
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
@@ -186,8 +186,8 @@ def check_servers(config: Config) -> None:
     """
     for stage in asked_stages(config):
         table = model_of_stage(config, stage)
-        if table.serve is not None and table.name is None:
-            raise UsageError('[model] serve = "vllm" needs `name`: a model on the hub, or a model folder.')
+        if table.serve is not None:
+            model_to_serve(table)
         if server_addresses(table):
             read_key(table)
             read_headers(table.headers)
