@@ -114,6 +114,7 @@ class Slot:
         self._loop.add_reader(channel, self._on_readable)
         self.tier = ""
         self.landlock = False
+        self.memory_of_packages = 0  # bytes that its zygotes hold for the packages they have imported
 
     async def run(self, program: Program, *, careful: bool = False) -> Verdict:
         """Run one program.
@@ -196,8 +197,9 @@ class Slot:
     def _take(self, body: bytes) -> None:
         """A message: what the slot's own processes hold for packages, or the answer that is awaited."""
         if body.startswith(_HELD):
+            self.memory_of_packages = json.loads(body)["held"]
             if self._cgroup is not None:
-                self._cgroup.allow_for(json.loads(body)["held"])
+                self._cgroup.allow_for(self.memory_of_packages)
         elif self._awaited is not None and not self._awaited.done():
             self._awaited.set_result(body)
 
