@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from snipmill.records import Verdict
+from snipmill.records import Verdict, VerdictStatus
 from snipmill.sandbox.conformance.conform import program
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
@@ -121,7 +121,7 @@ def test_a_name_that_warns_does_not_spoil_its_package() -> None:
         "import numpy as np\ntry:\n    x = np.str\nexcept AttributeError:\n    x = None\n", "assert x is None\n"
     )
 
-    async def go() -> tuple[list[str], int]:
+    async def go() -> tuple[list[VerdictStatus], int]:
         async with Sandbox(workers=1, limits=Limits(timeout=120)) as sandbox:
             found = [(await sandbox.run(one)).status for one in (gone, gone, RIGHT, RIGHT)]
             (slot,) = sandbox._slots

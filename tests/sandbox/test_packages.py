@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snipmill.records import Verdict
+from snipmill.records import Verdict, VerdictStatus
 from snipmill.sandbox.child.family import MOST
 from snipmill.sandbox.child.imports import InstalledModules
 from snipmill.sandbox.conformance.conform import package_programs, program
@@ -232,7 +232,7 @@ def test_a_package_is_imported_once_for_all_its_programs(tier: str, interpreter:
     (Path(interpreter).parents[2] / "site" / "who_imports.py").write_text("import os\nPROCESS = os.getpid()\n")
     imports_itself = program("import os, who_imports\n", "assert who_imports.PROCESS == os.getpid()\n")
 
-    async def go() -> tuple[list[str], str]:
+    async def go() -> tuple[list[VerdictStatus], VerdictStatus]:
         async with Sandbox(workers=1, limits=Limits(timeout=120), interpreter=interpreter, tier=tier) as sandbox:
             (slot,) = sandbox._slots
             found = [(await sandbox.run(imports_itself)).status for _ in range(3)]
