@@ -24,7 +24,7 @@ _SUFFIXES = {
     ".ts": "TypeScript",
 }
 _CALLED = {
-    PYTHON: ("python", "py", "python3"),
+    PYTHON: ("python", "py", "python3", "py3"),
     "C++": ("c++", "cpp", "cxx", "cc", "c-plus-plus"),
     "Java": ("java",),
     "PHP": ("php",),

@@ -91,6 +91,27 @@ def test_sanitising_its_own_output_changes_nothing(style: Style) -> None:
         assert all(syntax_error(fence.code) is None for fence in python_fences(once.response))
 
 
+def test_what_a_style_keeps_it_keeps_to_the_letter() -> None:
+    led = RESPONSE.replace("[Tests]\n```python", "[Tests]\nThe edge cases:\n\n```py").replace(
+        "It multiplies.", "It  multiplies.\n"
+    )
+    assert led != RESPONSE
+    raw = sanitize(row("a", response=led), resolve_look("raw"), 1)
+    assert isinstance(raw, Row) and raw.response.split() == led.split() and "It  multiplies." in raw.response
+    plain = sanitize(row("a", response=led), resolve_look("plain"), 1)
+    assert isinstance(plain, Row) and "The edge cases:\n\n```py\nassert" in plain.response
+    asked = sanitize(row("a", instruction="With tests.", response=led), resolve_look("smart"), 1)
+    assert isinstance(asked, Row) and "The edge cases:" in asked.response
+
+
+def test_comments_go_from_every_block_and_from_nothing_else() -> None:
+    shown = "It multiplies. # 1\n\n- As in\n  ```python\n  double(2)  # 4\n  # no more\n  ```\n```text\n# stays\n```"
+    look = resolve_look("plain", LookTable(comments=False))
+    once = sanitize(row("a", response=RESPONSE.replace("It multiplies.", shown)), look, 1)
+    assert isinstance(once, Row)
+    assert "It multiplies. # 1\n\n- As in\n  ```python\n  double(2)\n  ```\n```text\n# stays\n```" in once.response
+
+
 def test_smart_varies_by_row_and_by_nothing_else() -> None:
     commented = RESPONSE.replace("    return", "    # twice\n    return")
     outs = [sanitize(row(f"r-{n}", response=commented), resolve_look("smart"), 1) for n in range(200)]

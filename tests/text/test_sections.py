@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snipmill.text.fences import render_fence
 from snipmill.text.sections import (
     Malformed,
     Sections,
@@ -23,7 +24,7 @@ code = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
 @given(prose, prose, prose, code)
 def test_parse_reads_back_what_render_wrote(reasoning: str, before: str, explanation: str, tests: str) -> None:
     implementation = f"{before}\n```python\nx = 1\n```".strip()
-    sections = Sections(reasoning, implementation, explanation, tests)
+    sections = Sections(reasoning, implementation, explanation, f"{before}\n{render_fence(tests)}".strip(), tests)
     assert parse_sections(render_sections(sections)) == sections
 
 
@@ -70,3 +71,29 @@ def test_a_good_response_is_never_hopeless_on_its_way(length: int) -> None:
 @pytest.mark.parametrize("text", ["[Reasoning]\nx\n[Reasoning]\n", "Sure! Here is the code:", "[Reasoning]\n[Tests]\n"])
 def test_a_spoilt_response_is_hopeless(text: str) -> None:
     assert is_hopeless(text)
+
+
+LED = RESPONSE.replace("[Tests]\n```python", "[Tests]\nThe edge cases:\n\n```py")
+
+
+def test_words_before_the_tests_stay_to_the_letter() -> None:
+    assert LED != RESPONSE
+    sections = parse_sections(LED)
+    assert isinstance(sections, Sections)
+    assert sections.tests_section.startswith("The edge cases:\n\n```py\nassert") and "```" not in sections.tests
+    assert render_sections(sections).split() == LED.split()
+    changed = parse_sections(render_sections(sections.with_tests("assert 1")))
+    assert isinstance(changed, Sections)
+    assert changed.tests == "assert 1" and changed.tests_section.startswith("The edge cases:\n\n```python\n")
+
+
+def test_a_section_may_begin_with_an_indented_block() -> None:
+    indented = RESPONSE.replace("[Implementation]\n", "[Implementation]\n\n").replace(
+        "```python\ndef", "  ```python\n  def"
+    )
+    indented = indented.replace("\n    return", "\n      return").replace(
+        "\n```\n\n[Explanation]", "\n  ```\n\n[Explanation]"
+    )
+    sections, expected = parse_sections(indented), parse_sections(RESPONSE)
+    assert isinstance(sections, Sections) and isinstance(expected, Sections)
+    assert "  ```" in indented and sections.code == expected.code

@@ -12,7 +12,7 @@ from snipmill.languages import PYTHON
 from snipmill.randomness import generator, rank
 from snipmill.select.styles import Look
 from snipmill.text.code import assert_statements, has_assert, strip_comments
-from snipmill.text.fences import find_fences, render_fence
+from snipmill.text.fences import find_fences, render_fence, replace_code
 from snipmill.text.sections import Sections
 
 _SPEAKS_OF_TESTS = re.compile(r"\btest(?:s|ed|ing|cases?)?\b", re.IGNORECASE)
@@ -35,17 +35,14 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Look, se
         comments = look.comments or sections.language != PYTHON
         response = (sections.code if comments else strip_comments(sections.code)).strip()
     else:
-        implementation = sections.implementation
-        tests = render_fence(sections.tests, sections.language.lower()) if keep_tests else None
-        if not look.comments:
-            implementation = _without_comments(implementation)
-            tests = _without_comments(tests) if tests is not None else None
         parts = {
             "Reasoning": sections.reasoning if keep_reasoning else None,
-            "Implementation": implementation,
+            "Implementation": sections.implementation,
             "Explanation": sections.explanation if keep_explanation else None,
-            "Tests": tests,
+            "Tests": sections.tests_section if keep_tests else None,
         }
+        if not look.comments:
+            parts = {tag: _without_comments(text) if text is not None else None for tag, text in parts.items()}
         response = _join(parts, look.tags)
     if sections.language != PYTHON:
         append_tests = False  # single assertions can be told apart only in Python
@@ -59,8 +56,8 @@ def render_row(row_id: str, instruction: str, sections: Sections, look: Look, se
 def _join(parts: dict[str, str | None], tags: bool) -> str:
     """The kept parts. With tags, empty parts are included, so that the sections can be read back."""
     if tags:
-        return "\n\n".join(f"[{tag}]\n{text.strip()}" for tag, text in parts.items() if text is not None)
-    return "\n\n".join(text.strip() for text in parts.values() if text is not None and text.strip())
+        return "\n\n".join(f"[{tag}]\n{text}" for tag, text in parts.items() if text is not None)
+    return "\n\n".join(text for text in parts.values() if text)
 
 
 def _shown_tests(tests: str, random: Random) -> str:
@@ -99,7 +96,7 @@ def _without_comments(markdown: str) -> str:
         if not stripped.strip():
             continue
         pieces.append(markdown[position : fence.start])
-        pieces.append(render_fence(stripped, fence.info) + "\n")
+        pieces.append(replace_code(markdown, fence, stripped))
         position = fence.end
     pieces.append(markdown[position:])
     return "".join(pieces)

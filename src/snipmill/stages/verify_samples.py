@@ -7,7 +7,6 @@ if it passes like any other once these are removed. Both kinds then run again el
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -199,7 +198,7 @@ def _read_one(attempt: ProgramAttempt, entry: VerificationEntry) -> Execution | 
         assert isinstance(attempt.outcome, Execution)
         return msgspec.structs.replace(attempt.outcome, verification=entry.verification)
     assert entry.verdict is not None
-    changed = render_sections(dataclasses.replace(attempt.sections, tests=entry.tests))
+    changed = render_sections(attempt.sections.with_tests(entry.tests))
     execution = apply_verdict(msgspec.structs.replace(attempt.response, response=changed), entry.verdict)
     assert isinstance(execution, Execution)
     return msgspec.structs.replace(execution, verification=entry.verification)

@@ -37,7 +37,7 @@ def from_chat(text: str) -> str:
     tagged = _rewritten(text, found)
     pieces, position = [], 0
     for fence in find_fences(tagged):
-        if fence.closed and tagged[fence.start : fence.end].lstrip(" ").startswith("~"):
+        if fence.closed and not fence.prefix.strip() and tagged[fence.start : fence.end].lstrip(" ").startswith("~"):
             pieces += [tagged[position : fence.start], render_fence(fence.code, fence.info), "\n"]
             position = fence.end
     return "".join([*pieces, tagged[position:]])

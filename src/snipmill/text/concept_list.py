@@ -105,7 +105,7 @@ def _cleaned(part: str) -> str:
         inner = part.removeprefix(opening).removesuffix(closing)
         if len(inner) == len(part) - len(opening) - len(closing) and not _DUNDER.fullmatch(part):
             part = inner.strip(" \t;,:.")
-    return part[4:].strip() if part[:4].lower() == "and " else part
+    return (part[4:] if part[:4].lower() == "and " else part).strip()
 
 
 def _is_concept(part: str) -> bool:

@@ -1,32 +1,58 @@
-r"""Fenced code blocks in Markdown.
+r"""Fenced code blocks in Markdown, as CommonMark has them, also in lists and quotes.
 
-Only ``\n``, ``\r\n`` and ``\r`` end a line here, as in CommonMark: a form feed or U+2028 inside a string literal of a
-program is not the end of a line. Does not cover indented code blocks.
+Only ``\n``, ``\r\n`` and ``\r`` end a line here: a form feed or U+2028 inside a string literal of a program is not the end of a
+line. A text whose fences all begin their lines needs no parser; any other goes through markdown-it. Two things differ from
+CommonMark: HTML hides no block, since answers stand in tags such as `<answer>`, and indented code blocks are not found.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+from markdown_it import MarkdownIt
 
 from snipmill.languages import PYTHON, names_in_fences
 
-_MOST_SPACES = 3  # before a fence, counted from where the text around it begins
-_LIST_ITEM = re.compile(r" *(?:[-*+]|\d{1,9}[.)]) {1,4}(?! )")
-_LINES_ABOVE = 400  # in which a list item is looked for
-_TICKS = re.compile(r"(```+)([^\n]*)")
+_TICKS = re.compile(r"(```+)([^\r\n]*)(\r\n?|\n|$)")
+_TICKS_OR_TILDES = re.compile(r"(```+|~~~+)([^\r\n]*)(\r\n?|\n|$)")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
+# The language in an info string: `python`, `python title=x`, `{.python .numberLines}`, `{python}`, `python:main.py`, `rust,ignore`.
+_LANGUAGE = re.compile(r"\{?\s*\.?([^\s{}:,;]+)")
+_VERSION = re.compile(r"(?<=python)[\d.]+$")
+_CONTAINERS = " \t>-*+.)0123456789"  # what may stand before a fence: indentation, marks of quotes and of list items
+_MOST_SPACES = 3  # before a fence
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """One fenced block: `code` is what is between the fences; `start` and `end` are offsets that include them."""
+    """One fenced block.
+
+    Attributes:
+        info: what follows the opening fence.
+        code: what is between the fences.
+        start, end: offsets of the block, with its first and last line.
+        code_start, code_end: offsets of the lines between the fences.
+        closed: whether there is a closing fence.
+        prefix: what stands before each line of code, in a list, in a quote, or where the block is indented.
+    """
 
     info: str
     code: str
     start: int
     end: int
+    code_start: int
+    code_end: int
     closed: bool
+    prefix: str = ""
+
+    @property
+    def language(self) -> str:
+        """What the info string calls the language, in lower case; empty where it says nothing."""
+        match = _LANGUAGE.match(self.info)
+        return _VERSION.sub("", match[1].lower()) if match is not None else ""
 
     @property
     def is_python(self) -> bool:
@@ -35,103 +61,106 @@ class Fence:
 
     def is_in(self, language: str) -> bool:
         """Whether the info string names a language."""
-        return self.info.split(None, 1)[0].lower() in names_in_fences(language) if self.info.strip() else False
+        return self.language in names_in_fences(language)
 
 
 def find_fences(text: str) -> list[Fence]:
-    """All fenced blocks of a text in order; one that is never closed runs to the end of the text.
+    """All fenced blocks of a text in order; one that is never closed runs to the end of what it stands in.
 
-    A fence may be indented by three spaces, or by three more than the text of the list item that it is in. The content of a block
-    loses the indentation of its fence.
+    The content of a block loses the indentation of its fence, and the marks of the lists and quotes around it.
     """
+    if "```" not in text and "~~~" not in text:
+        return []
+    found = _fences_at_margin(text)
+    return found if found is not None else _fences_anywhere(text)
+
+
+def _fences_at_margin(text: str) -> list[Fence] | None:
+    """The blocks of a text if each one opens at the very beginning of a line; None if one may open elsewhere."""
     fences: list[Fence] = []
     marker = info = ""
-    start = code_start = indent = 0
-    for line_start, spaces, fence, rest, line_end in _fence_lines(text):
-        if not marker:
-            if "`" not in rest and (spaces <= _MOST_SPACES or _is_in_list_item(text, line_start, spaces)):
-                marker, info, start, code_start, indent = fence, rest.strip(), line_start, line_end, spaces
-        elif (
-            fence[0] == marker[0]
-            and len(fence) >= len(marker)
-            and not rest.strip()
-            and spaces <= max(_MOST_SPACES, indent + _MOST_SPACES - 1)
-        ):
-            code = _dedented(text[code_start:line_start], indent)
-            fences.append(Fence(info, code, start, line_end, closed=True))
-            marker = ""
+    start = code_start = 0
+    has_carriages = "\r" in text
+    for match in (_TICKS_OR_TILDES if "~~~" in text else _TICKS).finditer(text):
+        run = match.start()
+        line_start = text.rfind("\n", 0, run) + 1
+        if has_carriages:
+            line_start = max(line_start, text.rfind("\r", line_start, run) + 1)
+        before, fence, rest = text[line_start:run], match[1], match[2]
+        if marker:
+            closes = fence[0] == marker[0] and len(fence) >= len(marker) and not rest.strip(" \t")
+            if closes and len(before) <= _MOST_SPACES and not before.strip(" "):
+                code = text[code_start:line_start]
+                fences.append(Fence(info, code, start, match.end(), code_start, line_start, closed=True))
+                marker = ""
+        elif fence[0] == "`" and "`" in rest:
+            continue  # code within a line of text
+        elif not before:
+            marker, info, start, code_start = fence, rest.strip(), run, match.end()
+        elif not before.strip(_CONTAINERS):
+            return None
     if marker:
-        fences.append(Fence(info, _dedented(text[code_start:], indent), start, len(text), closed=False))
+        fences.append(Fence(info, text[code_start:], start, len(text), code_start, len(text), closed=False))
     return fences
 
 
-def _dedented(code: str, spaces: int) -> str:
-    """The lines with up to as many spaces less at their beginning."""
-    return re.sub(rf"(^|(?<=[\r\n])) {{1,{spaces}}}", "", code) if spaces else code
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark").disable("html_block")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
 
 
-def _is_in_list_item(text: str, position: int, spaces: int) -> bool:
-    """Whether a line that is indented so far belongs to a list item above it, whose text begins at most three spaces before."""
-    for line in reversed(text[:position].splitlines()[-_LINES_ABOVE:]):
-        item = _LIST_ITEM.match(line)
-        if item is not None and 0 <= spaces - len(item[0]) <= _MOST_SPACES:
-            return True
-        if line.strip() and not line.startswith(" ") and item is None:
-            return False
-    return False
+def _fences_anywhere(text: str) -> list[Fence]:
+    """The blocks of any text."""
+    lines = [line for line in _LINE.findall(text) if line]
+    offsets = [0, *accumulate(map(len, lines))]
+    found: list[Fence] = []
+    for token in _parser().parse(text if text.endswith(("\n", "\r")) else f"{text}\n"):
+        if token.type != "fence" or token.map is None:
+            continue
+        first, last = token.map
+        content = token.content.split("\n")[:-1]
+        inside = lines[first + 1 : first + 1 + len(content)]
+        # The parser makes all line ends one; those of the text come back.
+        code = "".join(one + line[len(line.rstrip("\r\n")) :] for one, line in zip(content, inside, strict=True))
+        found.append(
+            Fence(
+                info=token.info.strip(),
+                code=code,
+                start=offsets[first],
+                end=offsets[min(last, len(lines))],
+                code_start=offsets[min(first + 1, len(lines))],
+                code_end=offsets[min(first + 1 + len(content), len(lines))],
+                closed=len(content) == last - first - 2,
+                prefix=_prefix(lines[first]),
+            )
+        )
+    return found
 
 
-def _fence_lines(text: str) -> Iterator[tuple[int, int, str, str, int]]:
-    """Lines that may open or close a block: start of the line, spaces, the fence, what follows it, end of the line."""
-    if "\r" not in text and "~~~" not in text:
-        for match in _TICKS.finditer(text):
-            start = match.start()
-            indent = 0 if start == 0 or text[start - 1] == "\n" else _indent(text, start)
-            if indent >= 0:
-                yield start - indent, indent, match.group(1), match.group(2), min(match.end() + 1, len(text))
-        return
-    symbols = "`~" if "~~~" in text else "`"
-    found = [(start, symbol) for symbol in symbols for start in _runs(text, symbol)]
-    for start, symbol in sorted(found):
-        end = start + 3
-        while text.startswith(symbol, end):
-            end += 1
-        line_end = _line_end(text, end)
-        rest = text[end:line_end].rstrip("\r\n")
-        indent = _indent(text, start)
-        yield start - indent, indent, text[start:end], rest, line_end
-
-
-def _runs(text: str, symbol: str) -> Iterator[int]:
-    """The offsets where three or more of a symbol begin a line, after spaces."""
-    position = text.find(symbol * 3)
-    while position >= 0:
-        if _indent(text, position) >= 0:
-            yield position
-        while text.startswith(symbol, position):
-            position += 1
-        position = text.find(symbol * 3, position)
-
-
-def _indent(text: str, position: int) -> int:
-    """The number of spaces before a position in its line; -1 if anything else precedes it."""
-    start = position
-    while start > 0 and text[start - 1] == " ":
-        start -= 1
-    return position - start if start == 0 or text[start - 1] in "\r\n" else -1
-
-
-def _line_end(text: str, position: int) -> int:
-    """The offset after the line end that follows a position: a newline, a carriage return, or both."""
-    newline, carriage = text.find("\n", position), text.find("\r", position)
-    if carriage >= 0 and (newline < 0 or carriage < newline):
-        return carriage + 2 if newline == carriage + 1 else carriage + 1
-    return newline + 1 if newline >= 0 else len(text)
+def _prefix(opening: str) -> str:
+    """What must stand before a line to put it into the block of an opening fence: its indentation, and the marks of quotes."""
+    before = re.split("`|~", opening, maxsplit=1)[0]
+    return re.sub(r"[^>\s]", " ", before)
 
 
 def python_fences(text: str) -> list[Fence]:
     """The fenced blocks whose info string names Python."""
     return [fence for fence in find_fences(text) if fence.is_python]
+
+
+def replace_code(text: str, fence: Fence, code: str) -> str:
+    """A block of a text with other code, and everything else as it was written.
+
+    Args:
+        text: in which `find_fences` found the block.
+        fence: the block.
+        code: what shall stand in it, with complete lines.
+    """
+    if fence.prefix:
+        code = "".join(fence.prefix + line for line in _LINE.findall(code) if line)
+    return f"{text[fence.start : fence.code_start]}{code}{text[fence.code_end : fence.end]}"
 
 
 def render_fence(code: str, info: str = "python") -> str:

@@ -2,13 +2,13 @@
 
 The rules are those of StarCoder2-Instruct: each tag exactly once and in this order; at least one Python block in the
 implementation; exactly one fenced block in the tests, which must be Python and closed. Text after that block is
-dropped. For a task in another language, the blocks must be in that language. Does not cover whether the code is right,
-or even valid: see `text.code` and the sandbox.
+dropped; text before it stays. For a task in another language, the blocks must be in that language. Does not cover
+whether the code is right, or even valid: see `text.code` and the sandbox.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snipmill.languages import PYTHON
 from snipmill.reasons import Reason
@@ -19,13 +19,27 @@ TAGS = ("Reasoning", "Implementation", "Explanation", "Tests")
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """A well-formed response. `tests` is the code of the tests block alone; the others are Markdown."""
+    """A well-formed response, in Markdown as it was written.
+
+    Attributes:
+        reasoning, implementation, explanation: the text of each section.
+        tests_section: the text of [Tests], up to the end of its block.
+        tests: the code of that block.
+        language: of the task.
+    """
 
     reasoning: str
     implementation: str
     explanation: str
+    tests_section: str
     tests: str
     language: str = PYTHON
+
+    def with_tests(self, tests: str) -> Sections:
+        """The same response with other tests, under the same words."""
+        block = find_fences(self.tests_section)[0]
+        section = f"{self.tests_section[: block.start]}{render_fence(tests, self.language.lower())}"
+        return replace(self, tests_section=section, tests=tests)
 
     @property
     def code(self) -> str:
@@ -52,9 +66,8 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
     bounds = _tag_bounds(text)
     if isinstance(bounds, Malformed):
         return bounds
-    bodies = [
-        text[bounds[i][1] : bounds[i + 1][0] if i + 1 < len(bounds) else len(text)].strip() for i in range(len(TAGS))
-    ]
+    ends = [start for start, _ in bounds[1:]] + [len(text)]
+    bodies = [_trimmed(text[start:end]) for (_, start), end in zip(bounds, ends, strict=True)]
     if text[: bounds[0][0]].strip():
         return Malformed(Reason.TEXT_BEFORE_REASONING, "There is text before [Reasoning].")
     reasoning, implementation, explanation, tests = bodies
@@ -70,7 +83,15 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
         return Malformed(Reason.TESTS_NOT_CLOSED, "The block in [Tests] is never closed.")
     if len(blocks) > 1:
         return Malformed(Reason.SEVERAL_TEST_BLOCKS, f"[Tests] contains {len(blocks)} fenced blocks; it must have one.")
-    return Sections(reasoning, implementation, explanation, blocks[0].code.rstrip(), language)
+    tests_section = tests[: blocks[0].end].rstrip()
+    return Sections(reasoning, implementation, explanation, tests_section, blocks[0].code.rstrip(), language)
+
+
+def _trimmed(body: str) -> str:
+    """A section without the white space around it. Its first line keeps its indentation, for a block may begin there."""
+    text = body.rstrip()
+    start = len(text) - len(text.lstrip())
+    return text[text.rfind("\n", 0, start) + 1 or start :]
 
 
 def _tag_bounds(text: str) -> list[tuple[int, int]] | Malformed:
@@ -93,7 +114,7 @@ def render_sections(sections: Sections) -> str:
     """The response as the few-shot examples show it; `parse_sections` reads it back unchanged."""
     return (
         f"[Reasoning]\n{sections.reasoning}\n\n[Implementation]\n{sections.implementation}\n\n"
-        f"[Explanation]\n{sections.explanation}\n\n[Tests]\n{render_fence(sections.tests, sections.language.lower())}"
+        f"[Explanation]\n{sections.explanation}\n\n[Tests]\n{sections.tests_section}"
     )
 
 
