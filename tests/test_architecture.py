@@ -24,17 +24,30 @@ BASE = {
     "id_index",
     "python_tree",
 }
-STAGE_ROOMS = {"text", "similarity", "seeds", "prompts", "llm", "sandbox", "verify", "select", "store", "parallel"}
+STAGE_ROOMS = {
+    "tables",
+    "text",
+    "similarity",
+    "seeds",
+    "prompts",
+    "llm",
+    "sandbox",
+    "verify",
+    "select",
+    "store",
+    "parallel",
+}
 MAY_IMPORT = {
+    "tables": BASE,
     "text": BASE,
     "similarity": BASE | {"text"},
-    "seeds": BASE | {"text", "similarity"},
+    "seeds": BASE | {"tables", "text", "similarity"},
     "prompts": BASE | {"text"},
     "llm": BASE,
     "sandbox": BASE | {"parallel"},
     "verify": BASE | {"text", "sandbox"},
     "select": BASE | {"text", "similarity"},
-    "store": BASE,
+    "store": BASE | {"tables"},
     "parallel": BASE,
     "stages": BASE | STAGE_ROOMS,
     "engine": BASE | STAGE_ROOMS | {"stages"},

@@ -26,7 +26,7 @@ from snipmill.stages.generate import Generate, SampleTask
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.store.journal import CompletionEntry, Journal
-from snipmill.store.jsonl import read_records
+from snipmill.store.reading import read_records
 
 HERE = Path(__file__).parent
 

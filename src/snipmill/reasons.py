@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NOT_AN_OBJECT = "not-an-object", "*reading*", "`[1, 2]`"
     MISSING_FIELD = "missing-field", "*reading*", '`{"seed": null}`'
     WRONG_TYPE = "wrong-type", "*reading*", '`{"seed": 3}`'
+    DAMAGED_FILE = "damaged-file", "*reading*", "a compressed file that breaks off; what stands before is kept"
     UNKNOWN_LANGUAGE = "unknown-language", "*reading*", '`{"language": "COBOL"}`'
     DUPLICATE_RECORD = "duplicate-record", "*reading*", "a second record with the same id"
 

@@ -25,6 +25,7 @@ import msgspec
 
 DATA_VERSION = 1
 COLUMNS = "(columns)"  # the key of foreign columns while they are in memory: never one of a file
+SOURCE_ID = "source_id"  # the foreign column that keeps an id of the user's that cannot be a record's
 
 
 def content_hash(*parts: str | int | float | bool | None) -> str:
@@ -281,13 +282,15 @@ class Row(Response, frozen=True, kw_only=True):
 class Reject(Record, frozen=True, kw_only=True):
     """A dropped record: which (`id`), where (`stage`), why (`reason`), and a sentence for a person.
 
-    `reason` is a code of `reasons.Reason`. A program that did not pass keeps its verdict here.
+    `reason` is a code of `reasons.Reason`. A program that did not pass keeps its verdict here. `where` is the place of the
+    record in the file that a command read, as `file:line`.
     """
 
     stage: str
     reason: str
     detail: str = ""
     verdict: Verdict | None = None
+    where: str | None = None
 
 
 R = TypeVar("R", bound=Record)

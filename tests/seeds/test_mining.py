@@ -16,7 +16,7 @@ from snipmill.seeds.mine_document import MineSettings, mine_document
 from snipmill.seeds.sources.resolve import open_source
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
-from snipmill.store.jsonl import read_records
+from snipmill.store.reading import read_records
 from snipmill.text.code import syntax_tree
 
 CODE = '''

@@ -285,8 +285,9 @@ def test_odd_rows_cost_only_themselves(tmp_path: Path) -> None:
     assert found[0].provenance.license == "Apache-2.0 AND MIT"
     whole = tmp_path / "cut.jsonl.gz"
     whole.write_bytes(gzip.compress(good * 1000)[:-20])
-    with pytest.raises(UsageError, match="cannot be read"):
-        opened(whole, Columns("content"))
+    *before, last = opened(whole, Columns("content"))
+    assert len(before) > 900 and all(isinstance(one, Document) for one in before)
+    assert isinstance(last, Reject) and last.reason == "damaged-file"
 
 
 def test_files_of_any_kind_cost_only_themselves(tmp_path: Path) -> None:
@@ -400,7 +401,8 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
             except UsageError as error:
                 assert "cannot be read" in str(error) and "\n" not in str(error)
             else:
-                assert attempt >= 4 and found, "a file that ends too early may not look whole"
+                told = isinstance(found[-1], Reject) and found[-1].reason == "damaged-file"
+                assert told or attempt >= 4, "a file that ends too early may not look whole"
     double = zstandard.ZstdCompressor().compress(lines[: len(lines) // 2]) + zstandard.ZstdCompressor().compress(
         lines[len(lines) // 2 :]
     )

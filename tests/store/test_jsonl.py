@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snipmill.records import Concepts, Reject, Response
-from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.jsonl import Writer
+from snipmill.store.reading import read_records
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 VALUES = st.recursive(
@@ -30,6 +31,8 @@ def test_a_bad_line_costs_only_itself(lines: list[bytes]) -> None:
         found = list(read_records(str(path), Response, "execute"))
     good = [record for record in found if isinstance(record, Response)]
     assert len(good) == lines.count(GOOD) + 1
+    assert {record.id for record in good} == {"r-79668e3218449816835e"}
+    lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
     assert len(found) == sum(bool(line.strip()) for line in lines) + 1
     assert all(str(path) in record.id for record in found if isinstance(record, Reject))
 

@@ -15,7 +15,8 @@ from snipmill.errors import UsageError
 from snipmill.publish.attribution import attribute, render_attribution
 from snipmill.publish.export import export
 from snipmill.records import Reject, Row
-from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.jsonl import Writer
+from snipmill.store.reading import read_records
 from snipmill.store.run_directory import RunDirectory
 
 

@@ -25,8 +25,10 @@ from snipmill.stages.evidence_runs import Sandboxes, TestStrength, measure_tests
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import resolve_execution
-from snipmill.store.jsonl import Writer, as_record, read_records
+from snipmill.store.foreign import as_record
+from snipmill.store.jsonl import Writer
 from snipmill.store.parquet import parquet_values
+from snipmill.store.reading import read_records
 from snipmill.text.sections import Malformed
 from snipmill.verify.any_program import AnyProgram, TestColumns, build_any_program, foreign_tests
 from snipmill.verify.layouts import ForeignTests

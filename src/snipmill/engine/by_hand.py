@@ -36,7 +36,8 @@ from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry, usages_in
-from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.jsonl import Writer
+from snipmill.store.reading import read_records
 from snipmill.store.run_directory import journal_path, rejects_path
 from snipmill.verify.any_program import TestColumns
 

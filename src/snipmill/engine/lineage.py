@@ -12,7 +12,7 @@ from snipmill.engine.status import recorded_models
 from snipmill.stages.generate import GenerationSettings, SampleTask, make_request
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.spec import BY_NAME, STAGES, StageSpec
-from snipmill.store.jsonl import as_record
+from snipmill.store.foreign import as_record
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 

@@ -40,7 +40,8 @@ from snipmill.stages.settings import Settings, check_servers, resolve
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES, STAGES, VERIFY
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
-from snipmill.store.jsonl import Writer, read_records
+from snipmill.store.jsonl import Writer
+from snipmill.store.reading import read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 _LONG_PROMPTS = ("concepts", "instructions")

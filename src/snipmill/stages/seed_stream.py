@@ -28,7 +28,8 @@ from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import Mining, mine_documents
 from snipmill.store.journal import Journal, MiningEntry
-from snipmill.store.jsonl import decode_record, encode_line, read_records
+from snipmill.store.jsonl import decode_record, encode_line
+from snipmill.store.reading import read_records
 
 _PERMISSIVE = "permissive"
 

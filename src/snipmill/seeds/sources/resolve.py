@@ -13,8 +13,10 @@ from snipmill.seeds.document import Document
 from snipmill.seeds.sources import archive, hub, repository
 from snipmill.seeds.sources.folder import file_document, folder_documents
 from snipmill.seeds.sources.stdlib import STDLIB, stdlib_documents
-from snipmill.seeds.sources.table import Columns, format_of, table_documents
+from snipmill.seeds.sources.table import Columns, table_documents
 from snipmill.seeds.sources.tree import Origin
+from snipmill.tables.hub import PREFIX as HUB
+from snipmill.tables.shards import format_of
 
 
 def expand_glob(source: str) -> list[str]:
@@ -37,7 +39,7 @@ def is_ready_made(source: str, columns: Columns | None) -> bool:
 
 
 def _has_scheme(source: str) -> bool:
-    return source == STDLIB or source.startswith((f"{STDLIB}:", repository.PREFIX, hub.PREFIX))
+    return source == STDLIB or source.startswith((f"{STDLIB}:", repository.PREFIX, HUB))
 
 
 def open_source(source: str, columns: Columns | None, origin: Origin) -> Iterator[Document | Reject]:
@@ -57,8 +59,8 @@ def open_source(source: str, columns: Columns | None, origin: Origin) -> Iterato
     if source.startswith(repository.PREFIX):
         url, revision = _split_revision(source.removeprefix(repository.PREFIX))
         return repository.repository_documents(url, revision, origin)
-    if source.startswith(hub.PREFIX):
-        return hub.hub_documents(source.removeprefix(hub.PREFIX), _needed(columns, source), origin)
+    if source.startswith(HUB):
+        return hub.hub_documents(source, _needed(columns, source), origin)
     path = Path(source)
     if path.is_dir():
         if repository.is_repository(path):

@@ -1,0 +1,105 @@
+"""Reads the records of a table. A bad row never stops reading: it becomes a reject that says where it stands.
+
+Rows of others are read as well: see `foreign`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from snipmill.languages import LANGUAGES, PYTHON, language_named
+from snipmill.reasons import Reason
+from snipmill.records import Record, Reject, encode_json
+from snipmill.store.foreign import as_records, decoder
+from snipmill.tables.table import Table
+from snipmill.tables.values import BrokenOff, Unreadable, Value
+
+R = TypeVar("R", bound=Record)
+
+
+def read_records(
+    path: str, kind: type[R], stage: str, start: int = 0, limit: int | None = None
+) -> Iterator[R | Reject]:
+    """The records of a file, of the files of a folder or pattern, or of standard input if the path is `-`.
+
+    Args:
+        path: where they are (`tables`).
+        kind: the record type of its rows.
+        stage: the stage that reads, as named in rejects.
+        start: number of records to skip.
+        limit: maximum number of records; None for all.
+
+    Raises:
+        UsageError: there is no such file, or it is empty.
+    """
+    return (record for _, record in read_table(Table(path), kind, stage, start, limit))
+
+
+def read_table(
+    table: Table, kind: type[R], stage: str, start: int = 0, limit: int | None = None
+) -> Iterator[tuple[int, R | Reject]]:
+    """As `read_records`, with the number by which the table knows the place of each."""
+    if limit == 0:
+        return
+    count = 0
+    strict = decoder(kind)
+    for number, value in table.rows():
+        try:
+            records: Iterable[R | Reject] = (strict.decode(value),)  # type: ignore[arg-type]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
+            records = _read_value(value, kind, table.place(number), stage)  # not exactly our format: be lenient
+        for candidate in records:
+            record = _in_known_language(candidate, table, number, stage)
+            if isinstance(record, Reject):
+                yield number, record
+                continue
+            count += 1
+            if count > start:
+                yield number, record
+            if limit is not None and count >= start + limit:
+                return
+
+
+def _in_known_language(record: R | Reject, table: Table, number: int, stage: str) -> R | Reject:
+    """A record with its language name normalised, so that Python in any spelling is executed."""
+    spelled = getattr(record, "language", PYTHON)
+    if spelled in LANGUAGES:
+        return record
+    language = language_named(spelled)
+    if language is None:
+        detail = f"is in {spelled!r}; supported are {', '.join(LANGUAGES)}."
+        return _bad(table.place(number), stage, Reason.UNKNOWN_LANGUAGE, detail)
+    return msgspec.structs.replace(record, language=language)
+
+
+def _read_value(value: Value, kind: type[R], where: str, stage: str) -> Iterator[R | Reject]:
+    """The records of a row that is not exactly in our format, or why there are none."""
+    if isinstance(value, BrokenOff):
+        yield _bad(where, stage, Reason.DAMAGED_FILE, f"cannot be read on from here: {value.problem}.")
+        return
+    if isinstance(value, Unreadable):
+        yield _bad(where, stage, Reason.NOT_JSON, value.problem)
+        return
+    try:
+        yield from as_records(value if isinstance(value, bytes) else encode_json(value), kind)
+    except msgspec.ValidationError as error:
+        yield _refused(error, kind, where, stage)
+    except RecursionError:
+        yield _bad(where, stage, Reason.WRONG_TYPE, "has a column that is nested too deeply.")
+    except (ValueError, TypeError) as error:
+        yield _bad(where, stage, Reason.NOT_JSON, f"is not valid JSON: {error}.")
+
+
+def _refused(error: msgspec.ValidationError, kind: type[Record], where: str, stage: str) -> Reject:
+    shown = str(error)
+    if shown.startswith("Expected `object`, got `") and "at `$" not in shown:
+        return _bad(where, stage, Reason.NOT_AN_OBJECT, f"contains {shown.split('`')[3]}, not an object.")
+    reason = Reason.MISSING_FIELD if "missing required field" in shown else Reason.WRONG_TYPE
+    return _bad(where, stage, reason, f"is not a valid {kind.__name__} record: {shown}.")
+
+
+def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
+    return Reject(id=where, stage=stage, reason=reason, detail=f"{where} {detail}", where=where)

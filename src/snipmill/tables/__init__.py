@@ -1,0 +1,1 @@
+"""Rows in files that anyone wrote: JSON, CSV, TSV, Parquet, Arrow, compressed or not, in folders, and on the hub."""

@@ -1,0 +1,67 @@
+"""Rows of Parquet and Arrow files, read in batches. Needs the extra `parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from snipmill.errors import UsageError
+from snipmill.tables.values import BrokenOff, Unreadable, Value
+
+_BATCH = 256
+
+
+def arrow_rows(path: Path, kind: str, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Value]]:
+    """Each row with its number, from 1.
+
+    Args:
+        path: the file.
+        kind: `parquet`, or `arrow` for the files of `datasets.save_to_disk`.
+        columns: which columns to read, if it has all of them; None for all.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    try:
+        from pyarrow import ArrowException
+    except ImportError:
+        raise UsageError(f"{path} is Parquet; to read it, run `pip install 'snipmill[parquet]'`.") from None
+    number = 0
+    try:
+        with ExitStack() as stack:
+            for batch in _batches(path, kind, columns, stack):
+                for value in _rows(batch):
+                    number += 1
+                    yield number, value
+    except (ArrowException, OSError, ValueError) as error:
+        yield number + 1, BrokenOff(_sentence(error))
+
+
+def _batches(path: Path, kind: str, columns: Sequence[str] | None, stack: ExitStack) -> Iterator[Any]:
+    if kind == "parquet":
+        from pyarrow import parquet
+
+        file = stack.enter_context(parquet.ParquetFile(path))
+        has_them = columns is not None and set(columns) <= set(file.schema_arrow.names)
+        return iter(file.iter_batches(_BATCH, columns=columns if has_them else None))
+    from pyarrow import ipc
+
+    handle = stack.enter_context(path.open("rb"))
+    return (batch.slice(start, _BATCH) for batch in ipc.open_stream(handle) for start in range(0, len(batch), _BATCH))
+
+
+def _rows(batch: Any) -> Iterator[Value]:
+    try:
+        yield from batch.to_pylist()
+    except (UnicodeDecodeError, OverflowError):
+        for number in range(batch.num_rows):
+            try:
+                yield from batch.slice(number, 1).to_pylist()
+            except (UnicodeDecodeError, OverflowError) as error:
+                yield Unreadable(f"cannot be read: {error}.")
+
+
+def _sentence(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")

@@ -1,0 +1,104 @@
+"""A table: rows out of one file or many, each with its place."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from snipmill.errors import UsageError
+from snipmill.tables.arrow import arrow_rows
+from snipmill.tables.compression import DAMAGE, open_decompressed
+from snipmill.tables.delimited import delimited_rows
+from snipmill.tables.json_rows import begins_list, begins_object, json_lines, whole_value
+from snipmill.tables.shards import find_shards, format_of
+from snipmill.tables.values import BrokenOff, Value
+
+STANDARD_INPUT = "-"
+_PARQUET = b"PAR1"
+_BEGIN = 1 << 16
+
+
+class Table:
+    """The rows of a file, of the files of a folder or a pattern, or of standard input (`-`).
+
+    Args:
+        path: where they are.
+        shown: what to call it in messages; None for the path.
+        columns: which columns to read, where a format can leave out the others; None for all.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+
+    def __init__(self, path: str, *, shown: str | None = None, columns: Sequence[str] | None = None) -> None:
+        self.shown = shown or ("standard input" if path == STANDARD_INPUT else path)
+        self._path = path
+        self._columns = columns
+        self._shards = [Path(path)] if path == STANDARD_INPUT else find_shards(path)
+        self._ends: array[int] = array("Q")  # of each shard that was read: the number of its last row
+        self._counts_rows: list[bool] = []  # for each shard, whether its numbers count rows; else they count lines
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether the rows come from a single file."""
+        return self._shards == [Path(self._path)]
+
+    def rows(self) -> Iterator[tuple[int, Value]]:
+        """Each row with a number by which `place` knows it; after `BrokenOff`, the next file follows.
+
+        Raises:
+            UsageError: there is not one row, or an extra is missing.
+        """
+        self._ends, self._counts_rows = array("Q"), []
+        last = 0
+        for shard in self._shards:
+            first = last
+            for number, value in self._rows_of(shard):
+                last = first + number
+                yield last, value
+            self._ends.append(last)
+        if not last:
+            raise UsageError(f"{self.shown} is empty; it should hold one JSON record per line.")
+
+    def place(self, number: int) -> str:
+        """Where a row stands: `file:line`, or the number of the row in a file without lines."""
+        shard = bisect_right(self._ends, number - 1)
+        shown = self.shown if self.is_one_file else str(self._shards[shard])
+        within = number - (self._ends[shard - 1] if shard else 0)
+        return f"{shown}, row {within}" if self._counts_rows[shard] else f"{shown}:{within}"
+
+    def _rows_of(self, shard: Path) -> Iterator[tuple[int, Value]]:
+        if self._path == STANDARD_INPUT:
+            self._counts_rows.append(False)
+            yield from json_lines(sys.stdin.buffer)
+            return
+        kind = format_of(shard.name)
+        with open_decompressed(shard) as handle:
+            begin = _peek(handle)
+            if isinstance(begin, BrokenOff):
+                self._counts_rows.append(False)
+                yield 1, begin
+            elif kind in ("parquet", "arrow") or begin.startswith(_PARQUET):
+                self._counts_rows.append(True)
+                yield from arrow_rows(shard, kind if kind == "arrow" else "parquet", self._columns)
+            elif kind in ("csv", "tsv"):
+                self._counts_rows.append(False)
+                yield from delimited_rows(handle, "\t" if kind == "tsv" else ",")
+            elif begins_list(begin) or (kind == "json" and begins_object(begin)):
+                self._counts_rows.append(True)
+                yield from whole_value(handle, may_be_lines=kind != "json")
+            else:
+                self._counts_rows.append(False)
+                yield from json_lines(handle)
+
+
+def _peek(handle: BinaryIO) -> bytes | BrokenOff:
+    """The beginning of a file, which is still read from there."""
+    try:
+        return handle.peek(_BEGIN)  # type: ignore[attr-defined, no-any-return]
+    except DAMAGE as error:
+        return BrokenOff(str(getattr(error, "strerror", None) or error).rstrip("."))
