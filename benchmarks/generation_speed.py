@@ -31,7 +31,8 @@ from simulated_server import length
 
 from snipmill.config import Config, GenerateTable
 from snipmill.config_model import ModelTable
-from snipmill.engine.by_hand import Files, generate_file
+from snipmill.engine.by_hand import generate_file
+from snipmill.engine.files import Files
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.records import Instruction
 from snipmill.stages.funnel import StageCount

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.config import Config, RunTable, SelectTable
-from snipmill.engine.by_hand import Files, sanitize_file, select_file
+from snipmill.engine.by_hand import sanitize_file, select_file
+from snipmill.engine.files import Files
 from snipmill.parallel.chunks import available_cores
 from snipmill.stages.fewshot_files import load_bank
 from snipmill.stages.funnel import StageCount

@@ -9,7 +9,8 @@
     ├── ModelUnavailable      3   no weights for the embedded server
     ├── BudgetSpent           6   the tokens or the money that the user allows are used up
     ├── SandboxError          4   programs cannot be isolated here, or the sandbox itself broke
-    └── StoreError            5   the run directory or an output cannot be written
+    ├── StoreError            5   the run directory or an output cannot be written
+    └── InputDamaged          7   a part of the input cannot be read; what was made from the rest is written
 
 Every message says what happened, where (file:line or record id) and what to do next.
 """
@@ -69,3 +70,9 @@ class StoreError(SnipmillError):
     """A file of the run cannot be written or is locked by another process."""
 
     exit_code = 5
+
+
+class InputDamaged(SnipmillError):
+    """A file of the input breaks off. What stands before, and all other files, were read, and their outcome is written."""
+
+    exit_code = 7

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from snipmill.config import Config, SelectTable
-from snipmill.engine.by_hand import Files, sanitize_file, select_file
+from snipmill.engine.by_hand import sanitize_file, select_file
+from snipmill.engine.files import Files
 from snipmill.errors import StoreError
 from snipmill.parallel import chunks
 from snipmill.parallel.chunks import _HERE, CHUNK, map_chunks

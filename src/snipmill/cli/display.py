@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from snipmill.engine.progress import Progress
+from snipmill.errors import InputDamaged
+from snipmill.reasons import Reason
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import GENERATING
 
@@ -150,8 +152,27 @@ def say(text: str) -> None:
     console.print(escape(text), soft_wrap=True)
 
 
-def show_stage(name: str, count: StageCount) -> None:
-    """A single stage's funnel line, at its end."""
+def finish_stage(name: str, count: StageCount) -> None:
+    """Show a single stage's funnel line, at its end.
+
+    Raises:
+        InputDamaged: a file of its input breaks off.
+    """
     console.print(funnel_table({name: count.to_json()}))
     if count.reused:
         say(f"{count.reused:,} were known already and were not done again.")
+    refuse_damage(count)
+
+
+def refuse_damage(count: StageCount) -> None:
+    """End with an error where a stage met a file that breaks off.
+
+    Raises:
+        InputDamaged: it did.
+    """
+    broken = count.rejected[Reason.DAMAGED_FILE]
+    if broken:
+        raise InputDamaged(
+            f"{broken:,} input file{'s break' if broken > 1 else ' breaks'} off. The rows before and those of all other files "
+            "were read, and their outcome is written; the rejects with the reason damaged-file say where to look."
+        )

@@ -9,7 +9,7 @@ import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import configured
-from snipmill.cli.display import console, funnel_table, live, say
+from snipmill.cli.display import console, funnel_table, live, refuse_damage, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
 from snipmill.config_file import change_config
@@ -130,6 +130,7 @@ def _run(config: Config) -> RunDirectory:
     say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
     if not rows and not progress.stopped:
         say(_why_no_rows(progress.funnel, directory))
+    refuse_damage(progress.funnel["seeds"])
     return directory
 
 

@@ -8,12 +8,13 @@ import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
-from snipmill.cli.display import live_count, say, show_stage
+from snipmill.cli.display import finish_stage, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.cli.stage_commands import generate_by_hand
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.engine.by_hand import Files, seeds_file
+from snipmill.engine.by_hand import seeds_file
+from snipmill.engine.files import Files
 from snipmill.stages.funnel import StageCount
 
 _SEEDS = (
@@ -66,7 +67,7 @@ def seeds(config: Config, sources: Sources, out: options.Out, rejects: options.R
     count = StageCount()
     with live_count("seeds", count):
         seeds_file(change_config(config, {"seeds.sources": sources}, "SOURCE"), out, rejects, count)
-    show_stage("seeds", count)
+    finish_stage("seeds", count)
     if not count.kept and count.rejected["license-unknown"]:
         say(options.NO_LICENSE)
 

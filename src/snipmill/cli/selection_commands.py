@@ -9,10 +9,11 @@ import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
-from snipmill.cli.display import live_count, say, show_stage
+from snipmill.cli.display import finish_stage, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config, LookTable
-from snipmill.engine.by_hand import Files, sanitize_file, select_file
+from snipmill.engine.by_hand import sanitize_file, select_file
+from snipmill.engine.files import Files
 from snipmill.errors import UsageError
 from snipmill.similarity.contamination import NGRAM, Item, build_index
 from snipmill.stages.benchmark_files import read_items, write_index
@@ -53,7 +54,7 @@ def sanitize(config: Config, source: options.Source, out: options.Out, rejects: 
     count = StageCount()
     with live_count("sanitize", count):
         sanitize_file(Files(source, out, rejects), config, count)
-    show_stage("sanitize", count)
+    finish_stage("sanitize", count)
 
 
 def select(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
@@ -61,7 +62,7 @@ def select(config: Config, source: options.Source, out: options.Out, rejects: op
     count = StageCount()
     with live_count("select", count):
         select_file(Files(source, out, rejects), config, count)
-    show_stage("select", count)
+    finish_stage("select", count)
 
 
 def fingerprint(

@@ -11,10 +11,11 @@ import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
-from snipmill.cli.display import live_count, say, show_stage
+from snipmill.cli.display import finish_stage, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
-from snipmill.engine.by_hand import Announce, Files, execute_file, generate_file, verify_file
+from snipmill.engine.by_hand import Announce, execute_file, generate_file, verify_file
+from snipmill.engine.files import Files
 from snipmill.errors import UsageError
 from snipmill.stages.funnel import StageCount
 from snipmill.verify.any_program import TestColumns
@@ -64,7 +65,7 @@ def generate_by_hand(stage: str, files: Files, config: Config) -> None:
     count = StageCount()
     with live_count(stage, count):
         asyncio.run(generate_file(stage, files, config, count, say))
-    show_stage(stage, count)
+    finish_stage(stage, count)
 
 
 def execute(
@@ -117,7 +118,7 @@ def _run_programs(
     count = StageCount()
     with live_count(stage, count):
         asyncio.run(run_file(files, config, count, say))  # type: ignore[arg-type]
-    show_stage(stage, count)
+    finish_stage(stage, count)
 
 
 def agree(_context: typer.Context) -> None:

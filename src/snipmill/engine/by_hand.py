@@ -7,20 +7,17 @@ which the same command continues.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby, takewhile
-from pathlib import Path
 from typing import Any, TypeVar
 
 from snipmill.config import Config, ExecuteTable
+from snipmill.engine.files import Files, Output, read_input
 from snipmill.engine.flow import sample_groups
 from snipmill.errors import BudgetSpent, UsageError
-from snipmill.id_index import IdIndex
 from snipmill.llm.connect import connect
 from snipmill.parallel.chunks import available_cores
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
-from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
 from snipmill.stages.budget import open_budget
@@ -35,90 +32,13 @@ from snipmill.stages.settings import for_models, resolve_execution, resolve_gene
 from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
+from snipmill.store.foreign import without_stale_columns
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry, usages_in
-from snipmill.store.jsonl import Writer
-from snipmill.store.reading import read_records
-from snipmill.store.run_directory import journal_path, rejects_path
 from snipmill.verify.any_program import TestColumns
 
-R = TypeVar("R", bound=Record)
 Task = TypeVar("Task")
 Announce = Callable[[str], None]
 _UNDER_WAY = 64  # programs or instructions at a time, or more where there are many workers
-
-
-@dataclass(frozen=True)
-class Files:
-    """What a command reads and writes; `rejects` None is beside the output."""
-
-    source: str
-    out: str
-    rejects: str | None = None
-
-    @property
-    def journal(self) -> Path | None:
-        """The journal beside the output; None where the output is a pipe."""
-        return None if self.out == "-" else journal_path(self.out)
-
-
-class Output:
-    """An output file with its rejects beside it; use as a context manager.
-
-    Args:
-        files: where they are.
-        count: of the stage; `write_and_count` and `write_line` add to it, `write` leaves that to whoever made the record.
-    """
-
-    def __init__(self, files: Files, count: StageCount) -> None:
-        self._out, self._rejects, self._count = files.out, files.rejects, count
-        if self._rejects is None and files.out != "-":
-            self._rejects = str(rejects_path(files.out))
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Output:
-        self._kept: Writer[Record] = self._stack.enter_context(Writer(self._out))
-        self._dropped: Writer[Reject] | None = None
-        if self._rejects is not None:
-            self._dropped = self._stack.enter_context(Writer(self._rejects))
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def write(self, outcome: Record) -> None:
-        """A record to the output, or a reject beside it."""
-        if not isinstance(outcome, Reject):
-            self._kept.write(outcome)
-        elif self._dropped is not None:
-            self._dropped.write(outcome)
-
-    def write_and_count(self, outcome: Record) -> None:
-        """As `write`, for what nobody else counts."""
-        self._count.count(outcome.reason if isinstance(outcome, Reject) else None)
-        self.write(outcome)
-
-    def write_line(self, line: bytes, reason: str | None) -> None:
-        """Count and write a record that is encoded already, or a reject where there is a reason."""
-        self._count.count(reason)
-        if reason is None:
-            self._kept.write_line(line)
-        elif self._dropped is not None:
-            self._dropped.write_line(line)
-
-
-def _read(files: Files, kind: type[R], stage: str, output: Output, config: Config | None = None) -> Iterator[R]:
-    """The records of the input; unreadable lines and repeated records go to the rejects."""
-    start, limit = (0, None) if config is None else (config.seeds.start, config.seeds.limit)
-    seen = IdIndex()
-    for record in read_records(files.source, kind, stage, start, limit):
-        if isinstance(record, Reject):
-            output.write_and_count(record)
-        elif record.id in seen:
-            detail = "A record with this id was already read."
-            output.write_and_count(Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail))
-        else:
-            seen.put(record.id)
-            yield record
 
 
 async def _run_over(
@@ -168,7 +88,7 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             work: Generate[Any, Any] = Generate(spec.generation, settings, fleet, budget=budget, decide=decide)
             samples = 1 if stage == JUDGE else config.generate.samples
             groups = sample_groups(samples, config.generate.per_request)
-            records = _read(files, kind, stage, output, config)
+            records = map(without_stale_columns, read_input(files, kind, stage, output, config.seeds))
             spent: list[BudgetSpent] = []
             runner = Runner(work, journal, count)
 
@@ -213,7 +133,10 @@ async def execute_file(
         async with settings.sandbox(config.execute.sandbox) as sandbox:
             announce(f"sandbox tier {sandbox.tier}")
             runner = Runner(Execute(settings.context(sandbox.tier), sandbox), journal, count)
-            candidates = (parse_candidate(one, columns) for one in _read(files, Response, EXECUTE, output, config))
+            candidates = (
+                parse_candidate(without_stale_columns(one), columns)
+                for one in read_input(files, Response, EXECUTE, output, config.seeds)
+            )
             await _run_over(candidates, runner.make, output, window(config.execute))
 
 
@@ -253,7 +176,7 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
                         outcomes.append(attempt.outcome)
                 return outcomes
 
-            responses = map(_refuse_row, _read(files, Response, VERIFY, output, config))
+            responses = map(_refuse_row, read_input(files, Response, VERIFY, output, config.seeds))
             groups = (list(group) for _, group in groupby(responses, _instruction_of))
             await _run_over(groups, make, output, window(config.execute))
 
@@ -265,7 +188,7 @@ def _refuse_row(response: Response) -> Response:
             f"{response.id} is a row of a finished data set. To execute a data set again, use `snipmill audit DATASET`; "
             "`snipmill verify` takes responses."
         )
-    return response
+    return without_stale_columns(response)
 
 
 def _instruction_of(response: Response) -> str:
@@ -275,14 +198,17 @@ def _instruction_of(response: Response) -> str:
 def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
     """Check the responses of a file and write them as rows in a style."""
     with Output(files, count) as output:
-        rows = _read(files, Row, "sanitize", output)
-        for line, reason in sanitize_rows(rows, config.select, config.run.seed):
-            output.write_line(line, reason)
+        rows = read_input(files, Row, "sanitize", output)
+        for outcome in sanitize_rows(rows, config.select, config.run.seed):
+            if isinstance(outcome, Reject):
+                output.write_and_count(outcome)
+            else:
+                output.write_line(outcome)
 
 
 def select_file(files: Files, config: Config, count: StageCount) -> None:
     """Choose among the rows of a file."""
     with Output(files, count) as output:
-        rows = _read(files, Row, "select", output)
+        rows = read_input(files, Row, "select", output)
         for line in select_lines(rows, config.select, config.run.seed, output.write_and_count):
-            output.write_line(line, None)
+            output.write_line(line)

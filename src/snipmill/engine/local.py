@@ -291,9 +291,12 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
             count.count(reject.reason)
 
         chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
-        for line, reason in sanitize_rows(chosen, config.select, seed):
-            (dataset if reason is None else rejects).write_line(line)
-            count.count(reason)
+        for outcome in sanitize_rows(chosen, config.select, seed):
+            if isinstance(outcome, Reject):
+                drop(outcome)
+            else:
+                dataset.write_line(outcome)
+                count.count(None)
 
 
 def _raw_rows(directory: RunDirectory) -> Iterator[Row]:

@@ -1,10 +1,9 @@
-"""Sanitising many rows on all cores: rows go in, encoded rows and rejects come out, in the same order."""
+"""Sanitising many rows on all cores: rows go in, rows as JSON lines and rejects come out, in the same order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from snipmill.config import SelectTable
 from snipmill.parallel.chunks import map_chunks
@@ -14,14 +13,7 @@ from snipmill.select.styles import Look, resolve_look
 from snipmill.store.jsonl import decode_record, encode_line
 
 
-class Sanitized(NamedTuple):
-    """A row or a reject as a JSON line, and the reject's reason."""
-
-    line: bytes
-    reason: str | None
-
-
-def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterator[Sanitized]:
+def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterator[bytes | Reject]:
     """Each row in the configured style, or why it has none.
 
     Args:
@@ -34,9 +26,6 @@ def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterato
         yield from chunk
 
 
-def _sanitize_all(rows: list[Row], look: Look, seed: int) -> list[Sanitized]:
-    results: list[Sanitized] = []
-    for row in rows:
-        outcome = sanitize(row, look, seed)
-        results.append(Sanitized(encode_line(outcome), outcome.reason if isinstance(outcome, Reject) else None))
-    return results
+def _sanitize_all(rows: list[Row], look: Look, seed: int) -> list[bytes | Reject]:
+    outcomes = (sanitize(row, look, seed) for row in rows)
+    return [outcome if isinstance(outcome, Reject) else encode_line(outcome) for outcome in outcomes]

@@ -27,6 +27,7 @@ from snipmill.seeds.sources.resolve import expand_glob, is_ready_made, open_sour
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import Mining, mine_documents
+from snipmill.store.foreign import without_stale_columns
 from snipmill.store.journal import Journal, MiningEntry
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.store.reading import read_records
@@ -120,7 +121,8 @@ def _sourced(
     opened = [open_source(source, columns, origin) for source in sources if not is_ready_made(source, columns)]
     for source in sources:
         if is_ready_made(source, columns):
-            yield from read_records(source, Seed, STAGE)
+            for record in read_records(source, Seed, STAGE):
+                yield record if isinstance(record, Reject) else without_stale_columns(record)
     if opened:
         # One stream for all of them: near duplicates are found across sources.
         documents = chain.from_iterable(opened)

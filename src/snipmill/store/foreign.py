@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from snipmill.languages import language_named
-from snipmill.records import COLUMNS, SOURCE_ID, Record, content_hash, encode_json
+from snipmill.records import COLUMNS, SOURCE_ID, Execution, Record, Row, content_hash, encode_json
 
 R = TypeVar("R", bound=Record)
 Columns = dict[str, msgspec.Raw]
@@ -21,6 +21,8 @@ Columns = dict[str, msgspec.Raw]
 _PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "Execution": "r", "Row": "r"}
 _IDENTIFYING = ("language", "seed", "instruction", "response", "sample")
 _SAMPLES = "parsing_result"
+_LATER = frozenset(Execution.__struct_encode_fields__) | frozenset(Row.__struct_encode_fields__)
+_OF_A_REQUEST = {"prompt", "fingerprint"}
 _NULL, _EMPTY_TEXT, _EMPTY_LIST = map(msgspec.Raw, (b"null", b'""', b"[]"))
 _COLUMNS_OF_A_ROW = msgspec.json.Decoder(Columns)
 
@@ -118,6 +120,35 @@ def _content_id(record: Record, known: Columns, others: Columns) -> str:
         ]
     parts = [text for text in texts if isinstance(text, str | int)]
     return f"{_PREFIX.get(kind, 'x')}-{content_hash(*parts)}"
+
+
+def content_id(record: R) -> str:
+    """An id from everything that a record says in columns of ours that tell it from others."""
+    parts = [getattr(record, name) for name in _IDENTIFYING if hasattr(record, name)]
+    return f"{_PREFIX.get(type(record).__name__, 'x')}-{content_hash(*parts)}"
+
+
+def rename(record: R, new_id: str) -> R:
+    """A record with another id; the one that it had stays as `source_id`."""
+    others = record.columns if isinstance(record.columns, dict) else {}
+    kept = {SOURCE_ID: msgspec.Raw(encode_json(record.id)), **others}
+    return msgspec.structs.replace(record, id=new_id, columns=kept)
+
+
+def without_stale_columns(record: R) -> R:
+    """A record from which others will be made, without columns that would be taken for what is then made.
+
+    These are ours of later stages, and the original project's `prompt` and `fingerprint`, which say how an earlier stage asked.
+    """
+    if not isinstance(record.columns, dict):
+        return record
+    stale = _LATER - fields_of(type(record))
+    if record.columns.keys() >= _OF_A_REQUEST:
+        stale |= _OF_A_REQUEST
+    kept = {name: value for name, value in record.columns.items() if name not in stale}
+    if len(kept) == len(record.columns):
+        return record
+    return msgspec.structs.replace(record, columns=kept or msgspec.UNSET)
 
 
 def _samples(columns: Columns) -> Iterator[Columns]:

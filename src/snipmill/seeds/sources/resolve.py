@@ -35,7 +35,8 @@ def expand_glob(source: str) -> list[str]:
 
 def is_ready_made(source: str, columns: Columns | None) -> bool:
     """Whether a source is a file of ready-made seeds rather than code."""
-    return source == "-" or (columns is None and not _has_scheme(source) and Path(source).suffix in (".jsonl", ".json"))
+    is_json = not _has_scheme(source) and format_of(source) in ("jsonl", "json")
+    return source == "-" or (columns is None and is_json)
 
 
 def _has_scheme(source: str) -> bool:

@@ -1,0 +1,127 @@
+"""The files of a stage by hand: records come in with their places, and go out to a file or to the rejects beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from snipmill.config import SeedsTable
+from snipmill.id_index import IdIndex
+from snipmill.reasons import Reason
+from snipmill.records import Record, Reject
+from snipmill.stages.funnel import StageCount
+from snipmill.store.foreign import content_id, rename
+from snipmill.store.jsonl import Writer
+from snipmill.store.reading import read_table
+from snipmill.store.run_directory import journal_path, rejects_path
+from snipmill.tables.table import Table
+
+R = TypeVar("R", bound=Record)
+_OURS = re.compile(r"[a-z]-[0-9a-f]{20}")  # an id that hashes what a record was made from
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a command reads and writes; `rejects` None is beside the output."""
+
+    source: str
+    out: str
+    rejects: str | None = None
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal beside the output; None where the output is a pipe."""
+        return None if self.out == "-" else journal_path(self.out)
+
+
+class Output:
+    """An output file with its rejects beside it; use as a context manager.
+
+    Args:
+        files: where they are.
+        count: of the stage; `write_and_count` and `write_line` add to it, `write` leaves that to whoever made the record.
+    """
+
+    def __init__(self, files: Files, count: StageCount) -> None:
+        self._out, self._rejects, self._count = files.out, files.rejects, count
+        if self._rejects is None and files.out != "-":
+            self._rejects = str(rejects_path(files.out))
+        self._stack = contextlib.ExitStack()
+        self.place_of: Callable[[str], str | None] = lambda _: None  # where the record with an id stands in the input
+
+    def __enter__(self) -> Output:
+        self._kept: Writer[Record] = self._stack.enter_context(Writer(self._out))
+        self._dropped: Writer[Reject] | None = None
+        if self._rejects is not None:
+            self._dropped = self._stack.enter_context(Writer(self._rejects))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, outcome: Record) -> None:
+        """A record to the output, or a reject beside it."""
+        if not isinstance(outcome, Reject):
+            self._kept.write(outcome)
+        elif self._dropped is not None:
+            place = outcome.where or self.place_of(outcome.id)
+            self._dropped.write(msgspec.structs.replace(outcome, where=place))
+
+    def write_and_count(self, outcome: Record) -> None:
+        """As `write`, for what nobody else counts."""
+        self._count.count(outcome.reason if isinstance(outcome, Reject) else None)
+        self.write(outcome)
+
+    def write_line(self, line: bytes) -> None:
+        """Count and write a record that is encoded already."""
+        self._count.count(None)
+        self._kept.write_line(line)
+
+
+def read_input(files: Files, kind: type[R], stage: str, output: Output, part: SeedsTable | None = None) -> Iterator[R]:
+    """The records of the input; unreadable rows and repeated records go to the rejects.
+
+    An id of the user's may name several records, such as the samples of one task: all but the first get an id of ours, and keep
+    the user's as `source_id`.
+
+    Args:
+        files: what to read.
+        kind: the type of its records.
+        stage: as named in rejects.
+        output: for the rejects; is told where records stand.
+        part: which records are wanted (`start`, `limit`); None for all.
+    """
+    table, seen, said = Table(files.source), IdIndex(), IdIndex()
+
+    def place_of(record_id: str) -> str | None:
+        number = seen.get(record_id)
+        return table.place(number) if number is not None else None
+
+    output.place_of = place_of
+    start, limit = (0, None) if part is None else (part.start, part.limit)
+    for number, read in read_table(table, kind, stage, start, limit):
+        if isinstance(read, Reject):
+            output.write_and_count(read)
+            continue
+        record: R = read
+        is_ours = _OURS.fullmatch(record.id) is not None
+        content = "" if is_ours else content_id(record)
+        earlier = seen.get(record.id)
+        if earlier is not None and not is_ours and content not in said:
+            record = rename(record, content)
+            earlier = None
+        if content:
+            said.put(content)
+        if earlier is None:
+            seen.put(record.id, number)
+            yield record
+        else:
+            detail = f"A record with this id was already read: {table.place(earlier)}."
+            reject = Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail)
+            output.write_and_count(msgspec.structs.replace(reject, where=table.place(number)))
