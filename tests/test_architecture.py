@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "similarity": BASE | {"text"},
     "seeds": BASE | {"tables", "text", "similarity"},
     "prompts": BASE | {"text"},
-    "llm": BASE,
+    "llm": BASE | {"text"},
     "sandbox": BASE | {"parallel"},
     "verify": BASE | {"text", "sandbox"},
     "select": BASE | {"text", "similarity"},

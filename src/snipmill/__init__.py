@@ -15,7 +15,7 @@ _HOMES = {
     "snipmill.api": ("Run", "arun", "audit", "mine", "run"),
     "snipmill.config": ("Config",),
     "snipmill.config_file": ("change_config", "load_config"),
-    "snipmill.engine.audit": ("Audit", "Columns"),
+    "snipmill.engine.audit": ("Audit",),
     "snipmill.errors": (
         "AuthenticationFailed",
         "ModelNotFound",
@@ -42,6 +42,7 @@ _HOMES = {
     ),
     "snipmill.sandbox.driver": ("Sandbox",),
     "snipmill.sandbox.program": ("Limits", "Program"),
+    "snipmill.verify.data_sets": ("Columns",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
     from snipmill.api import Run, arun, audit, mine, run
     from snipmill.config import Config
     from snipmill.config_file import change_config, load_config
-    from snipmill.engine.audit import Audit, Columns
+    from snipmill.engine.audit import Audit
     from snipmill.errors import (
         AuthenticationFailed,
         ModelNotFound,
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     )
     from snipmill.sandbox.driver import Sandbox
     from snipmill.sandbox.program import Limits, Program
+    from snipmill.verify.data_sets import Columns
 
 
 def __getattr__(name: str) -> object:

@@ -17,7 +17,7 @@ import msgspec
 from snipmill.config import Config
 from snipmill.config_file import change_config, load_config
 from snipmill.engine import local
-from snipmill.engine.audit import AUDIT_DEFAULTS, Audit, Columns, audit_file
+from snipmill.engine.audit import AUDIT_DEFAULTS, Audit, audit_file
 from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.progress import Progress
 from snipmill.engine.status import read_funnel
@@ -28,6 +28,7 @@ from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.spec import BY_NAME
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import CONFIG, RunDirectory
+from snipmill.verify.data_sets import Columns
 
 T = TypeVar("T")
 
@@ -133,8 +134,8 @@ def audit(dataset: str | Path, *, columns: Columns | None = None, config: Config
     """Execute a finished data set again, anyone's: how many rows hold, and what is wrong with the others.
 
     Args:
-        dataset: JSON lines or Parquet.
-        columns: which columns hold instruction, response and tests.
+        dataset: a file, a folder or a pattern of files, or hub:OWNER/NAME.
+        columns: which columns hold instruction, response and tests, if not those of its layout.
         config: limits and sandbox in `config.execute`, bars and benchmarks in `config.select`; None for those of
             `snipmill audit`.
     """

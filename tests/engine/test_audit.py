@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 
@@ -86,7 +90,7 @@ def test_parquet_and_bad_input(tmp_path: Path, snipmill: Snipmill) -> None:
     assert done.returncode == 0 and findings(done.stderr)["holds"] == 1, done.stderr
     assert snipmill("audit", "nowhere.jsonl").returncode == 2
     missing = snipmill("audit", "data.parquet", "--response-column", "answer")
-    assert missing.returncode == 1 and "answer" in missing.stderr and "instruction, n, response" in missing.stderr
+    assert missing.returncode == 2 and "answer" in missing.stderr and "instruction, n, response" in missing.stderr
     (tmp_path / "bad.parquet").write_text(json.dumps({"no": "parquet"}))
     assert snipmill("audit", "bad.parquet").returncode == 2
 
@@ -153,3 +157,137 @@ def test_execute_takes_tests_from_a_column(tmp_path: Path, snipmill: Snipmill) -
         "d": "no-tests",
     }
     assert "expected '9'" in rejects["b"]["detail"]
+
+
+INC, WRONG_INC = "def inc(x):\n    return x + 1\n", "def inc(x):\n    return x - 1\n"
+BLOCK, WRONG_BLOCK = (f"Here it is.\n\n```python\n{code}```\n" for code in (INC, WRONG_INC))
+CHECK, DIALOGUE = "def check(candidate):\n    assert candidate(1) == 2\n", {"inputs": ["3\n"], "outputs": ["4\n"]}
+SCRIPT, WRONG_SCRIPT = "print(int(input()) + 1)\n", "print(int(input()) - 1)\n"
+BODY, WRONG_BODY = "    return x + 1\n", "    return x - 1\n"
+
+
+def chat(answer: str, role: str = "role", text: str = "content") -> list[dict[str, str]]:
+    human, model = ("user", "assistant") if role == "role" else ("human", "gpt")
+    return [{role: "system", text: "Be brief."}, {role: human, text: "Increment."}, {role: model, text: answer}]
+
+
+# The columns of published data sets, each with an answer that is right and one that is wrong.
+SETS: dict[str, list[dict[str, Any]]] = {
+    "instruction-response": [
+        {"instruction": "Increment.", "response": answer, "tests": "assert inc(1) == 2"} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "kodcode": [
+        {"question": "Increment.", "solution": code, "test_code": "from solution import inc\n\ndef test_inc():\n    assert inc(1) == 2\n"}
+        for code in (INC, WRONG_INC)
+    ],
+    "kodcode-r1": [
+        {"question": "Increment.", "solution": "x", "r1_solution": code, "test_code": "from solution import inc\nassert inc(1) == 2\n"}
+        for code in (INC, WRONG_INC)
+    ],
+    "kodcode-test": [
+        {"question": "Increment.", "solution": code, "test": "from solution import inc\nassert inc(1) == 2\n"}
+        for code in (INC, WRONG_INC)
+    ],
+    "opencodeinstruct": [
+        {"input": "Increment.", "output": answer, "unit_tests": '["\\nassert inc(1) == 2\\n"]'} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "apps": [
+        {"question": "Increment.", "solutions": json.dumps([code, "nonsense("]), "input_output": json.dumps(DIALOGUE)}
+        for code in (SCRIPT, WRONG_SCRIPT)
+    ],
+    "problem-io": [
+        {"problem": "Increment.", "solution": code, "input_output": json.dumps(DIALOGUE)} for code in (SCRIPT, WRONG_SCRIPT)
+    ],
+    "codecontests": [
+        {
+            "description": "Increment.",
+            "solutions": {"language": [2, 3], "solution": ["int main() {}", code]},
+            "public_tests": {"input": ["3"], "output": ["4"]},
+            "private_tests": {"input": ["5"], "output": ["6"]},
+        }
+        for code in (SCRIPT, WRONG_SCRIPT)
+    ],
+    "humaneval": [
+        {"task_id": f"HumanEval/{body}", "prompt": "def inc(x):\n    \"\"\"Increment.\"\"\"\n", "canonical_solution": body,
+         "test": CHECK, "entry_point": "inc"}
+        for body in (BODY, WRONG_BODY)
+    ],
+    "leetcode": [
+        {"query": "Increment.", "prompt": "from typing import *\n", "completion": code, "entry_point": "inc", "test": CHECK}
+        for code in (INC, WRONG_INC)
+    ],
+    "opencoder": [
+        {"instruction": "Increment.", "output": "Long talk.", "code": code, "entry_point": "inc", "testcase": ["assert inc(1) == 2"]}
+        for code in (INC, WRONG_INC)
+    ],
+    "mbpp": [
+        {"text": "Increment.", "code": code, "test_setup_code": "two = 2", "test_list": ["assert inc(1) == two"]}
+        for code in (INC, WRONG_INC)
+    ],
+    "mbpp-sanitized": [
+        {"prompt": "Increment.", "code": code, "test_imports": ["import math"], "test_list": ["assert math.floor(inc(1)) == 2"]}
+        for code in (INC, WRONG_INC)
+    ],
+    "lbpp": [
+        {"instruction": "Increment.", "completion": code, "test_setup": "from code import inc", "test_list": ["assert inc(1) == 2"]}
+        for code in (INC, WRONG_INC)
+    ],
+    "alpaca": [
+        {"instruction": "Increment", "input": "x", "output": answer, "tests": ["assert inc(1) == 2"]} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "oss-instruct": [
+        {"problem": "Increment.", "solution": answer + "\n```python\nassert inc(1) == 2\n```\n"} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "codefeedback": [
+        {"query": "Increment.", "answer": answer, "unit_tests": "assert inc(1) == 2"} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "messages": [{"messages": chat(answer), "tests": "assert inc(1) == 2"} for answer in (BLOCK, WRONG_BLOCK)],
+    "conversations": [
+        {"conversations": json.dumps(chat(answer, "from", "value")), "test": "assert inc(1) == 2"} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "trl": [
+        {"prompt": chat(answer)[:2], "completion": chat(answer)[2:], "tests": "assert inc(1) == 2"} for answer in (BLOCK, WRONG_BLOCK)
+    ],
+    "input-output": [
+        {"input": "Increment.", "output": f"<think>\nHm.\n</think>\n{answer}", "tests": "assert inc(1) == 2"}
+        for answer in (BLOCK, WRONG_BLOCK)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_published_layouts_are_known_by_their_columns(tmp_path: Path, snipmill: Snipmill, name: str) -> None:
+    write_lines(tmp_path / "data.jsonl", *SETS[name])
+    done = snipmill("audit", "data.jsonl", "--out", "found.jsonl")
+    assert f"read as {name}" in done.stderr, done.stderr
+    found = read_lines(tmp_path / "found.jsonl")
+    assert [line["finding"] in ("holds", "weak") for line in found] == [True, False], (found, done.stderr)
+    assert found[1]["finding"] == "failed" and found[1]["where"] == "data.jsonl:2"
+    assert snipmill("audit", "data.jsonl", "--layout", name, "--allow", 1).returncode == 0
+
+
+def test_a_data_set_that_is_not_understood_is_told_once(tmp_path: Path, snipmill: Snipmill) -> None:
+    write_lines(tmp_path / "data.jsonl", *({"frage": n, "antwort": n} for n in range(300)))
+    done = snipmill("audit", "data.jsonl")
+    assert done.returncode == 2 and "its columns are antwort, frage" in done.stderr, done.stderr
+    assert "--instruction-column" in done.stderr and len(done.stderr.splitlines()) < 12
+    wrong = snipmill("audit", "data.jsonl", "--layout", "no-such")
+    assert wrong.returncode == 2 and "alpaca" in wrong.stderr
+
+
+def test_shards_a_break_and_standard_input(tmp_path: Path, snipmill: Snipmill) -> None:
+    rows = [
+        {"instruction": f"Increment {n}.", "response": f"# {n}\n{INC}", "tests": "assert inc(1) == 2"}
+        for n in range(40)
+    ]
+    (tmp_path / "set").mkdir()
+    packed = gzip.compress("".join(json.dumps(row) + "\n" for row in rows[:20]).encode() + os.urandom(4000))
+    (tmp_path / "set" / "a.jsonl.gz").write_bytes(packed[:-2000])
+    write_lines(tmp_path / "set" / "b.jsonl", *rows[20:])
+    done = snipmill("audit", "set", "--out", "found.jsonl", "--allow", 1, "--min-mutation", 0)
+    assert done.returncode == 7 and "break off" in done.stderr, done.stderr
+    found = read_lines(tmp_path / "found.jsonl")
+    assert sum(line["finding"] == "holds" for line in found) == 40
+    assert sum(line["where"].startswith("set/a.jsonl.gz:") for line in found) >= 20
+    piped = snipmill("audit", "-", stdin="".join(json.dumps(row) + "\n" for row in rows[:2]))
+    assert piped.returncode == 0 and findings(piped.stderr)["holds"] == 2, piped.stderr

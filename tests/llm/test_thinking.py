@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from snipmill.llm.client import Client, Server
 from snipmill.llm.reading import Reading
 from snipmill.llm.request import Request
-from snipmill.llm.thinking import split_thinking
 from snipmill.records import Completion, Usage
 from snipmill.text.chat_sections import cut_chat, is_hopeless_chat
+from snipmill.text.thinking import split_thinking
 from tests.conftest import RESPONSE
 
 CHAT = [{"role": "user", "content": "Double a number."}]

@@ -106,10 +106,10 @@ def test_code_without_a_block_is_code_all_the_same(snipmill: Snipmill, tmp_path:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"nonsense", "neither"),
-        (b"[1]", "no object"),
+        (b"nonsense", "not valid JSON"),
+        (b"[1]", "not an object"),
         (b'{"x": 1}', "none of the columns"),
-        (None, "no benchmark file"),
+        (None, "There is no file"),
     ],
 )
 def test_files_that_are_no_benchmark(tmp_path: Path, content: bytes | None, said: str) -> None:
@@ -129,7 +129,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     (item,) = read_items(str(tmp_path / "bench.parquet"))
     assert (item.name, item.prompt, item.tests) == ("bench/x", ITEM.prompt, "assert 1\nassert 2")
     (tmp_path / "bad.parquet").write_bytes(b"no")
-    with pytest.raises(UsageError, match="no Parquet"):
+    with pytest.raises(UsageError, match="no valid Parquet"):
         list(read_items(str(tmp_path / "bad.parquet")))
 
 

@@ -14,8 +14,10 @@ from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import console, live_count, say
 from snipmill.cli.errors import guarded
 from snipmill.config import Config
-from snipmill.engine.audit import AUDIT_DEFAULTS, BAD, Audit, Columns, audit_file
+from snipmill.engine.audit import AUDIT_DEFAULTS, BAD, Audit, audit_file
+from snipmill.errors import InputDamaged
 from snipmill.stages.funnel import StageCount
+from snipmill.verify.data_sets import Columns
 
 _KEYS = (
     Choice("select.min_mutation", help="Rows whose tests kill a smaller share of mutants are weak."),
@@ -39,21 +41,35 @@ def audit(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="Rows as JSON lines or Parquet, snipmill's or anyone's.", show_default=False
+            metavar="DATASET",
+            help="A file, a folder or a pattern of files (JSON, CSV, TSV, Parquet, Arrow, also compressed), a run's folder, "
+            "hub:OWNER/NAME, or - for standard input; snipmill's or anyone's.",
+            show_default=False,
         ),
     ],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="File for the finding on each row.", show_default=False)
     ] = None,
-    instruction_column: Annotated[
-        str, typer.Option("--instruction-column", help="Column that holds the task.")
-    ] = "instruction",
-    response_column: Annotated[
-        str,
+    layout: Annotated[
+        str | None,
         typer.Option(
-            "--response-column", help="Column that holds the answer: four sections, or Markdown with Python blocks."
+            "--layout",
+            help="How to read the rows, such as alpaca, messages, kodcode or apps; a wrong name lists all.",
+            show_default="known by the columns",
         ),
-    ] = "response",
+    ] = None,
+    instruction_column: Annotated[
+        str | None,
+        typer.Option("--instruction-column", help="Column that holds the task.", show_default="as the layout says"),
+    ] = None,
+    response_column: Annotated[
+        str | None,
+        typer.Option(
+            "--response-column",
+            help="Column that holds the answer: four sections, Markdown with Python blocks, or code.",
+            show_default="as the layout says",
+        ),
+    ] = None,
     tests_column: options.TestsColumn = None,
     entry_point_column: options.EntryPointColumn = None,
     module_column: options.ModuleColumn = None,
@@ -69,7 +85,7 @@ def audit(
     count = StageCount()
     columns = Columns(instruction_column, response_column, tests_column, entry_point_column, module_column)
     with live_count("audit", count):
-        found = asyncio.run(audit_file(dataset, out, columns, config, count, say))
+        found = asyncio.run(audit_file(dataset, out, columns, config, count, say, layout))
     _print_audit(found)
     if found.unchecked:
         say(
@@ -84,6 +100,11 @@ def audit(
             "Not one row was verified. Rows need tests: in style raw or plain, or in a column of their own (--tests-column)."
         )
         raise typer.Exit(1)
+    if found.broken_files:
+        raise InputDamaged(
+            f"{found.broken_files:,} input files break off. The rows before and those of all other files were audited; the "
+            "findings (--out FILE) say where to look."
+        )
 
 
 def _print_audit(found: Audit) -> None:

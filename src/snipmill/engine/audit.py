@@ -7,15 +7,16 @@ column of their own, or the blocks that hold checks. What repeats or is contamin
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import BinaryIO
 
 import msgspec
 
 from snipmill.config import Config
+from snipmill.engine.answers import Answer, read_answers
 from snipmill.engine.by_hand import window
-from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
 from snipmill.parallel.once import Once
 from snipmill.reasons import Reason
@@ -25,15 +26,12 @@ from snipmill.stages.evidence_runs import Sandboxes, TestStrength, measure_tests
 from snipmill.stages.funnel import StageCount
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import resolve_execution
-from snipmill.store.foreign import as_record
-from snipmill.store.jsonl import Writer
-from snipmill.store.parquet import parquet_values
-from snipmill.store.reading import read_records
+from snipmill.store.jsonl import Writer, decode_record, encode_line
+from snipmill.tables.table import Table
 from snipmill.text.sections import Malformed
-from snipmill.verify.any_program import AnyProgram, TestColumns, build_any_program, foreign_tests
-from snipmill.verify.layouts import ForeignTests
+from snipmill.verify.any_program import AnyProgram, build_any_program
+from snipmill.verify.data_sets import Columns
 
-STAGE = "audit"
 # What an audit asks for unless it is told otherwise: tests that notice half of the mutants.
 AUDIT_DEFAULTS = {"select.min_mutation": 0.5}
 # Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
@@ -60,34 +58,15 @@ _SAME = {"memory": "failed", "output-limit": "failed", "killed": "failed"}
 _DUPLICATES = ("duplicate-instruction", "duplicate-response", "duplicate-record", "not-chosen")
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Which columns of a foreign data set hold what.
-
-    Attributes:
-        instruction: the task.
-        response: the answer.
-        tests: the tests; None where the answer holds them.
-        entry_point: the function or method that the tests call `candidate`.
-        module: the name by which the tests import the answer.
-    """
-
-    instruction: str = "instruction"
-    response: str = "response"
-    tests: str | None = None
-    entry_point: str | None = None
-    module: str | None = None
-
-    def foreign_tests(self, value: dict[str, Any]) -> ForeignTests | None:
-        """The tests of a row, or None where the answer holds them."""
-        return foreign_tests(value, TestColumns(self.tests, self.entry_point, self.module))
-
-
 @dataclass
 class Audit:
-    """What was found: how many rows there are, how many are bad, and of each finding its rows and an example."""
+    """What was found: how many rows there are, how many are bad, and of each finding its rows and an example.
+
+    `broken_files` break off: what stands behind could not be read.
+    """
 
     rows: int = 0
+    broken_files: int = 0
     findings: dict[str, tuple[int, str]] = field(default_factory=lambda: dict.fromkeys(FINDINGS, (0, "")))
     bad_ids: set[str] = field(default_factory=set)
 
@@ -113,6 +92,7 @@ class Found(Record, frozen=True, kw_only=True):
     """What was found of one row, as `--out` writes it."""
 
     finding: str
+    where: str | None = None
     detail: str = ""
     checks_executed: int = 0
     mutants: int = 0
@@ -122,22 +102,30 @@ class Found(Record, frozen=True, kw_only=True):
 
 
 async def audit_file(
-    path: str, out: str | None, columns: Columns, config: Config, count: StageCount, announce: Callable[[str], None]
+    path: str,
+    out: str | None,
+    columns: Columns,
+    config: Config,
+    count: StageCount,
+    announce: Callable[[str], None],
+    layout: str | None = None,
 ) -> Audit:
     """Execute a data set again.
 
     Args:
-        path: JSON lines or Parquet; read twice.
+        path: a file, a folder or a pattern of files, `-`, or hub:OWNER/NAME.
         out: a file for the findings, row by row.
-        columns: where instruction, response and tests are.
+        columns: where instruction, response and tests are, if not where its layout says.
         config: limits, sandbox, benchmarks, and the least mutation score.
         count: counts rows as they are done.
-        announce: is told the sandbox tier.
+        announce: is told the layout and the sandbox tier.
+        layout: its name; None to know it by the columns.
 
     Raises:
-        SnipmillError: the file, the sandbox or the output cannot be used.
+        SnipmillError: the file, the sandbox or the output cannot be used, or the layout is not known.
     """
     audit = Audit()
+    answers = read_answers(Table(path), columns, layout, config.seeds.limit, announce)
     async with resolve_execution(config.execute).open() as sandboxes:
         announce(f"sandbox tier {sandboxes.first.tier}")
 
@@ -146,19 +134,19 @@ async def audit_file(
 
         once = Once(audit_once, keep=lambda found: found.finding not in UNCHECKED)
 
-        async def work(row: Row | Reject) -> Found:
-            if isinstance(row, Reject):
-                return Found(id=row.id, finding="unreadable", detail=row.detail)
-            built = _program_of(row)
+        async def work(answer: Answer | Reject) -> Found:
+            if isinstance(answer, Reject):
+                return Found(id=answer.id, finding="unreadable", detail=answer.detail, where=answer.where)
+            built = build_any_program(answer.row.response, answer.tests)
             if isinstance(built, Malformed):
                 known = built.reason if built.reason in FINDINGS else "unreadable"
-                return Found(id=row.id, finding=known, detail=built.detail)
-            return msgspec.structs.replace(await once(built), id=row.id)
+                return Found(id=answer.row.id, finding=known, detail=built.detail, where=answer.where)
+            return msgspec.structs.replace(await once(built), id=answer.row.id, where=answer.where)
 
         with contextlib.ExitStack() as stack:
             written = stack.enter_context(Writer[Found](out)) if out else None
-            rows = read_rows(path, columns, config.seeds.limit)
-            async for found in map_in_order(rows, work, window(config.execute)):
+            spool = stack.enter_context(tempfile.TemporaryFile())
+            async for found in map_in_order(_spooled(answers, spool, audit), work, window(config.execute)):
                 audit.rows += 1
                 count.count(None if found.finding in ("holds", "weak") else found.finding)
                 audit.add(found.finding, found.id, found.detail)
@@ -166,87 +154,30 @@ async def audit_file(
                     audit.add("holds", found.id, "")
                 if written is not None:
                     written.write(found)
-    _look_for_duplicates(path, columns, config, audit)
+            spool.seek(0)
+            _look_for_duplicates((decode_record(line, Row) for line in spool), config, audit)
     return audit
 
 
-def _look_for_duplicates(path: str, columns: Columns, config: Config, audit: Audit) -> None:
+def _spooled(answers: Iterator[Answer | Reject], spool: BinaryIO, audit: Audit) -> Iterator[Answer | Reject]:
+    """The answers, whose rows are written down on the way: a data set need not be read twice."""
+    for answer in answers:
+        if isinstance(answer, Answer):
+            spool.write(encode_line(answer.row))
+        elif answer.reason == Reason.DAMAGED_FILE:
+            audit.broken_files += 1
+        yield answer
+
+
+def _look_for_duplicates(rows: Iterator[Row], config: Config, audit: Audit) -> None:
     def note(reject: Reject) -> None:
         if reject.reason in _DUPLICATES:
             audit.add("duplicate", reject.id, reject.detail)
         elif reject.reason in FINDINGS:
             audit.add(reject.reason, reject.id, reject.detail)
 
-    table = msgspec.structs.replace(config.select, min_mutation=0.0)
-    rows = (row for row in read_rows(path, columns, config.seeds.limit) if isinstance(row, Row))
-    for _ in select_rows(rows, table, config.run.seed, note):
+    for _ in select_rows(rows, msgspec.structs.replace(config.select, min_mutation=0.0), config.run.seed, note):
         pass
-
-
-def read_rows(path: str, columns: Columns, limit: int | None) -> Iterator[Row | Reject]:
-    """The rows of a data set; each is named by its own id, or by its place in the file where it has none.
-
-    Raises:
-        UsageError: there is no such file, or it has no such columns.
-    """
-    if path == "-":
-        raise UsageError("A data set is read twice, so it cannot come from standard input; give a file.")
-    values = parquet_values(path) if path.endswith(".parquet") else _lines(path)
-    seen: set[str] = set()
-    for number, value in enumerate(values, start=1):
-        if limit is not None and number > limit:
-            return
-        if isinstance(value, Reject):
-            yield value
-            continue
-        row = _row(value, columns, f"{path}:{number}")
-        if isinstance(row, Row) and row.id in seen:
-            row = msgspec.structs.replace(row, id=f"{row.id}@{number}")
-        if isinstance(row, Row):
-            seen.add(row.id)
-        yield row
-
-
-class _Any(Record, frozen=True, kw_only=True):
-    pass
-
-
-def _lines(path: str) -> Iterator[dict[str, Any] | Reject]:
-    for record in read_records(path, _Any, STAGE):
-        if isinstance(record, Reject):
-            yield record
-        else:
-            columns = record.columns if isinstance(record.columns, dict) else {}
-            yield {"id": record.id, **{key: msgspec.json.decode(value) for key, value in columns.items()}}
-
-
-def _row(value: dict[str, Any], columns: Columns, where: str) -> Row | Reject:
-    texts = (columns.instruction, columns.response, columns.tests, columns.entry_point, columns.module)
-    for name in texts:
-        may_be_anything = name == columns.tests and name in value  # what is in no known layout is told so
-        if name is not None and not may_be_anything and not isinstance(value.get(name), str | list):
-            found = ", ".join(sorted(set(value) - {"id"})) or "none"
-            detail = f"{where} has no text in column {name!r}; its columns are {found}."
-            return Reject(id=where, stage=STAGE, reason=Reason.MISSING_FIELD, detail=detail)
-    fields = {
-        "id": value.get("id"),
-        "instruction": _text(value[columns.instruction]),
-        "response": _text(value[columns.response]),
-        _TESTS: columns.foreign_tests(value),
-    }
-    return as_record(fields, Row)
-
-
-_TESTS = "tests to verify with"
-
-
-def _text(value: str | list[Any]) -> str:
-    return value if isinstance(value, str) else "\n".join(map(str, value))
-
-
-def _program_of(row: Row) -> AnyProgram | Malformed:
-    told = row.columns[_TESTS] if isinstance(row.columns, dict) else msgspec.Raw(b"null")
-    return build_any_program(row.response, msgspec.json.decode(told, type=ForeignTests | None))
 
 
 async def audit_program(built: AnyProgram, min_mutation: float, sandboxes: Sandboxes) -> Found:

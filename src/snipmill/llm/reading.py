@@ -12,8 +12,8 @@ import msgspec
 from snipmill.llm.faults import Transient
 from snipmill.llm.finish import STOP, THINKING, UNSTATED, normalize
 from snipmill.llm.request import Request
-from snipmill.llm.thinking import Split, may_be_marker, split_thinking
 from snipmill.records import Completion, Usage
+from snipmill.text.thinking import Split, may_be_marker, split_thinking
 
 _LOOK_EVERY = 16  # chunks after which a text is checked even if they contain no newline or bracket
 _CLOSES_MARKER = ">]▷"

@@ -14,7 +14,8 @@ from snipmill.select.styles import RAW
 from snipmill.stages.spec import EXECUTE
 from snipmill.text.sections import Malformed, Sections
 from snipmill.verify.agreement import Agreement
-from snipmill.verify.any_program import TestColumns, build_any_program, foreign_tests
+from snipmill.verify.any_program import TestColumns, build_any_program
+from snipmill.verify.data_sets import foreign_tests
 from snipmill.verify.programs import parse_response
 from snipmill.verify.questions import Sample
 
@@ -50,9 +51,11 @@ def parse_candidate(response: Response, columns: TestColumns | None = None) -> C
 
 def _parse_foreign(response: Response, columns: TestColumns) -> Candidate:
     raw = response.columns if isinstance(response.columns, dict) else {}
-    wanted = (columns.tests, columns.entry_point, columns.module)
-    tests = foreign_tests({name: msgspec.json.decode(raw[name]) for name in wanted if name in raw}, columns)
-    built = build_any_program(response.response, tests)
+    tests, entry_point, module = (
+        msgspec.json.decode(raw[name]) if name is not None and name in raw else None
+        for name in (columns.tests, columns.entry_point, columns.module)
+    )
+    built = build_any_program(response.response, foreign_tests(tests, entry_point, module))
     if isinstance(built, Malformed):
         return Candidate(
             response, settled=Reject(id=response.id, stage=EXECUTE, reason=built.reason, detail=built.detail)

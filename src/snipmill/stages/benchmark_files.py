@@ -6,10 +6,9 @@ The shipped index holds hashes of HumanEval (MIT) and MBPP (CC-BY-4.0), not thei
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +18,8 @@ import msgspec
 
 from snipmill.errors import StoreError, UsageError
 from snipmill.similarity.contamination import Decontaminator, Index, Item, build_index
-from snipmill.store.parquet import parquet_values
+from snipmill.tables.table import Table
+from snipmill.tables.values import decode_row
 
 _SHIPPED = "benchmarks.fingerprints"
 # Column names that benchmarks use, the first that is there counts.
@@ -106,31 +106,25 @@ def read_benchmark(path: str) -> bytes:
 
 
 def read_items(path: str) -> Iterator[Item]:
-    """The tasks of a benchmark's file: JSONL or a JSON list, gzipped or not.
+    """The tasks of a benchmark's file, in any format of tables.
 
     Raises:
-        UsageError: it is neither, or a task has no prompt and no solution.
+        UsageError: it cannot be read, or a task has no prompt and no solution.
     """
-    path = _local(path)
-    raw = read_benchmark(path)
-    if path.endswith(".gz"):
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError) as error:
-            raise UsageError(f"{path} is not gzipped: {error}.") from error
+    table = Table(_local(path), shown=path)
     name = Path(path).name.split(".")[0]
-    values: Iterable[Any] = parquet_values(path) if path.endswith(".parquet") else _values(raw, path)
-    for number, value in enumerate(values, start=1):
-        if not isinstance(value, dict):
-            raise UsageError(f"{path}:{number} holds no object.")
+    for number, value in table.rows():
+        row = decode_row(value)
+        if not isinstance(row, dict):
+            raise UsageError(f"{table.place(number)} holds no task: {row.problem}")
         item = Item(
-            name=f"{name}/{_first(value, _NAME) or number}",
-            prompt=_first(value, _PROMPT),
-            solution=_first(value, _SOLUTION),
-            tests=_first(value, _TESTS),
+            name=f"{name}/{_first(row, _NAME) or number}",
+            prompt=_first(row, _PROMPT),
+            solution=_first(row, _SOLUTION),
+            tests=_first(row, _TESTS),
         )
         if not item.prompt and not item.solution:
-            raise UsageError(f"{path}:{number} has none of the columns {', '.join(_PROMPT + _SOLUTION)}.")
+            raise UsageError(f"{table.place(number)} has none of the columns {', '.join(_PROMPT + _SOLUTION)}.")
         yield item
 
 
@@ -147,16 +141,6 @@ def _local(path: str) -> str:
         return str(hf_hub_download(f"{owner}/{name}", file, repo_type="dataset"))
     except Exception as error:  # the hub's client raises many kinds; all mean that the file cannot be had
         raise UsageError(f"The hub did not give {path}: {error}") from error
-
-
-def _values(raw: bytes, path: str) -> Sequence[Any]:
-    try:
-        text = raw.decode("utf-8")
-        if text.lstrip().startswith("["):
-            return json.loads(text)  # type: ignore[no-any-return]
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is neither JSONL nor a JSON list: {error}.") from error
 
 
 def _first(value: dict[str, Any], names: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ def arrow_rows(path: Path, kind: str, columns: Sequence[str] | None = None) -> I
                     number += 1
                     yield number, value
     except (ArrowException, OSError, ValueError) as error:
-        yield number + 1, BrokenOff(_sentence(error))
+        yield number + 1, BrokenOff(f"no valid {kind.capitalize()}: {_sentence(error)}")
 
 
 def _batches(path: Path, kind: str, columns: Sequence[str] | None, stack: ExitStack) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from snipmill.errors import UsageError
 from snipmill.tables.arrow import arrow_rows
 from snipmill.tables.compression import DAMAGE, open_decompressed
 from snipmill.tables.delimited import delimited_rows
+from snipmill.tables.hub import PREFIX, open_hub
 from snipmill.tables.json_rows import begins_list, begins_object, json_lines, whole_value
 from snipmill.tables.shards import find_shards, format_of
 from snipmill.tables.values import BrokenOff, Value
@@ -23,7 +24,7 @@ _BEGIN = 1 << 16
 
 
 class Table:
-    """The rows of a file, of the files of a folder or a pattern, or of standard input (`-`).
+    """The rows of a file, of the files of a folder or a pattern, of standard input (`-`), or of a data set on the hub.
 
     Args:
         path: where they are.
@@ -38,7 +39,8 @@ class Table:
         self.shown = shown or ("standard input" if path == STANDARD_INPUT else path)
         self._path = path
         self._columns = columns
-        self._shards = [Path(path)] if path == STANDARD_INPUT else find_shards(path)
+        is_file = path != STANDARD_INPUT and not path.startswith(PREFIX)
+        self._shards = find_shards(path) if is_file else [Path(path)]
         self._ends: array[int] = array("Q")  # of each shard that was read: the number of its last row
         self._counts_rows: list[bool] = []  # for each shard, whether its numbers count rows; else they count lines
 
@@ -75,6 +77,10 @@ class Table:
         if self._path == STANDARD_INPUT:
             self._counts_rows.append(False)
             yield from json_lines(sys.stdin.buffer)
+            return
+        if self._path.startswith(PREFIX):
+            self._counts_rows.append(True)
+            yield from enumerate(open_hub(self._path).rows, start=1)
             return
         kind = format_of(shard.name)
         with open_decompressed(shard) as handle:

@@ -17,7 +17,7 @@ from snipmill.sandbox.program import Limits, Program
 from snipmill.stages.evidence_runs import measure_tests
 from snipmill.text.sections import Malformed
 from snipmill.verify.any_program import AnyProgram, build_any_program
-from snipmill.verify.layouts import ForeignTests, join_foreign
+from snipmill.verify.foreign_tests import ForeignTests, join_foreign
 
 RIGHT, WRONG = "def inc(x, by=1):\n    return x + by\n", "def inc(x, by=1):\n    return x - by\n"
 
