@@ -35,7 +35,7 @@ from snipmill.engine.by_hand import generate_file
 from snipmill.engine.files import Files
 from snipmill.prompts.responses import STAGE as RESPONSES
 from snipmill.records import Instruction
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 
 
 @contextlib.contextmanager

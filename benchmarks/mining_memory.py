@@ -20,7 +20,7 @@ from pathlib import Path
 
 from snipmill.config import ColumnsTable, Config, SeedsTable
 from snipmill.engine.by_hand import seeds_file
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 
 WORDS = [
     first + second + third

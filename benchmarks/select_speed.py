@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.config import Config, RunTable, SelectTable
-from snipmill.engine.by_hand import sanitize_file, select_file
 from snipmill.engine.files import Files
+from snipmill.engine.rows_by_hand import sanitize_file, select_file
 from snipmill.parallel.chunks import available_cores
 from snipmill.stages.fewshot_files import load_bank
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 
 SYLLABLES = ("ka", "lo", "mi", "ne", "ru", "sa", "to", "vi")
 TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")

@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from snipmill.config import Config
+from snipmill.config import AUDIT_DEFAULTS, Config
 from snipmill.config_file import change_config, load_config
 from snipmill.engine import local
-from snipmill.engine.audit import AUDIT_DEFAULTS, Audit, audit_file
+from snipmill.engine.audit import Audit, audit_file
 from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.progress import Progress
 from snipmill.engine.status import read_funnel
 from snipmill.errors import UsageError
 from snipmill.records import Reject, Row, Seed
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.spec import BY_NAME
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import CONFIG, RunDirectory
 from snipmill.verify.data_sets import Columns

@@ -261,3 +261,7 @@ class Config(Table, frozen=True, kw_only=True):
     execute: Annotated[ExecuteTable, key("Execution")] = ExecuteTable()
     verify: Annotated[VerifyTable, key("Verification")] = VerifyTable()
     select: Annotated[SelectTable, key("Selection")] = SelectTable()
+
+
+# What `snipmill audit` asks for unless it is told otherwise: tests that notice half of the mutants.
+AUDIT_DEFAULTS = {"select.min_mutation": 0.5}

@@ -92,7 +92,6 @@ def test_help_teaches(snipmill: Snipmill) -> None:
         (["execute", "good", "--out", "o", "--timeout", "0.001"], 2, "--timeout"),
         (["verify", "rows", "--out", "o"], 2, "snipmill audit"),
         (["seeds", "good", "--out", "o", "--languages", "COBOL"], 2, "COBOL"),
-        (["agree", "good", "--out", "o", "--repair", "off"], 2, "snipmill verify"),
         (["verify", "good"], 2, "snipmill audit"),
     ],
 )

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from snipmill.config import Config, SelectTable
-from snipmill.engine.by_hand import sanitize_file, select_file
 from snipmill.engine.files import Files
+from snipmill.engine.rows_by_hand import sanitize_file, select_file
 from snipmill.errors import StoreError
 from snipmill.parallel import chunks
 from snipmill.parallel.chunks import _HERE, CHUNK, map_chunks
 from snipmill.records import Row
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import Writer
 from tests.conftest import RESPONSE
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snipmill.records import Reject, Response, Verdict
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.runner import Runner
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import Journal, VerdictEntry
 
 

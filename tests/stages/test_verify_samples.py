@@ -17,9 +17,9 @@ from snipmill.sandbox.slot import Slot, SlotLost
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
 from snipmill.stages.evidence_runs import execute_crosswise, measure_tests, next_second
 from snipmill.stages.execute import Execute
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import resolve_execution
+from snipmill.stages.stage_count import StageCount
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.journal import Journal, VerdictEntry, VerificationEntry
 from snipmill.verify.agreement import own_evidence, support

@@ -1,22 +1,67 @@
-"""The commands, gathered."""
+"""The commands, gathered. A command's module is imported when the command is asked for, so that each starts fast."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from snipmill import __version__
-from snipmill.cli import (
-    audit_command,
-    inspect_commands,
-    prompts_commands,
-    publish_commands,
-    run_commands,
-    seed_commands,
-    selection_commands,
-    stage_commands,
-)
+from snipmill.cli.errors import guarded
+
+_MAIN, _STAGES, _LOOK = "From code to data set", "One stage by hand, file to file", "Inspect and use"
+# In the order of the help: the module whose `COMMANDS` holds the command, and the part of the help that lists it.
+_WHERE = {
+    "quickstart": ("run_commands", _MAIN),
+    "run": ("run_commands", _MAIN),
+    "seeds": ("seed_commands", _STAGES),
+    "judge": ("seed_commands", _STAGES),
+    "concepts": ("stage_commands", _STAGES),
+    "instructions": ("stage_commands", _STAGES),
+    "responses": ("stage_commands", _STAGES),
+    "execute": ("stage_commands", _STAGES),
+    "verify": ("stage_commands", _STAGES),
+    "sanitize": ("selection_commands", _STAGES),
+    "select": ("selection_commands", _STAGES),
+    "fingerprint": ("selection_commands", _STAGES),
+    "audit": ("audit_command", _LOOK),
+    "doctor": ("inspect_commands", _LOOK),
+    "status": ("inspect_commands", _LOOK),
+    "show": ("inspect_commands", _LOOK),
+    "prompts": ("prompts_commands", _LOOK),
+    "export": ("publish_commands", _LOOK),
+    "attribution": ("publish_commands", _LOOK),
+}
+
+
+class _Commands(TyperGroup):
+    """Looks a command up in its module."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        del ctx
+        return list(_WHERE)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command with a name; None where there is none."""
+        del ctx
+        if cmd_name not in _WHERE:
+            return None
+        module, panel = _WHERE[cmd_name]
+        made = import_module(f"snipmill.cli.{module}").COMMANDS[cmd_name]()
+        if isinstance(made, typer.Typer):
+            group = typer.main.get_command(made)
+            group.name, group.rich_help_panel = cmd_name, panel  # type: ignore[attr-defined]
+            return group
+        alone = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        alone.command(cmd_name, rich_help_panel=panel)(guarded(made))
+        return typer.main.get_command(alone)
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="snipmill",
     no_args_is_help=True,
     add_completion=False,
@@ -42,13 +87,3 @@ def root(
 ) -> None:
     """Options of the command itself."""
     del version
-
-
-run_commands.register(app)
-seed_commands.register(app)
-stage_commands.register(app)
-selection_commands.register(app)
-audit_command.register(app)
-inspect_commands.register(app)
-prompts_commands.register(app)
-publish_commands.register(app)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import console, live_count, say
-from snipmill.cli.errors import guarded
-from snipmill.config import Config
-from snipmill.engine.audit import AUDIT_DEFAULTS, BAD, Audit, audit_file
+from snipmill.config import AUDIT_DEFAULTS, Config
 from snipmill.errors import InputDamaged
-from snipmill.stages.funnel import StageCount
-from snipmill.verify.data_sets import Columns
+from snipmill.stages.stage_count import StageCount
+
+if TYPE_CHECKING:
+    from snipmill.engine.audit import Audit
 
 _KEYS = (
     Choice("select.min_mutation", help="Rows whose tests kill a smaller share of mutants are weak."),
@@ -28,12 +26,6 @@ _KEYS = (
     *options.EXECUTION[:-1],
     "seeds.limit",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command = configured(audit, _KEYS, AUDIT_DEFAULTS)
-    app.command("audit", rich_help_panel=options.LOOK)(guarded(command))
 
 
 def audit(
@@ -82,6 +74,9 @@ def audit(
     The exit code is 1 where more rows are bad than --allow, so that it can guard a release, and where not one row could be
     executed. Rows in style `smart` show few tests: audit a data set in style `raw` or `plain`.
     """
+    from snipmill.engine.audit import audit_file
+    from snipmill.verify.data_sets import Columns
+
     count = StageCount()
     columns = Columns(instruction_column, response_column, tests_column, entry_point_column, module_column)
     with live_count("audit", count):
@@ -108,6 +103,11 @@ def audit(
 
 
 def _print_audit(found: Audit) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from snipmill.engine.audit import BAD
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "rows", "share", "an example"):
         table.add_column(name, justify="right" if name in ("rows", "share") else "left", overflow="fold")
@@ -119,3 +119,6 @@ def _print_audit(found: Audit) -> None:
             Text(name, style=style), f"{number:,}", f"{number / max(found.rows, 1):.1%}", Text(example, style="dim")
         )
     console.print(table)
+
+
+COMMANDS = {"audit": lambda: configured(audit, _KEYS, AUDIT_DEFAULTS)}

@@ -6,19 +6,21 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from snipmill.engine.progress import Progress
 from snipmill.errors import InputDamaged
 from snipmill.reasons import Reason
-from snipmill.stages.funnel import StageCount
-from snipmill.stages.spec import GENERATING
+from snipmill.stages.stage_count import StageCount
+
+if TYPE_CHECKING:  # imported where they are needed, so that every command starts fast
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from snipmill.engine.progress import Progress
 
 console = Console(stderr=True, highlight=False)
 _LOG_INTERVAL = 30.0
@@ -26,6 +28,9 @@ _LOG_INTERVAL = 30.0
 
 def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
     """The funnel as a table: in, kept, rejected by reason, tokens and seconds, a line for each stage."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (
         ("stage", "left"),
@@ -51,6 +56,8 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
 
 def _progress_line(progress: Progress) -> str:
     """How far, how fast, how much is kept, what it costs, when done."""
+    from snipmill.stages.spec import GENERATING
+
     elapsed = time.monotonic() - progress.started
     funnel = progress.funnel
     fresh = sum(funnel[stage].fresh_tokens for stage in GENERATING)
@@ -82,6 +89,9 @@ class _LiveRun:
         self._progress = progress
 
     def __rich__(self) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
         progress = self._progress
         lines: list[Any] = [Text(_progress_line(progress), style="bold")]
         if progress.model:
@@ -121,6 +131,8 @@ def live(progress: Progress) -> Iterator[None]:
         with _told_now_and_then(lambda: _progress_line(progress)):
             yield
         return
+    from rich.live import Live
+
     with Live(_LiveRun(progress), console=console, refresh_per_second=4, transient=True):
         yield
 
@@ -135,14 +147,17 @@ def live_count(name: str, count: StageCount) -> Iterator[None]:
         rate = f"{count.came_in / elapsed:.1f}/s"
         return f"{name}: {count.came_in:,} done, {count.kept:,} kept, {rate}, {elapsed:.0f} s"
 
-    class Line:
-        def __rich__(self) -> Text:
-            return Text(line())
-
     if not console.is_terminal:
         with _told_now_and_then(line):
             yield
         return
+    from rich.live import Live
+    from rich.text import Text
+
+    class Line:
+        def __rich__(self) -> Text:
+            return Text(line())
+
     with Live(Line(), console=console, refresh_per_second=4, transient=True):
         yield
 

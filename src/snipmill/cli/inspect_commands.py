@@ -6,44 +6,23 @@ import asyncio
 import os
 import platform
 import sys
-from importlib.metadata import version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from snipmill import __version__
-from snipmill.cli import options
 from snipmill.cli.configured import SetOption
 from snipmill.cli.display import console, funnel_table
-from snipmill.cli.errors import guarded
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.config_model import ModelTable
-from snipmill.engine.forecast import Forecast, forecast
-from snipmill.engine.lineage import Ancestor, trace
-from snipmill.engine.plan import plan_run
-from snipmill.engine.status import read_funnel, recorded_models
 from snipmill.errors import SnipmillError, UsageError
-from snipmill.llm.client import Client, Server
-from snipmill.llm.connect import server_addresses
-from snipmill.llm.embedded import engine_installed
-from snipmill.llm.weights import find_weights
-from snipmill.sandbox.driver import try_tier
-from snipmill.sandbox.program import TIERS
-from snipmill.stages.settings import resolve
-from snipmill.stages.spec import GENERATING
-from snipmill.stages.stage_models import model_of_stage
-from snipmill.store.journal import is_in_use
-from snipmill.store.run_directory import CONFIG, RunDirectory
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("doctor", rich_help_panel=options.LOOK)(guarded(doctor))
-    app.command("status", rich_help_panel=options.LOOK)(guarded(status))
-    app.command("show", rich_help_panel=options.LOOK)(guarded(show))
+if TYPE_CHECKING:
+    from snipmill.engine.forecast import Forecast
+    from snipmill.engine.lineage import Ancestor
+    from snipmill.store.run_directory import RunDirectory
 
 
 def doctor(
@@ -57,6 +36,14 @@ def doctor(
     ] = None,
 ) -> None:
     """Say what is installed, which server answers with which model, and how well programs are isolated here."""
+    from importlib.metadata import version
+
+    from snipmill.llm.connect import server_addresses
+    from snipmill.llm.embedded import engine_installed
+    from snipmill.llm.weights import find_weights
+    from snipmill.sandbox.driver import try_tier
+    from snipmill.sandbox.program import TIERS
+
     lines = [
         ("snipmill", __version__),
         ("python", f"{platform.python_version()} on {platform.platform()}"),
@@ -100,6 +87,8 @@ def doctor(
 
 
 async def _served(address: str) -> list[str]:
+    from snipmill.llm.client import Client, Server
+
     async with Client(Server(address, os.environ.get("OPENAI_API_KEY") or None)) as client:
         return await client.models()
 
@@ -124,6 +113,10 @@ def status(
     assignments: SetOption = None,
 ) -> None:
     """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
+    from snipmill.engine.status import read_funnel
+    from snipmill.store.journal import is_in_use
+    from snipmill.store.run_directory import CONFIG, RunDirectory
+
     if run is None and config is None:
         raise UsageError("Give a run directory, or --config with the configuration of a run that has not begun.")
     if run is None:
@@ -152,6 +145,15 @@ def status(
 
 
 def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, assignments: list[str]) -> None:
+    from rich.table import Table
+
+    from snipmill.engine.forecast import forecast
+    from snipmill.engine.plan import plan_run
+    from snipmill.engine.status import recorded_models
+    from snipmill.stages.settings import resolve
+    from snipmill.stages.spec import GENERATING
+    from snipmill.stages.stage_models import model_of_stage
+
     config = change_config(load_config(path), parse_assignments(assignments), "--set")
     known = recorded_models(manifest)
     models = {stage: model_of_stage(config, stage).name or known[stage] for stage in GENERATING}
@@ -171,6 +173,8 @@ def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, as
 
 def _print_forecast(found: Forecast, *, has_enough: bool) -> None:
     """A line for each number, with its interval."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("still to be spent", "about", "from", "to"):
         table.add_column(name, justify="left" if name == "still to be spent" else "right")
@@ -199,6 +203,9 @@ def show(
     record_id: Annotated[str, typer.Argument(metavar="ID", help="The id of any record, or its beginning.")],
 ) -> None:
     """Show one record with all its ancestors, the exact prompts, and its verdict."""
+    from snipmill.engine.lineage import trace
+    from snipmill.store.run_directory import RunDirectory
+
     ancestors = trace(RunDirectory(run), record_id)
     if not ancestors:
         raise UsageError(f"{run} has no record whose id begins with {record_id!r}. Ids stand in {run}/dataset.jsonl.")
@@ -218,3 +225,6 @@ def _print_ancestor(ancestor: Ancestor) -> None:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         out.write(f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n")
     out.write("\n")
+
+
+COMMANDS = {"doctor": lambda: doctor, "status": lambda: status, "show": lambda: show}

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-STAGES_BY_HAND, LOOK = "One stage by hand, file to file", "Inspect and use"
-
 Source = Annotated[str, typer.Argument(help="Input file of JSON lines, or - for standard input.", show_default=False)]
 Out = Annotated[str, typer.Option("--out", "-o", help="File to write, or - for standard output.", show_default=False)]
 TestsColumn = Annotated[

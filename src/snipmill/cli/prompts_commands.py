@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from snipmill.cli import options
 from snipmill.cli.display import say
 from snipmill.cli.errors import guarded
 from snipmill.config import ExecuteTable
-from snipmill.engine.lint_bank import BankFinding, lint_bank, lint_judging
-from snipmill.prompts.fewshot import Bank
-from snipmill.stages.fewshot_files import load_bank, load_judging
-from snipmill.stages.settings import resolve_execution
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    prompts = typer.Typer(no_args_is_help=True, help="Check the few-shot examples that a model imitates.")
-    prompts.command("lint")(guarded(lint))
-    app.add_typer(prompts, name="prompts", rich_help_panel=options.LOOK)
+if TYPE_CHECKING:
+    from snipmill.engine.lint_bank import BankFinding
+    from snipmill.prompts.fewshot import Bank
 
 
 def lint(
@@ -41,6 +33,9 @@ def lint(
 
     The exit code is 1 where an example has a fault. Remarks that only deserve a look do not count.
     """
+    from snipmill.engine.lint_bank import lint_judging
+    from snipmill.stages.fewshot_files import load_bank, load_judging
+
     loaded = load_bank(bank)
     found = asyncio.run(_lint(loaded, sandbox))
     if bank is None:
@@ -56,5 +51,18 @@ def lint(
 
 
 async def _lint(bank: Bank, tier: str) -> list[BankFinding]:
+    from snipmill.engine.lint_bank import lint_bank
+    from snipmill.stages.settings import resolve_execution
+
     async with resolve_execution(ExecuteTable(sandbox=tier)).open() as sandboxes:
         return await lint_bank(bank, sandboxes)
+
+
+def _prompts() -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help="Check the few-shot examples that a model imitates.")
+    group.callback()(lambda: None)  # else the only command would stand for the group
+    group.command("lint")(guarded(lint))
+    return group
+
+
+COMMANDS = {"prompts": _prompts}

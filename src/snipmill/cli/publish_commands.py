@@ -8,22 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from snipmill.cli import options
 from snipmill.cli.display import console
-from snipmill.cli.errors import guarded
 from snipmill.errors import UsageError
-from snipmill.publish.attribution import attribute, render_attribution
-from snipmill.publish.export import export
-from snipmill.records import Reject, Row
-from snipmill.store.jsonl import Writer
-from snipmill.store.reading import read_records
-from snipmill.store.run_directory import RunDirectory
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("export", rich_help_panel=options.LOOK)(guarded(export_command))
-    app.command("attribution", rich_help_panel=options.LOOK)(guarded(attribution))
 
 
 def export_command(
@@ -41,6 +27,9 @@ def export_command(
     """Make more of a run than rows: preference pairs, and tasks with tests."""
     if pairs is None and tasks is None:
         raise UsageError("Nothing to export: give --pairs FILE, --tasks FILE, or both.")
+    from snipmill.publish.export import export
+    from snipmill.store.run_directory import RunDirectory
+
     written = export(RunDirectory(run), pairs, tasks)
     for path, number, what in ((pairs, written[0], "preference pairs"), (tasks, written[1], "tasks with tests")):
         if path is not None:
@@ -54,6 +43,12 @@ def attribution(
     ],
 ) -> None:
     """Write down whose code the rows of a data set grew from: sources, revisions, licences, files and lines."""
+    from snipmill.publish.attribution import attribute, render_attribution
+    from snipmill.records import Reject, Row
+    from snipmill.store.jsonl import Writer
+    from snipmill.store.reading import read_records
+    from snipmill.store.run_directory import RunDirectory
+
     path = str(RunDirectory(dataset).dataset) if Path(dataset).is_dir() else dataset
     rows = (row for row in read_records(path, Row, "attribution") if not isinstance(row, Reject))
     found = attribute(rows)
@@ -66,3 +61,6 @@ def attribution(
     unknown = found.without + sum(count for origin, count in found.rows.items() if not origin.license)
     if unknown:
         console.print(escape(f"{unknown:,} rows have no known origin or licence; they are counted as unknown."))
+
+
+COMMANDS = {"export": lambda: export_command, "attribution": lambda: attribution}

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import configured
 from snipmill.cli.display import console, funnel_table, live, refuse_damage, say
-from snipmill.cli.errors import guarded
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.engine.local import run
-from snipmill.engine.progress import Progress
-from snipmill.records import Row
-from snipmill.stages.budget import HOW_TO_GO_ON
-from snipmill.stages.funnel import Funnel
-from snipmill.store.jsonl import decode_record
-from snipmill.store.run_directory import RunDirectory
 
-_MAIN = "From code to data set"
+if TYPE_CHECKING:
+    from snipmill.stages.funnel import Funnel
+    from snipmill.store.run_directory import RunDirectory
 
 # Modules whose functions compute something: tasks about sockets and import machinery are beyond a small model.
 QUICK_SOURCE = (
@@ -66,12 +60,6 @@ _QUICKSTART = (
 _RUN = ("run.dir", "run.seed", "seeds.limit", *options.SERVER)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("quickstart", rich_help_panel=_MAIN)(guarded(configured(quickstart, _QUICKSTART, QUICK)))
-    app.command("run", rich_help_panel=_MAIN)(guarded(configured(run_config, _RUN, from_file=True)))
-
-
 def quickstart(
     config: Config,
     sources: Annotated[
@@ -114,6 +102,10 @@ def run_config(config: Config) -> None:
 
 
 def _run(config: Config) -> RunDirectory:
+    from snipmill.engine.local import run
+    from snipmill.engine.progress import Progress
+    from snipmill.stages.budget import HOW_TO_GO_ON
+
     progress = Progress()
     with live(progress):
         directory = asyncio.run(run(config, progress))
@@ -165,6 +157,9 @@ def _show_one_row(directory: RunDirectory) -> None:
         return
     if not line.strip():
         return
+    from snipmill.records import Row
+    from snipmill.store.jsonl import decode_record
+
     row = decode_record(line, Row)
     console.rule(f"row {row.id}")
     say(f"Instruction: {row.instruction}\n")
@@ -176,3 +171,9 @@ def _show_one_row(directory: RunDirectory) -> None:
             f"Grown from {origin.source} {origin.revision or ''} {origin.path}:{origin.line_start} "
             f"({origin.license or 'licence unknown'}); {row.verdict.checks_executed} checks passed in the sandbox."
         )
+
+
+COMMANDS = {
+    "quickstart": lambda: configured(quickstart, _QUICKSTART, QUICK),
+    "run": lambda: configured(run_config, _RUN, from_file=True),
+}

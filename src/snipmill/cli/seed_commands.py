@@ -9,13 +9,10 @@ import typer
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import finish_stage, live_count, say
-from snipmill.cli.errors import guarded
 from snipmill.cli.stage_commands import generate_by_hand
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.engine.by_hand import seeds_file
-from snipmill.engine.files import Files
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 
 _SEEDS = (
     "seeds.licenses",
@@ -53,17 +50,13 @@ Sources = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    for command in (configured(seeds, _SEEDS), configured(judge, _JUDGE, {"generate.samples": 1})):
-        app.command(command.__name__, rich_help_panel=options.STAGES_BY_HAND)(guarded(command))
-
-
 def seeds(config: Config, sources: Sources, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """Mine seeds: documented functions from real code, each with what it needs to stand alone, licensed and traced.
 
     Nothing is imported or executed. The same command again continues where it was stopped.
     """
+    from snipmill.engine.by_hand import seeds_file
+
     count = StageCount()
     with live_count("seeds", count):
         seeds_file(change_config(config, {"seeds.sources": sources}, "SOURCE"), out, rejects, count)
@@ -78,4 +71,10 @@ def judge(config: Config, source: options.Source, out: options.Out, rejects: opt
     The probability stands in the seed's column `judge`: with --threshold 0 all seeds stay, and `snipmill seeds FILE
     --min-judge 0.7` moves the threshold later, without a model.
     """
-    generate_by_hand("judge", Files(source, out, rejects), config)
+    generate_by_hand("judge", config, source, out, rejects)
+
+
+COMMANDS = {
+    "seeds": lambda: configured(seeds, _SEEDS),
+    "judge": lambda: configured(judge, _JUDGE, {"generate.samples": 1}),
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -10,14 +10,12 @@ import typer
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import finish_stage, live_count, say
-from snipmill.cli.errors import guarded
 from snipmill.config import Config, LookTable
-from snipmill.engine.by_hand import sanitize_file, select_file
-from snipmill.engine.files import Files
 from snipmill.errors import UsageError
-from snipmill.similarity.contamination import NGRAM, Item, build_index
-from snipmill.stages.benchmark_files import read_items, write_index
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
+
+if TYPE_CHECKING:
+    from snipmill.similarity.contamination import Item
 
 _SANITIZE = ("select.style", "run.seed", *(f"select.look.{name}" for name in LookTable.__struct_fields__))
 _SELECT = (
@@ -43,14 +41,11 @@ _SELECT = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands in the order of the data."""
-    for command in (configured(sanitize, _SANITIZE, {"select.style": "raw"}), configured(select, _SELECT), fingerprint):
-        app.command(command.__name__, rich_help_panel=options.STAGES_BY_HAND)(guarded(command))
-
-
 def sanitize(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """Check that responses are well-formed, and write them as rows in a style."""
+    from snipmill.engine.files import Files
+    from snipmill.engine.rows_by_hand import sanitize_file
+
     count = StageCount()
     with live_count("sanitize", count):
         sanitize_file(Files(source, out, rejects), config, count)
@@ -59,6 +54,9 @@ def sanitize(config: Config, source: options.Source, out: options.Out, rejects: 
 
 def select(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """Choose the rows of a data set: one for each instruction, without duplicates, in a seeded order."""
+    from snipmill.engine.files import Files
+    from snipmill.engine.rows_by_hand import select_file
+
     count = StageCount()
     with live_count("select", count):
         select_file(Files(source, out, rejects), config, count)
@@ -76,21 +74,34 @@ def fingerprint(
         typer.Option("--license", metavar="NAME=TEXT", help="Origin and licence to note for a benchmark."),
     ] = None,
     ngram: Annotated[
-        int, typer.Option("--ngram", min=3, help="Number of words in a row that count as overlap.")
-    ] = NGRAM,
+        int | None,
+        typer.Option("--ngram", min=3, help="Number of words in a row that count as overlap.", show_default="13"),
+    ] = None,
 ) -> None:
     """Make a fingerprint index of benchmarks, to decontaminate rows without having the benchmarks' texts."""
+    from snipmill.similarity.contamination import NGRAM, build_index
+    from snipmill.stages.benchmark_files import write_index
+
     items = [item for source in sources for item in _items_of(source)]
     said = dict(part.partition("=")[::2] for part in license or [])
     index = build_index(
-        items, {source.partition("=")[0]: said.get(source.partition("=")[0], "") for source in sources}, ngram
+        items, {source.partition("=")[0]: said.get(source.partition("=")[0], "") for source in sources}, ngram or NGRAM
     )
     write_index(index, out)
     say(f"{len(items):,} tasks, {len(index.grams) // 8:,} fingerprints in {out}")
 
 
 def _items_of(source: str) -> list[Item]:
+    from snipmill.stages.benchmark_files import read_items
+
     name, equals, path = source.partition("=")
     if not equals:
         raise UsageError(f"{source!r} does not say which benchmark it is: write NAME=FILE.")
     return [msgspec.structs.replace(item, name=f"{name}/{item.name.rpartition('/')[2]}") for item in read_items(path)]
+
+
+COMMANDS = {
+    "sanitize": lambda: configured(sanitize, _SANITIZE, {"select.style": "raw"}),
+    "select": lambda: configured(select, _SELECT),
+    "fingerprint": lambda: fingerprint,
+}

@@ -5,64 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import Choice, configured
 from snipmill.cli.display import finish_stage, live_count, say
-from snipmill.cli.errors import guarded
 from snipmill.config import Config
-from snipmill.engine.by_hand import Announce, execute_file, generate_file, verify_file
-from snipmill.engine.files import Files
 from snipmill.errors import UsageError
-from snipmill.stages.funnel import StageCount
-from snipmill.verify.any_program import TestColumns
+from snipmill.stages.stage_count import StageCount
+
+if TYPE_CHECKING:
+    from snipmill.engine.by_hand import Announce
+    from snipmill.engine.files import Files
 
 _GENERATING = (*options.SERVER, *options.SAMPLING)
 _ORDER = ("generate.samples", "generate.fewshot", "run.seed", *options.WINDOW)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands in the order of the data."""
-    one = {"generate.samples": 1}
-    drawn = ("generate.match_examples", "generate.categories", "generate.difficulties")
-    grouped = ("generate.match_examples", "generate.per_request")
-    evidence = ("verify.agreement", "verify.repair", "verify.mutation", "verify.rerun")
-    for command in (
-        configured(concepts, (*_GENERATING, Choice("generate.shots.concepts", "--shots"), *_ORDER), one),
-        configured(
-            instructions, (*_GENERATING, Choice("generate.shots.instructions", "--shots"), *drawn, *_ORDER), one
-        ),
-        configured(responses, (*_GENERATING, Choice("generate.shots.responses", "--shots"), *grouped, *_ORDER)),
-        configured(execute, (*options.EXECUTION, *options.WINDOW)),
-        configured(verify, (*evidence, *options.EXECUTION, *options.WINDOW)),
-    ):
-        app.command(command.__name__, rich_help_panel=options.STAGES_BY_HAND)(guarded(command))
-    app.command("agree", hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
-        guarded(agree)
-    )
-
-
 def concepts(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """S->C: ask a model which programming concepts each seed exercises."""
-    generate_by_hand("concepts", Files(source, out, rejects), config)
+    generate_by_hand("concepts", config, source, out, rejects)
 
 
 def instructions(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """C->I: ask a model to write a task from each record's concepts."""
-    generate_by_hand("instructions", Files(source, out, rejects), config)
+    generate_by_hand("instructions", config, source, out, rejects)
 
 
 def responses(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
     """I->R: ask a model for several responses to each instruction, with tests of its own."""
-    generate_by_hand("responses", Files(source, out, rejects), config)
+    generate_by_hand("responses", config, source, out, rejects)
 
 
-def generate_by_hand(stage: str, files: Files, config: Config) -> None:
+def generate_by_hand(stage: str, config: Config, source: str, out: str, rejects: str | None) -> None:
     """Run a generation stage over a file, and show its funnel."""
-    count = StageCount()
+    from snipmill.engine.by_hand import generate_file
+    from snipmill.engine.files import Files
+
+    files, count = Files(source, out, rejects), StageCount()
     with live_count(stage, count):
         asyncio.run(generate_file(stage, files, config, count, say))
     finish_stage(stage, count)
@@ -81,6 +63,10 @@ def execute(
 
     With --tests-column, a response may be any Markdown with Python blocks, or code alone.
     """
+    from snipmill.engine.by_hand import execute_file
+    from snipmill.engine.files import Files
+    from snipmill.verify.any_program import TestColumns
+
     columns = TestColumns(tests_column, entry_point_column, module_column)
     _run_programs("execute", partial(execute_file, columns=columns), Files(source, out, rejects), config)
 
@@ -109,6 +95,9 @@ def verify(
         raise UsageError(
             "Give --out FILE for the verified responses. To execute a finished data set again, use `snipmill audit DATASET`."
         )
+    from snipmill.engine.by_hand import verify_file
+    from snipmill.engine.files import Files
+
     _run_programs("verify", verify_file, Files(source, out, rejects), config)
 
 
@@ -121,7 +110,22 @@ def _run_programs(
     finish_stage(stage, count)
 
 
-def agree(_context: typer.Context) -> None:
-    """The old name of `snipmill verify`."""
-    say("`snipmill agree` is now `snipmill verify`, with the same options.")
-    raise typer.Exit(2)
+_ONE = {"generate.samples": 1}
+_DRAWN = ("generate.match_examples", "generate.categories", "generate.difficulties")
+_GROUPED = ("generate.match_examples", "generate.per_request")
+_EVIDENCE = ("verify.agreement", "verify.repair", "verify.mutation", "verify.rerun")
+_EXECUTION = (*options.EXECUTION, *options.WINDOW)
+
+
+def _asking(stage: str, *more: str) -> tuple[str | Choice, ...]:
+    """The options of a stage that asks a model."""
+    return (*_GENERATING, Choice(f"generate.shots.{stage}", "--shots"), *more, *_ORDER)
+
+
+COMMANDS = {
+    "concepts": lambda: configured(concepts, _asking("concepts"), _ONE),
+    "instructions": lambda: configured(instructions, _asking("instructions", *_DRAWN), _ONE),
+    "responses": lambda: configured(responses, _asking("responses", *_GROUPED)),
+    "execute": lambda: configured(execute, _EXECUTION),
+    "verify": lambda: configured(verify, (*_EVIDENCE, *_EXECUTION)),
+}

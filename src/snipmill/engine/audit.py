@@ -23,17 +23,15 @@ from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, Row
 from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.evidence_runs import Sandboxes, TestStrength, measure_tests
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.select_rows import select_rows
 from snipmill.stages.settings import resolve_execution
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import Writer, decode_record, encode_line
 from snipmill.tables.table import Table
 from snipmill.text.sections import Malformed
 from snipmill.verify.any_program import AnyProgram, build_any_program
 from snipmill.verify.data_sets import Columns
 
-# What an audit asks for unless it is told otherwise: tests that notice half of the mutants.
-AUDIT_DEFAULTS = {"select.min_mutation": 0.5}
 # Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
 FINDINGS = (
     "holds",

@@ -18,18 +18,16 @@ from snipmill.errors import BudgetSpent, UsageError
 from snipmill.llm.connect import connect
 from snipmill.parallel.chunks import available_cores
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
-from snipmill.records import Execution, Record, Reject, Response, Row
+from snipmill.records import Execution, Record, Reject, Response
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
 from snipmill.stages.budget import open_budget
 from snipmill.stages.execute import Execute
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.generate import Generate, SampleTask, last_word
 from snipmill.stages.runner import Runner
-from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
-from snipmill.stages.select_rows import select_lines
 from snipmill.stages.settings import for_models, resolve_execution, resolve_generation
 from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
+from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.foreign import without_stale_columns
@@ -193,22 +191,3 @@ def _refuse_row(response: Response) -> Response:
 
 def _instruction_of(response: Response) -> str:
     return response.parents.get("instruction") or response.instruction
-
-
-def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
-    """Check the responses of a file and write them as rows in a style."""
-    with Output(files, count) as output:
-        rows = read_input(files, Row, "sanitize", output)
-        for outcome in sanitize_rows(rows, config.select, config.run.seed):
-            if isinstance(outcome, Reject):
-                output.write_and_count(outcome)
-            else:
-                output.write_line(outcome)
-
-
-def select_file(files: Files, config: Config, count: StageCount) -> None:
-    """Choose among the rows of a file."""
-    with Output(files, count) as output:
-        rows = read_input(files, Row, "select", output)
-        for line in select_lines(rows, config.select, config.run.seed, output.write_and_count):
-            output.write_line(line)

@@ -15,7 +15,7 @@ from snipmill.config import SeedsTable
 from snipmill.id_index import IdIndex
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.foreign import content_id, rename
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_table

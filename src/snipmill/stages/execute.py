@@ -12,8 +12,8 @@ from snipmill.records import Execution, Reject, content_hash
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import RULES, Limits, Program
 from snipmill.stages.attempts import Candidate
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import EXECUTE
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import VerdictEntry
 from snipmill.verify.programs import apply_verdict
 

@@ -29,8 +29,8 @@ from snipmill.randomness import request_seed
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Record, Refusal, Reject, Response, content_hash
 from snipmill.stages.budget import Budget
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import JUDGE, request_priority
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import CompletionEntry
 from snipmill.text.sections import Malformed
 

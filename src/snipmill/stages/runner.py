@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from snipmill.records import Record, Reject
-from snipmill.stages.funnel import StageCount
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import Entry, Journal
 
 E = TypeVar("E", bound=Entry)

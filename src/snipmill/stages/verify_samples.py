@@ -23,8 +23,8 @@ from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.attempts import ProgramAttempt, SampleSet
 from snipmill.stages.evidence_runs import Sandboxes, TestStrength, execute_crosswise, measure_tests
 from snipmill.stages.execute import ExecutionContext
-from snipmill.stages.funnel import StageCount
 from snipmill.stages.spec import VERIFY
+from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import VerificationEntry
 from snipmill.text.sections import render_sections
 from snipmill.verify.agreement import Agreement, Support, agreeing_passes, support

@@ -11,10 +11,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-
-from markdown_it import MarkdownIt
+from typing import TYPE_CHECKING
 
 from snipmill.languages import PYTHON, names_in_fences
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 _TICKS = re.compile(r"(```+)([^\r\n]*)(\r\n?|\n|$)")
 _TICKS_OR_TILDES = re.compile(r"(```+|~~~+)([^\r\n]*)(\r\n?|\n|$)")
@@ -106,6 +108,8 @@ def _fences_at_margin(text: str) -> list[Fence] | None:
 
 @cache
 def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # few texts need it
+
     parser = MarkdownIt("commonmark").disable("html_block")
     parser.core.ruler.enableOnly(["normalize", "block"])
     return parser
