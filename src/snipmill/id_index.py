@@ -48,6 +48,18 @@ class NumberMap:
                 slot = self._slot(key)
         self._keys[slot], self._values[slot] = key, number + 1
 
+    def add(self, key: int, number: int) -> int | None:
+        """Set the number of a key that has none. Returns the number that it has already, if it has one."""
+        slot = self._slot(key)
+        if self._values[slot]:
+            return self._values[slot] - 1
+        self._count += 1
+        if 3 * self._count > 2 * len(self._keys):
+            self._grow()
+            slot = self._slot(key)
+        self._keys[slot], self._values[slot] = key, number + 1
+        return None
+
     def _slot(self, key: int) -> int:
         keys, values = self._keys, self._values
         last = len(keys) - 1
@@ -84,3 +96,7 @@ class IdIndex:
     def put(self, record_id: str, number: int = 0) -> None:
         """Set the number of an id, of at most 63 bits, replacing an earlier one."""
         self._map.put(hash64(record_id), number)
+
+    def add(self, record_id: str, number: int) -> int | None:
+        """Set the number of an id that has none. Returns the number that it has already, if it has one."""
+        return self._map.add(hash64(record_id), number)

@@ -41,7 +41,11 @@ def content_hash(*parts: str | int | float | bool | None) -> str:
 
 def hash64(*parts: str) -> int:
     """A 64-bit hash of texts, for keys that are many and need not be unforgeable."""
-    raw = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+    return hash_bytes("\x1f".join(parts).encode("utf-8", "surrogatepass"))
+
+
+def hash_bytes(raw: bytes) -> int:
+    """As `hash64`, of a text in UTF-8."""
     return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")
 
 

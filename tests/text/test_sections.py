@@ -34,6 +34,8 @@ def test_parse_reads_back_what_render_wrote(reasoning: str, before: str, explana
         (("[Tests]", ""), "tag-missing"),
         (("[Explanation]", "[Reasoning]"), "tag-repeated"),
         (("It multiplies.", "See [Tests]."), "tag-repeated"),
+        (("[Implementation]", "See [Tests].\n[Implementation]"), "tag-repeated"),
+        (("[Reasoning]", "[Explanation]\n[Reasoning]"), "tag-repeated"),
         (("[Reasoning]", "Hello\n[Reasoning]"), "text-before-reasoning"),
         (("```python\ndef", "```\ndef"), "no-implementation"),
         (("```python\nassert", "```js\nassert"), "tests-not-python"),

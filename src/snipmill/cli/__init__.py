@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import resource
 import signal
 from types import FrameType
@@ -10,6 +11,7 @@ from types import FrameType
 from snipmill.cli.app import app
 
 _FILES = 1 << 16
+_OBJECTS = 20_000  # new ones before garbage is looked for: a chunk of rows is more than the usual 700
 
 
 def main() -> None:
@@ -18,6 +20,7 @@ def main() -> None:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)  # not under nohup, which ignores it
     _allow_many_files()
+    gc.set_threshold(_OBJECTS)
     app()
 
 

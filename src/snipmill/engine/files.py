@@ -111,15 +111,13 @@ def read_input(files: Files, kind: type[R], stage: str, output: Output, part: Se
             continue
         record: R = read
         is_ours = _OURS.fullmatch(record.id) is not None
-        content = "" if is_ours else content_id(record)
-        earlier = seen.get(record.id)
-        if earlier is not None and not is_ours and content not in said:
-            record = rename(record, content)
-            earlier = None
-        if content:
-            said.put(content)
+        earlier = seen.add(record.id, number)
+        if not is_ours:
+            content = content_id(record)
+            if said.add(content, number) is None and earlier is not None:
+                record = rename(record, content)
+                earlier = seen.add(record.id, number)
         if earlier is None:
-            seen.put(record.id, number)
             yield record
         else:
             detail = f"A record with this id was already read: {table.place(earlier)}."

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from snipmill.randomness import rank
 from snipmill.reasons import Reason
-from snipmill.records import Reject, Row, hash64
+from snipmill.records import Reject, Row, hash64, hash_bytes
 from snipmill.text.code import function_names
 from snipmill.text.fences import python_fences
 
@@ -89,13 +89,23 @@ def key_of(row: Row, seed: int, name_diversity: bool) -> Key:
         id=row.id,
         rank=rank(seed, "select", row.id),
         question=hash64(parent) if parent else hash64(row.seed, row.instruction),
-        instruction=hash64("".join(row.instruction.split())),
-        response=hash64("".join(row.response.split())),
+        instruction=_hash_without_space(row.instruction),
+        response=_hash_without_space(row.response),
         names=_name_key(row) if name_diversity else 0,
         confidence=found.confidence if found is not None else 0.0,
         tests=(found.mutation or 0.0) - (found.changed > 0) if found is not None else 0.0,
         easy=found is not None and found.ease > EASY,
     )
+
+
+_SPACE = bytes(code for code in range(128) if chr(code).isspace())
+
+
+def _hash_without_space(text: str) -> int:
+    """A hash of a text without white space."""
+    if text.isascii():
+        return hash_bytes(text.encode().translate(None, _SPACE))
+    return hash64("".join(text.split()))
 
 
 def _name_key(row: Row) -> int:

@@ -86,7 +86,7 @@ class Reduced(NamedTuple):
 def reduce_rows(spooled: list[tuple[Row, bytes]], table: SelectTable, seed: int) -> Reduced:
     """Reduce rows, given with their lines, to what decides about them."""
     rows = [row for row, _ in spooled]
-    blocks = [_codes(row) for row in rows]
+    blocks = [_codes(row) for row in rows] if table.near_code or table.decontaminate or table.benchmarks else []
     refused: dict[int, tuple[str, str]] = {}
     looker = decontaminator(table.decontaminate, table.benchmarks)
     for place, row in enumerate(rows):

@@ -39,12 +39,12 @@ def fields_of(kind: type[Record]) -> frozenset[str]:
     return frozenset(kind.__struct_encode_fields__) - {COLUMNS}
 
 
-def as_records(line: bytes, kind: type[R]) -> Iterator[R]:
-    """The records in a line of any file: one, or one for each sample of a `parsing_result` list.
+def columns_of(line: bytes) -> list[Columns]:
+    """The columns of a row of any file; of a row with a `parsing_result` list, those of each sample.
 
     Raises:
         ValueError: it is not JSON.
-        msgspec.ValidationError: it is no object, or a column has the wrong type or is missing.
+        msgspec.ValidationError: it is no object.
         RecursionError: a column is nested too deeply.
     """
     try:
@@ -53,10 +53,7 @@ def as_records(line: bytes, kind: type[R]) -> Iterator[R]:
     except (UnicodeDecodeError, msgspec.DecodeError):
         value = json.loads(line)  # accepts what other writers produce: lone surrogates, NaN
         columns = _COLUMNS_OF_A_ROW.decode(encode_json(value))
-    if _SAMPLES in columns:
-        yield from (_as_record(sample, kind) for sample in _samples(columns))
-    else:
-        yield _as_record(columns, kind)
+    return list(_samples(columns)) if _SAMPLES in columns else [columns]
 
 
 def as_record(value: dict[str, Any], kind: type[R]) -> R:
@@ -65,10 +62,16 @@ def as_record(value: dict[str, Any], kind: type[R]) -> R:
     Raises:
         msgspec.ValidationError: a column has the wrong type or is missing.
     """
-    return _as_record(_COLUMNS_OF_A_ROW.decode(encode_json(value)), kind)
+    return record_of(_COLUMNS_OF_A_ROW.decode(encode_json(value)), kind)
 
 
-def _as_record(given: Columns, kind: type[R]) -> R:
+def record_of(given: Columns, kind: type[R]) -> R:
+    """A record from the columns of a row.
+
+    Raises:
+        msgspec.ValidationError: a column has the wrong type or is missing.
+        RecursionError: a column is nested too deeply.
+    """
     ours = fields_of(kind)
     known = {name: value for name, value in given.items() if name in ours}
     others = {name: value for name, value in given.items() if name not in ours}
@@ -96,7 +99,7 @@ def _as_record(given: Columns, kind: type[R]) -> R:
         without_null = {name: value for name, value in known.items() if value != _NULL}
         if len(without_null) == len(known):
             raise
-        return _as_record({**others, **without_null}, kind)
+        return record_of({**others, **without_null}, kind)
     changes: dict[str, Any] = {} if has_id else {"id": _content_id(record, known, others)}
     if others:
         changes["columns"] = others

@@ -13,7 +13,7 @@ import msgspec
 
 from snipmill.errors import StoreError
 from snipmill.records import Record, encode_json
-from snipmill.store.foreign import as_records, decoder, fields_of
+from snipmill.store.foreign import columns_of, decoder, fields_of, record_of
 
 R = TypeVar("R", bound=Record)
 
@@ -28,7 +28,7 @@ def decode_record(line: bytes, kind: type[R]) -> R:
         record: R = decoder(kind).decode(line)
         return record
     except msgspec.ValidationError:
-        return next(as_records(line, kind))
+        return record_of(columns_of(line)[0], kind)
 
 
 def encode_line(record: Any) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 from snipmill.languages import LANGUAGES, PYTHON, language_named
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, encode_json
-from snipmill.store.foreign import as_records, decoder
+from snipmill.store.foreign import Columns, columns_of, decoder, record_of
 from snipmill.tables.table import Table
 from snipmill.tables.values import BrokenOff, Unreadable, Value
 
@@ -50,7 +50,7 @@ def read_table(
         try:
             records: Iterable[R | Reject] = (strict.decode(value),)  # type: ignore[arg-type]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-            records = _read_value(value, kind, table.place(number), stage)  # not exactly our format: be lenient
+            records = _read_value(value, kind, table, number, stage)  # not exactly our format: be lenient
         for candidate in records:
             record = _in_known_language(candidate, table, number, stage)
             if isinstance(record, Reject):
@@ -75,26 +75,33 @@ def _in_known_language(record: R | Reject, table: Table, number: int, stage: str
     return msgspec.structs.replace(record, language=language)
 
 
-def _read_value(value: Value, kind: type[R], where: str, stage: str) -> Iterator[R | Reject]:
+def _read_value(value: Value, kind: type[R], table: Table, number: int, stage: str) -> Iterable[R | Reject]:
     """The records of a row that is not exactly in our format, or why there are none."""
     if isinstance(value, BrokenOff):
-        yield _bad(where, stage, Reason.DAMAGED_FILE, f"cannot be read on from here: {value.problem}.")
-        return
+        problem = f"cannot be read on from here: {value.problem}."
+        return (_bad(table.place(number), stage, Reason.DAMAGED_FILE, problem),)
     if isinstance(value, Unreadable):
-        yield _bad(where, stage, Reason.NOT_JSON, value.problem)
-        return
+        return (_bad(table.place(number), stage, Reason.NOT_JSON, value.problem),)
     try:
-        yield from as_records(value if isinstance(value, bytes) else encode_json(value), kind)
-    except msgspec.ValidationError as error:
-        yield _refused(error, kind, where, stage)
-    except RecursionError:
-        yield _bad(where, stage, Reason.WRONG_TYPE, "has a column that is nested too deeply.")
-    except (ValueError, TypeError) as error:
-        yield _bad(where, stage, Reason.NOT_JSON, f"is not valid JSON: {error}.")
+        rows = columns_of(value if isinstance(value, bytes) else encode_json(value))
+    except (ValueError, TypeError, RecursionError) as error:
+        return (_refused(error, kind, table.place(number), stage),)
+    return [_record_or_reject(columns, kind, table, number, stage) for columns in rows]
 
 
-def _refused(error: msgspec.ValidationError, kind: type[Record], where: str, stage: str) -> Reject:
+def _record_or_reject(columns: Columns, kind: type[R], table: Table, number: int, stage: str) -> R | Reject:
+    try:
+        return record_of(columns, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return _refused(error, kind, table.place(number), stage)
+
+
+def _refused(error: Exception, kind: type[Record], where: str, stage: str) -> Reject:
     shown = str(error)
+    if isinstance(error, RecursionError):
+        return _bad(where, stage, Reason.WRONG_TYPE, "has a column that is nested too deeply.")
+    if not isinstance(error, msgspec.ValidationError):
+        return _bad(where, stage, Reason.NOT_JSON, f"is not valid JSON: {error}.")
     if shown.startswith("Expected `object`, got `") and "at `$" not in shown:
         return _bad(where, stage, Reason.NOT_AN_OBJECT, f"contains {shown.split('`')[3]}, not an object.")
     reason = Reason.MISSING_FIELD if "missing required field" in shown else Reason.WRONG_TYPE

@@ -8,28 +8,27 @@ CommonMark: HTML hides no block, since answers stand in tags such as `<answer>`,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from snipmill.languages import PYTHON, names_in_fences
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-_TICKS = re.compile(r"(```+)([^\r\n]*)(\r\n?|\n|$)")
-_TICKS_OR_TILDES = re.compile(r"(```+|~~~+)([^\r\n]*)(\r\n?|\n|$)")
+_TICKS = re.compile(r"(```+)([^\r\n]*)(?:\r\n?|\n|$)")
+_TICKS_OR_TILDES = re.compile(r"(```+|~~~+)([^\r\n]*)(?:\r\n?|\n|$)")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
 # The language in an info string: `python`, `python title=x`, `{.python .numberLines}`, `{python}`, `python:main.py`, `rust,ignore`.
 _LANGUAGE = re.compile(r"\{?\s*\.?([^\s{}:,;]+)")
 _VERSION = re.compile(r"(?<=python)[\d.]+$")
 _CONTAINERS = " \t>-*+.)0123456789"  # what may stand before a fence: indentation, marks of quotes and of list items
 _MOST_SPACES = 3  # before a fence
+_OF_ONE_BLOCK = 2  # runs of three backticks
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """One fenced block.
 
     Attributes:
@@ -63,7 +62,8 @@ class Fence:
 
     def is_in(self, language: str) -> bool:
         """Whether the info string names a language."""
-        return self.language in names_in_fences(language)
+        info, names = self.info, names_in_fences(language)
+        return info in names or (bool(info) and self.language in names)
 
 
 def find_fences(text: str) -> list[Fence]:
@@ -71,10 +71,28 @@ def find_fences(text: str) -> list[Fence]:
 
     The content of a block loses the indentation of its fence, and the marks of the lists and quotes around it.
     """
-    if "```" not in text and "~~~" not in text:
-        return []
+    ticks = text.count("```")
+    if "~~~" not in text:
+        if not ticks:
+            return []
+        if ticks == _OF_ONE_BLOCK and (only := _only_block(text)) is not None:
+            return [only]
     found = _fences_at_margin(text)
     return found if found is not None else _fences_anywhere(text)
+
+
+def _only_block(text: str) -> Fence | None:
+    """The block of a text that holds one at the margin, as nearly every section of a response does; None for any other text."""
+    start = text.find("```")
+    end = text.find("```", start + 3)
+    code_start = text.find("\n", start) + 1
+    if not 0 < code_start <= end or text[end - 1] != "\n" or (start and text[start - 1] != "\n") or "\r" in text:
+        return None
+    info = text[start + 3 : code_start - 1]
+    line_end = text.find("\n", end) + 1 or len(text)
+    if "`" in info or text[end + 3 : line_end].strip(" \t\n"):
+        return None
+    return Fence(info.strip(), text[code_start:end], start, line_end, code_start, end, True)
 
 
 def _fences_at_margin(text: str) -> list[Fence] | None:
@@ -85,25 +103,32 @@ def _fences_at_margin(text: str) -> list[Fence] | None:
     has_carriages = "\r" in text
     for match in (_TICKS_OR_TILDES if "~~~" in text else _TICKS).finditer(text):
         run = match.start()
-        line_start = text.rfind("\n", 0, run) + 1
-        if has_carriages:
-            line_start = max(line_start, text.rfind("\r", line_start, run) + 1)
-        before, fence, rest = text[line_start:run], match[1], match[2]
+        fence, rest = match.groups()
+        line_start = run if run == 0 or text[run - 1] == "\n" else _line_start(text, run, has_carriages)
         if marker:
-            closes = fence[0] == marker[0] and len(fence) >= len(marker) and not rest.strip(" \t")
-            if closes and len(before) <= _MOST_SPACES and not before.strip(" "):
+            if (
+                fence[0] == marker[0]
+                and len(fence) >= len(marker)
+                and not rest.strip(" \t")
+                and (line_start == run or (run - line_start <= _MOST_SPACES and not text[line_start:run].strip(" ")))
+            ):
                 code = text[code_start:line_start]
-                fences.append(Fence(info, code, start, match.end(), code_start, line_start, closed=True))
+                fences.append(Fence(info, code, start, match.end(), code_start, line_start, True))
                 marker = ""
         elif fence[0] == "`" and "`" in rest:
             continue  # code within a line of text
-        elif not before:
+        elif line_start == run:
             marker, info, start, code_start = fence, rest.strip(), run, match.end()
-        elif not before.strip(_CONTAINERS):
+        elif not text[line_start:run].strip(_CONTAINERS):
             return None
     if marker:
-        fences.append(Fence(info, text[code_start:], start, len(text), code_start, len(text), closed=False))
+        fences.append(Fence(info, text[code_start:], start, len(text), code_start, len(text), False))
     return fences
+
+
+def _line_start(text: str, position: int, has_carriages: bool) -> int:
+    start = text.rfind("\n", 0, position) + 1
+    return max(start, text.rfind("\r", start, position) + 1) if has_carriages else start
 
 
 @cache

@@ -8,17 +8,18 @@ whether the code is right, or even valid: see `text.code` and the sandbox.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from snipmill.languages import PYTHON
 from snipmill.reasons import Reason
 from snipmill.text.fences import find_fences, render_fence
 
 TAGS = ("Reasoning", "Implementation", "Explanation", "Tests")
+_LABELS = tuple(f"[{tag}]" for tag in TAGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
+class Sections(NamedTuple):
     """A well-formed response, in Markdown as it was written.
 
     Attributes:
@@ -39,7 +40,7 @@ class Sections:
         """The same response with other tests, under the same words."""
         block = find_fences(self.tests_section)[0]
         section = f"{self.tests_section[: block.start]}{render_fence(tests, self.language.lower())}"
-        return replace(self, tests_section=section, tests=tests)
+        return self._replace(tests_section=section, tests=tests)
 
     @property
     def code(self) -> str:
@@ -89,25 +90,39 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
 
 def _trimmed(body: str) -> str:
     """A section without the white space around it. Its first line keeps its indentation, for a block may begin there."""
-    text = body.rstrip()
-    start = len(text) - len(text.lstrip())
-    return text[text.rfind("\n", 0, start) + 1 or start :]
+    text = body.strip()
+    if body.startswith("\n" + text[:1]):
+        return text
+    start = len(body) - len(body.lstrip())
+    return body[body.rfind("\n", 0, start) + 1 or start :].rstrip()
 
 
 def _tag_bounds(text: str) -> list[tuple[int, int]] | Malformed:
     bounds: list[tuple[int, int]] = []
-    for tag in TAGS:
-        label = f"[{tag}]"
+    end = 0
+    for label in _LABELS:
+        start = text.find(label)
+        if start < end or text.find(label, start + 1) >= 0:
+            return _what_is_wrong_with_tags(text)
+        end = start + len(label)
+        bounds.append((start, end))
+    return bounds
+
+
+def _what_is_wrong_with_tags(text: str) -> Malformed:
+    """The first tag that is missing, repeated, or out of order."""
+    last, before = -1, ""
+    for label in _LABELS:
         count = text.count(label)
         if count == 0:
             return Malformed(Reason.TAG_MISSING, f"{label} is missing.")
         if count > 1:
             return Malformed(Reason.TAG_REPEATED, f"{label} occurs {count} times; exactly one is allowed.")
         start = text.index(label)
-        if bounds and start < bounds[-1][0]:
-            return Malformed(Reason.TAGS_OUT_OF_ORDER, f"{label} comes before [{TAGS[len(bounds) - 1]}].")
-        bounds.append((start, start + len(label)))
-    return bounds
+        if start < last:
+            return Malformed(Reason.TAGS_OUT_OF_ORDER, f"{label} comes before {before}.")
+        last, before = start, label
+    raise AssertionError("the tags are in order")
 
 
 def render_sections(sections: Sections) -> str:
