@@ -93,7 +93,7 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             async def make(task: SampleTask) -> Sequence[Record]:
                 """The outcomes of a task; none where nothing more may be spent, so that what is in flight can end."""
                 try:
-                    return await runner.make(task)
+                    return [output.located(outcome, task.record.id) for outcome in await runner.make(task)]
                 except BudgetSpent as error:
                     spent.append(error)
                     return []

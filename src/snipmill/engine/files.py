@@ -65,13 +65,18 @@ class Output:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
+    def located(self, outcome: R, record_id: str) -> R:
+        """An outcome; a reject with the place of the record of the input that it came from."""
+        if not isinstance(outcome, Reject) or outcome.where is not None:
+            return outcome
+        return msgspec.structs.replace(outcome, where=self.place_of(record_id))
+
     def write(self, outcome: Record) -> None:
         """A record to the output, or a reject beside it."""
         if not isinstance(outcome, Reject):
             self._kept.write(outcome)
         elif self._dropped is not None:
-            place = outcome.where or self.place_of(outcome.id)
-            self._dropped.write(msgspec.structs.replace(outcome, where=place))
+            self._dropped.write(self.located(outcome, outcome.id))
 
     def write_and_count(self, outcome: Record) -> None:
         """As `write`, for what nobody else counts."""

@@ -24,11 +24,15 @@ SYSTEM_FILE = "system"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One solved example. `response` is None if the example must not be shown for I->R."""
+    """One solved example. `response` is None if the example must not be shown for I->R.
+
+    `category` is our name of it, `written_category` the bank's own, which prompts show.
+    """
 
     name: str
     snippet: str
     category: str
+    written_category: str
     language: str
     concepts: tuple[str, ...]
     difficulty: str
@@ -151,7 +155,7 @@ def parse_judging(texts: Mapping[str, str]) -> Bank:
         parts = _split(name, texts[name], ("Function", "Answer"), heading=_JUDGE_HEADING)
         fences = find_fences(parts["Function"])
         code = fences[0].code.rstrip() if fences else parts["Function"]
-        examples.append(Example(name, code, "", "Python", (), "", "", parts["Answer"]))
+        examples.append(Example(name, code, "", "", "Python", (), "", "", parts["Answer"]))
     return Bank({"judge": texts[SYSTEM_FILE].strip()}, tuple(examples))
 
 
@@ -192,6 +196,7 @@ def _example(name: str, snippet: str, properties: Mapping[str, str], instruction
         name=name,
         snippet=fences[0].code.rstrip() if fences else snippet,
         category=_short_category(properties["category"]),
+        written_category=properties["category"],
         language=properties["language"],
         concepts=tuple(part.strip() for part in properties["concepts"].split(",") if part.strip()),
         difficulty=properties["difficulty"],

@@ -35,11 +35,23 @@ def _question(category: str, language: str, concepts: Sequence[str], difficulty:
 def build(record: Concepts, examples: Sequence[Example], system: str, draws: Draws) -> Prompt:
     """The prompt that asks for a task with the record's concepts."""
     shown = tuple(
-        (_question(example.category, example.language, example.concepts, example.difficulty), example.instruction)
+        (
+            _question(example.written_category, example.language, example.concepts, example.difficulty),
+            example.instruction,
+        )
         for example in examples
     )
     category, difficulty = draw_property(record, draws)
-    return Prompt(system, shown, _question(category, record.language, record.concepts, difficulty))
+    written = _as_written(category, examples)
+    return Prompt(system, shown, _question(written, record.language, record.concepts, difficulty))
+
+
+def _as_written(category: str, examples: Sequence[Example]) -> str:
+    """A category in the words of the bank: `code generation (class implementation)`, if that is how it writes `function`."""
+    for example in examples:
+        if example.written_category != example.category:
+            return example.written_category.replace(example.category, category)
+    return category
 
 
 def parse(
