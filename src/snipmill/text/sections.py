@@ -89,9 +89,9 @@ def parse_sections(text: str, language: str = PYTHON) -> Sections | Malformed:
 
 
 def _trimmed(body: str) -> str:
-    """A section without the white space around it. Its first line keeps its indentation, for a block may begin there."""
+    """A section without the white space around it. A block that it begins with keeps its indentation."""
     text = body.strip()
-    if body.startswith("\n" + text[:1]):
+    if not text.startswith(("```", "~~~")) or body.startswith("\n" + text[:1]):
         return text
     start = len(body) - len(body.lstrip())
     return body[body.rfind("\n", 0, start) + 1 or start :].rstrip()
