@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from snipmill.config import SelectTable
-from snipmill.parallel.chunks import map_chunks
+from snipmill.parallel.chunks import CHUNK_IN_CACHE, map_chunks
 from snipmill.records import Reject, Row
 from snipmill.select.sanitize import sanitize
 from snipmill.select.styles import Look, resolve_look
@@ -22,7 +22,8 @@ def sanitize_rows(rows: Iterable[Row], table: SelectTable, seed: int) -> Iterato
         seed: the run's seed, for the draws of `smart`.
     """
     work = partial(_sanitize_all, look=resolve_look(table.style, table.look), seed=seed)
-    for chunk in map_chunks(work, rows, pack=encode_line, unpack=partial(decode_record, kind=Row)):
+    unpack = partial(decode_record, kind=Row)
+    for chunk in map_chunks(work, rows, size_here=CHUNK_IN_CACHE, pack=encode_line, unpack=unpack):
         yield from chunk
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.config import SelectTable
-from snipmill.parallel.chunks import map_chunks
+from snipmill.parallel.chunks import CHUNK_IN_CACHE, map_chunks
 from snipmill.reasons import Reason
 from snipmill.records import Reject, Row, Verification
 from snipmill.select.choose import RARE, STAGE, ComparesTasksOnly, Finder, Key, Keys, choose, key_of, reject_for
@@ -55,7 +55,8 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
     decontaminator(table.decontaminate, table.benchmarks)  # a benchmark that cannot be read is told before the work
     with _Pool(table) as pool:
         work = partial(reduce_rows, table=table, seed=seed)
-        for reduced in map_chunks(work, pool.spooled(rows), pack=itemgetter(1), unpack=_read_back):
+        spooled = pool.spooled(rows)
+        for reduced in map_chunks(work, spooled, size_here=CHUNK_IN_CACHE, pack=itemgetter(1), unpack=_read_back):
             pool.take(reduced, on_reject)
         choice = choose(
             pool.keys,

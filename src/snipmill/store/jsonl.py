@@ -16,6 +16,7 @@ from snipmill.records import Record, encode_json
 from snipmill.store.foreign import columns_of, decoder, fields_of, record_of
 
 R = TypeVar("R", bound=Record)
+_BUFFER = 1 << 20
 
 
 def decode_record(line: bytes, kind: type[R]) -> R:
@@ -63,7 +64,7 @@ class Writer(Generic[R]):
                 raise StoreError(f"{self._path} is a folder; give the name of a file to write.")
             descriptor, self._partial = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
             os.fchmod(descriptor, 0o644)
-            self._handle = os.fdopen(descriptor, "wb")
+            self._handle = os.fdopen(descriptor, "wb", _BUFFER)
         except OSError as error:
             raise StoreError(f"{self._path} cannot be written: {error.strerror}.") from error
 

@@ -14,6 +14,7 @@ from snipmill.errors import UsageError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+_BUFFER = 1 << 18
 # What reading a damaged file raises.
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
@@ -35,8 +36,8 @@ def open_decompressed(path: Path) -> BinaryIO:
         if compression == ".xz":
             return cast(BinaryIO, lzma.open(path))
         if compression == ".zst":
-            return cast(BinaryIO, io.BufferedReader(_Zstandard(path, _zstandard(path)), 1 << 17))
-        return path.open("rb")
+            return cast(BinaryIO, io.BufferedReader(_Zstandard(path, _zstandard(path)), _BUFFER))
+        return path.open("rb", _BUFFER)
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}; check the path.") from None
     except OSError as error:
