@@ -1,45 +1,44 @@
-"""What the chain sanitize raw -> select -> sanitize smart costs, on generated rows of realistic length.
+"""The chain sanitize raw -> select by names -> sanitize smart against the original's own commands, side by side in one run.
 
-    python benchmarks/select_speed.py [--rows 20000] [--names/--no-names] [--near] [--no-reference]
+    git clone https://github.com/bigcode-project/starcoder2-self-align ORIGINAL
+    python -m venv THEIRS && THEIRS/bin/pip install openai tenacity tiktoken transformers tqdm
+    python benchmarks/select_speed.py --original ORIGINAL --python THEIRS/bin/python [--rows 20000] [--rounds 3]
 
-Prints CPU seconds per step, file to file and over all processes, and the wall time of the chain, against a reference in
-the same run: the same rules written plainly with `json`, `re`, `ast` and `tokenize`, all rows in memory. `taskset -c 0`
-before it shows one core. With `--near`, near-duplicate search and
-decontamination are on, and the peak of resident memory is what matters:
+Each round runs their three commands and ours on the same generated rows of realistic length, as whole commands, start included:
+once on rows with foreign columns, once on our own rows. Prints the CPU and wall time of each round, and the ratio of the medians.
+`--near` adds a line with near duplicates and decontamination, which the original has not. Without `--original`:
 
-    python benchmarks/select_speed.py --rows 1000000 --near --no-reference
+    python benchmarks/select_speed.py --rows 1000000 --near --rounds 1     # peak of resident memory, rows a second
+    python benchmarks/select_speed.py --rows 200000 --cores --rounds 1     # the second core
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import io
 import json
 import keyword
+import os
 import random
 import re
-import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-import tokenize
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from snipmill.config import Config, RunTable, SelectTable
-from snipmill.engine.files import Files
-from snipmill.engine.rows_by_hand import sanitize_file, select_file
-from snipmill.parallel.chunks import available_cores
 from snipmill.stages.fewshot_files import load_bank
-from snipmill.stages.stage_count import StageCount
 
 SYLLABLES = ("ka", "lo", "mi", "ne", "ru", "sa", "to", "vi")
-TAGS = ("[Reasoning]", "[Implementation]", "[Explanation]", "[Tests]")
+ALIKE = ("--near-instructions", "0", "--near-code", "0", "--no-decontaminate")
 
 
-def generate(path: Path, count: int) -> None:
-    """Rows out of the few-shot bank's responses: nine of ten with most names and words of their own, the rest near duplicates."""
+def generate(path: Path, count: int, *, foreign: bool) -> None:
+    """Rows out of the few-shot bank's responses: nine of ten with most names and words of their own, the rest near duplicates.
+
+    Ours are as `snipmill execute` writes them; foreign ones have the columns of the original project, and three more.
+    """
     bank = load_bank(None).examples
     examples = [example for example in bank if example.response is not None and len(example.response) < 1400]
     draw = random.Random(1)
@@ -54,7 +53,7 @@ def generate(path: Path, count: int) -> None:
             if number % 10:
                 response = _own_words(response, draw, vocabulary)
                 instruction = _own_words(instruction, draw, vocabulary)
-            row = {
+            row: dict[str, object] = {
                 "id": f"r-{number}",
                 "seed": example.snippet,
                 "concepts": list(example.concepts),
@@ -62,6 +61,10 @@ def generate(path: Path, count: int) -> None:
                 "response": response,
                 "parents": {"instruction": f"i-{number}"},
             }
+            if foreign:
+                del row["id"], row["parents"]
+                asked: dict[str, object] = {"id": number, "prompt": example.instruction[:200], "fingerprint": None}
+                row = {**asked, "sha1": f"{number:040x}", "stars": number % 7, "path": f"a/{number}.py", **row}
             out.write(json.dumps(row) + "\n")
 
 
@@ -80,131 +83,106 @@ def _own_words(text: str, draw: random.Random, vocabulary: list[str]) -> str:
     return re.sub(r"\b[a-z]{4,}(?![\w\"'(])", other, text)
 
 
-def ours(source: Path, folder: Path, names: bool, near: float) -> dict[str, float]:
-    def config(style: Any) -> Config:
-        table = SelectTable(
-            style=style, name_diversity=names, near_instructions=near, near_code=near, decontaminate=near > 0
-        )
-        return Config(run=RunTable(seed=1), select=table)
+class Cost(NamedTuple):
+    """What commands took: CPU and wall time in seconds, and the most memory of any of them in MiB."""
 
-    raw, chosen, smart = (str(folder / name) for name in ("raw", "chosen", "smart"))
-    steps: dict[str, Callable[[], None]] = {
-        "raw": lambda: sanitize_file(Files(str(source), raw), config("raw"), StageCount()),
-        "select": lambda: select_file(Files(raw, chosen), config("raw"), StageCount()),
-        "smart": lambda: sanitize_file(Files(chosen, smart), config("smart"), StageCount()),
-    }
-    return {name: _timed(step) for name, step in steps.items()}
+    cpu: float
+    wall: float
+    peak: float
 
 
-def _timed(step: Callable[[], Any]) -> float:
-    """CPU seconds, worker processes included."""
-    started = _cpu_seconds()
-    step()
-    return _cpu_seconds() - started
+def cost_of(*commands: list[str], environments: tuple[dict[str, str], ...] = (), cores: int | None = None) -> Cost:
+    """Run commands one after the other."""
+    cpu, wall, peak = 0.0, 0.0, 0
+    for number, command in enumerate(commands):
+        environment = {**os.environ, **(environments[number] if environments else {})}
+        started = time.monotonic()
+        pinned = command if cores is None else ["taskset", "-c", ",".join(map(str, range(cores))), *command]
+        process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"{' '.join(command)} ended with status {status}")
+        cpu += usage.ru_utime + usage.ru_stime
+        wall += time.monotonic() - started
+        peak = max(peak, usage.ru_maxrss)
+    return Cost(cpu, wall, peak / 1024)
 
 
-def _cpu_seconds() -> float:
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+def ours(source: Path, folder: Path, *, near: bool, cores: int | None = None) -> Cost:
+    snipmill = [sys.executable, "-m", "snipmill"]
+    raw, chosen, smart = (str(folder / name) for name in ("raw.jsonl", "chosen.jsonl", "smart.jsonl"))
+    return cost_of(
+        [*snipmill, "sanitize", str(source), "-o", raw],
+        [*snipmill, "select", raw, "-o", chosen, "--name-diversity", *(() if near else ALIKE)],
+        [*snipmill, "sanitize", chosen, "-o", smart, "--style", "smart"],
+        cores=cores,
+    )
 
 
-# The reference: the same rules, written plainly ------------------------------------------------------------------------
+def theirs(source: Path, folder: Path, original: Path, python: str) -> Cost:
+    scripts = original / "src" / "star_align"
+    raw, chosen, smart = (str(folder / name) for name in ("their_raw", "their_chosen", "their_smart"))
+    names = ["--data_files", raw, "--output_file", chosen, "--diversify_func_names", "True"]
+    path = {"PYTHONPATH": str(original / "src")}
+    return cost_of(
+        [python, str(scripts / "sanitize_data.py"), str(source), raw],
+        [python, str(scripts / "clean_data.py"), *names],
+        [python, str(scripts / "sanitize_data.py"), chosen, smart],
+        environments=({**path, "RAW": "1"}, path, {**path, "SMART": "1"}),
+    )
 
 
-def _plain_sections(response: str) -> list[str] | None:
-    if any(response.count(tag) != 1 for tag in TAGS):
-        return None
-    parts = re.split("|".join(map(re.escape, TAGS)), response)[1:]
-    tests = re.findall(r"```python\n(.*?)```", parts[3], re.DOTALL)
-    if len(tests) != 1 or "```python" not in parts[1] or "assert" not in tests[0]:
-        return None
-    tree = ast.parse(tests[0])
-    skipped = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-    return parts if any(not isinstance(node, skipped) for node in tree.body) else None
+def told(name: str, costs: list[Cost], rows: int) -> str:
+    cpu, wall = (statistics.median(getattr(one, kind) for one in costs) for kind in ("cpu", "wall"))
+    rounds = ", ".join(f"{one.cpu:.2f}/{one.wall:.2f}" for one in costs)
+    peak = max(one.peak for one in costs)
+    figures = f"{cpu:6.2f} s CPU, {wall:6.2f} s, {rows / wall:8,.0f} rows/s, peak {peak:5.0f} MiB"
+    return f"  {name:18} {figures}   (CPU/wall of each round: {rounds})"
 
 
-def _plain_names(response: str) -> str:
-    code = re.findall(r"```python\n(.*?)```", response, re.DOTALL)[0]
-    return " ".join(node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef))
-
-
-def _plain_without_comments(code: str) -> str:
-    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
-    return tokenize.untokenize([token for token in tokens if token.type != tokenize.COMMENT])
-
-
-def reference(source: Path, folder: Path, names: bool) -> dict[str, float]:
-    def read(path: Path) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in path.open()]
-
-    def write(rows: list[dict[str, Any]], path: Path) -> None:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def raw() -> None:
-        write([row for row in read(source) if _plain_sections(row["response"])], folder / "plain_raw")
-
-    def select() -> None:
-        rows = read(folder / "plain_raw")
-        random.Random(1).shuffle(rows)
-        seen: set[str] = set()
-        kept = []
-        for row in rows:
-            keys = {"i" + "".join(row["instruction"].split()), "r" + "".join(row["response"].split())}
-            if names:
-                keys.add("n" + _plain_names(row["response"]))
-            if not keys & seen:
-                seen |= keys
-                kept.append(row)
-        write(kept, folder / "plain_chosen")
-
-    def smart() -> None:
-        rows = read(folder / "plain_chosen")
-        for row in rows:
-            parts = _plain_sections(row["response"])
-            assert parts is not None
-            row["response"] = re.sub(
-                r"```python\n(.*?)```",
-                lambda match: f"```python\n{_plain_without_comments(match.group(1))}```",
-                parts[1],
-                flags=re.DOTALL,
-            )
-        write(rows, folder / "plain_smart")
-
-    return {"raw": _timed(raw), "select": _timed(select), "smart": _timed(smart)}
+def rows_in(path: Path) -> int:
+    with path.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--original", type=Path)
+    parser.add_argument("--python", help="the interpreter with their packages")
     parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--names", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--near", action="store_true")
-    parser.add_argument("--reference", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--cores", action="store_true", help="compare one core with two")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        source = folder / "rows.jsonl"
-        generate(source, args.rows)
-        print(f"{args.rows} rows, {source.stat().st_size / 1e6:.0f} MB")
-        started = time.monotonic()
-        mine = ours(source, folder, args.names, 0.7 if args.near else 0.0)
-        wall = time.monotonic() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        total = sum(mine.values())
-        print(
-            "ours     ", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in mine.items()), f"= {total:.2f} s CPU"
-        )
-        print(
-            f"          {args.rows / total:,.0f} rows per CPU second, {args.rows / wall:,.0f} per second on "
-            f"{available_cores()} cores; peak resident memory {peak:.0f} MiB"
-        )
-        with (folder / "smart").open() as rows:
-            print(f"          {sum(1 for _ in rows)} rows stay")
-        if args.reference:
-            plain = reference(source, folder, args.names)
-            print(
-                "reference", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in plain.items()),
-                f"= {sum(plain.values()):.2f} s CPU; reference / ours {sum(plain.values()) / total:.1f}",
-            )  # fmt: skip
+        for kind in ("foreign columns", "our own rows"):
+            source = folder / "rows.jsonl"
+            generate(source, args.rows, foreign=kind == "foreign columns")
+            print(f"{args.rows:,} rows, {kind}, {source.stat().st_size / 1e6:.0f} MB")
+            found: dict[str, list[Cost]] = {}
+            for _ in range(args.rounds):
+                if args.original is not None:
+                    found.setdefault("original", []).append(theirs(source, folder, args.original, args.python))
+                if args.cores:
+                    found.setdefault("one core", []).append(ours(source, folder, near=False, cores=1))
+                found.setdefault("snipmill", []).append(ours(source, folder, near=False))
+                if args.near:
+                    found.setdefault("snipmill, with near", []).append(ours(source, folder, near=True))
+            for name, costs in found.items():
+                print(told(name, costs, args.rows))
+            for other in ("original", "one core"):
+                if other in found:
+                    ratios = [
+                        statistics.median(getattr(one, what) for one in found[other])
+                        / statistics.median(getattr(one, what) for one in found["snipmill"])
+                        for what in ("cpu", "wall")
+                    ]
+                    print(f"  {other} / snipmill: {ratios[0]:.2f} in CPU time, {ratios[1]:.2f} in wall time")
+            if args.original is not None:
+                print(
+                    f"  {rows_in(folder / 'their_smart'):,} rows stay there, {rows_in(folder / 'smart.jsonl'):,} here"
+                )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from snipmill.verify.data_sets import LAYOUTS
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 
 
@@ -291,3 +292,9 @@ def test_shards_a_break_and_standard_input(tmp_path: Path, snipmill: Snipmill) -
     assert sum(line["where"].startswith("set/a.jsonl.gz:") for line in found) >= 20
     piped = snipmill("audit", "-", stdin="".join(json.dumps(row) + "\n" for row in rows[:2]))
     assert piped.returncode == 0 and findings(piped.stderr)["holds"] == 2, piped.stderr
+
+
+def test_the_documentation_names_every_layout() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    for layout in LAYOUTS:
+        assert f"`{layout.name}`" in page, layout.name
