@@ -61,7 +61,8 @@ def snipmill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Snipmill:
             for name, value in environment.items():
                 patch.setenv(name, value)
             if stdin is not None:
-                patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+                pipe = io.BufferedReader(io.BytesIO(stdin.encode()))
+                patch.setattr(sys, "stdin", io.TextIOWrapper(pipe, encoding="utf-8"))
             patch.setattr(console, "width", 200)
             try:
                 app(list(map(str, args)), prog_name="snipmill")

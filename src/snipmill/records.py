@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 DATA_VERSION = 1
-COLUMNS = "(columns)"  # the key of foreign columns while they are in memory: never one of a file
+COLUMNS = "\ue000columns"  # the key of foreign columns while they are in memory; of private use, so that no file has it
 SOURCE_ID = "source_id"  # the foreign column that keeps an id of the user's that cannot be a record's
 
 
@@ -50,7 +50,7 @@ def hash_bytes(raw: bytes) -> int:
 
 
 def encode_json(value: Any) -> bytes:
-    """JSON. Lone surrogates, which UTF-8 cannot carry, become replacement characters."""
+    """JSON. Lone surrogates, which UTF-8 cannot carry, become question marks."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +300,37 @@ def test_the_documentation_names_every_layout() -> None:
     page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     for layout in LAYOUTS:
         assert f"`{layout.name}`" in page, layout.name
+
+
+def test_a_data_set_is_not_overwritten_and_odd_rows_end_nothing(tmp_path: Path, snipmill: Snipmill) -> None:
+    rows: list[dict[str, Any]] = [
+        {"instruction": "Increment.", "output": BLOCK, "unit_tests": "assert inc(1) == 2", "input": ""},
+        {"output": "x"},
+        {"instruction": "", "output": "x"},
+        {"instruction": "Again.", "output": BLOCK, "unit_tests": False},
+    ]
+    write_lines(tmp_path / "data.jsonl", *rows)
+    before = (tmp_path / "data.jsonl").read_bytes()
+    done = snipmill("audit", "data.jsonl", "--out", "data.jsonl")
+    assert done.returncode == 2 and (tmp_path / "data.jsonl").read_bytes() == before
+    done = snipmill("audit", "data.jsonl", "--out", "found.jsonl")
+    assert "read as alpaca" in done.stderr and done.returncode == 1, done.stderr
+    assert [line["finding"] for line in read_lines(tmp_path / "found.jsonl")] == [
+        "holds",
+        "unreadable",
+        "no-tests",
+        "no-tests",
+    ]
+    empty = write_lines(tmp_path / "empty.jsonl", {"instruction": "", "response": "x"})
+    assert snipmill("audit", empty.name).returncode == 1
+    wrong = snipmill("audit", "data.jsonl", "--tests-column", "tezts")
+    assert wrong.returncode == 2 and "tezts" in wrong.stderr
+
+
+def test_compressed_rows_from_standard_input(tmp_path: Path) -> None:
+    rows = [{"instruction": "Increment.", "response": BLOCK, "tests": "assert inc(1) == 2"}]
+    for raw in (gzip.compress((json.dumps(rows[0]) + "\n").encode()), json.dumps(rows, indent=1).encode()):
+        done = subprocess.run(
+            [sys.executable, "-m", "snipmill", "audit", "-"], input=raw, capture_output=True, check=False
+        )
+        assert done.returncode == 0 and b"holds" in done.stderr, done.stderr

@@ -71,3 +71,14 @@ def test_a_shard_that_breaks_off_costs_its_end_alone(tmp_path: Path, snipmill: S
     assert ids[-10:] == [f"b{n}" for n in range(10)] and len(ids) > 1000 and ids[:3] == ["a0", "a1", "a2"]
     (dropped,) = read_lines(tmp_path / "out.jsonl.rejects.jsonl")
     assert dropped["reason"] == "damaged-file" and dropped["where"].startswith("shards/1.jsonl.gz:")
+
+
+def test_rejects_take_no_other_file_s_place(tmp_path: Path, snipmill: Snipmill) -> None:
+    write_lines(tmp_path / "t.jsonl", GOOD, BAD)
+    before = (tmp_path / "t.jsonl").read_bytes()
+    for rejects, out in (("o.jsonl", "o.jsonl"), ("t.jsonl", "o.jsonl"), ("-", "-")):
+        done = snipmill("sanitize", "t.jsonl", "--out", out, "--rejects", rejects)
+        assert done.returncode == 2 and "cannot hold the rejects" in done.stderr
+    assert (tmp_path / "t.jsonl").read_bytes() == before
+    assert snipmill("sanitize", "t.jsonl", "--out", "t.jsonl").returncode == 0  # in place is fine
+    assert len(read_lines(tmp_path / "t.jsonl")) == 1

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snipmill.records import Concepts, Reject, Response
-from snipmill.store.jsonl import Writer
+from snipmill.records import Concepts, Record, Reject, Response, Seed
+from snipmill.store.jsonl import Writer, encode_line
 from snipmill.store.reading import read_records
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
@@ -74,3 +74,70 @@ def test_foreign_columns_go_along_unchanged(foreign: dict[str, object]) -> None:
         (again,) = read_records(str(copy), Concepts, "instructions")
     assert {name: written[name] for name in foreign} == json.loads(json.dumps(foreign))
     assert msgspec.structs.asdict(again)["concepts"] == ["a"] and again.id == record.id
+
+
+def rows_of(tmp: str, text: str, kind: type[Record] = Response) -> list[Record]:
+    path = Path(tmp) / "in.jsonl"
+    path.write_text(text)
+    return list(read_records(str(path), kind, "execute"))
+
+
+def test_null_is_the_same_as_nothing() -> None:
+    plain = {"instruction": "Do it.", "response": "Done."}
+    spelled: list[dict[str, object]] = [
+        {"seed": None},
+        {"sample": None, "id": None},
+        {"language": "python"},
+        {"language": "Python", "id": ""},
+    ]
+    with TemporaryDirectory() as folder:
+        found = rows_of(folder, "".join(json.dumps({**plain, **more}) + "\n" for more in [{}, *spelled]))
+    assert len({record.id for record in found}) == 1 and all(isinstance(record, Response) for record in found), found
+
+
+def test_samples_keep_what_they_hold_and_bad_ones_are_told_apart() -> None:
+    good = '{"response": "Done.", "score": 1.10, "exact": 1.0000000000000000000001}'
+    row = '{"id": "x", "instruction": "Do it.", "parsing_result": [' + f"{good}, 5, null" + "]}\n"
+    with TemporaryDirectory() as folder:
+        first, *bad = rows_of(
+            folder,
+            row
+            + '{"instruction": "a", "parsing_result": []}\n{"instruction": "b", "response": "c", "parsing_result": []}\n',
+        )
+    assert (
+        isinstance(first, Response) and isinstance(first.columns, dict) and bytes(first.columns["source_id"]) == b'"x"'
+    )
+    assert (bytes(first.columns["score"]), bytes(first.columns["exact"])) == (b"1.10", b"1.0000000000000000000001")
+    assert [record.id.partition(":")[2] for record in bad[:3]] == ["1, sample 1", "1, sample 2", "2"]
+    assert isinstance(bad[3], Response) and bad[3].response == "c"
+
+
+def test_columns_of_any_name_stay() -> None:
+    odd = {"(columns)": {"a": 1}, "source_id": "mine", "id": 7, "columns": 3}
+    with TemporaryDirectory() as folder:
+        (record,) = rows_of(folder, json.dumps({"instruction": "Do it.", "response": "Done.", **odd}) + "\n")
+        assert isinstance(record, Response)
+        line = encode_line(record)
+        (again,) = rows_of(folder, line.decode())
+    written = json.loads(line)
+    assert (written["(columns)"], written["source_id"], written["source_id_"], written["columns"]) == (
+        {"a": 1},
+        "mine",
+        7,
+        3,
+    )
+    assert again == record
+
+
+def test_a_folder_of_another_language_is_no_python() -> None:
+    rows = [
+        {"content": "x = 1", "data_dir": folder} for folder in ("python", "data/python", "javascript", "some/where")
+    ]
+    with TemporaryDirectory() as folder:
+        found = rows_of(folder, "".join(json.dumps(row) + "\n" for row in rows), Seed)
+    assert [getattr(one, "language", getattr(one, "reason", "")) for one in found] == [
+        "Python",
+        "Python",
+        "unknown-language",
+        "Python",
+    ]

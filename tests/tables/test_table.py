@@ -57,6 +57,7 @@ FORMATS: dict[str, bytes | Callable[[Path], None]] = {
     "pretty.json": json.dumps(ROWS, indent=2).encode(),
     "list.jsonl": json.dumps(ROWS).encode(),
     "list.json.gz": gzip.compress(json.dumps(ROWS).encode()),
+    "data_in_a_line.json": json.dumps({"version": 1, "data": ROWS}).encode(),
     "data.json": json.dumps({"version": 1, "data": ROWS}, indent=1).encode(),
     "lines.json": LINES,
     "t.parquet": as_parquet,
@@ -161,3 +162,49 @@ def test_damaged_bytes_never_end_the_reading(parts: list[bytes], name: str) -> N
     assert len(found) <= raw.count(b"\n") + raw.count(b"\r") + 2
     if name in ("t.jsonl", "t"):
         assert found[0] == {"a": 1} and found[-1] == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "rows", "said"),
+    [
+        ("t.json", json.dumps(ROWS[:3], indent=1) + "\n" + json.dumps(ROWS[:3]), 3, "behind the end"),
+        ("t.json", '[{"a": NaN}, {"a": 1} {"a": 2}]', 2, "comma"),
+        ("t.jsonl", '[{"a": NaN}, {"a": "\\ud800"}]', 2, None),
+        ("t.json", json.dumps({"a": [1, 2], "b": [3, 4]}), 0, "columns, not rows"),
+        ("t.json", json.dumps({"messages": [{"role": "user"}]}, indent=1), 1, None),
+        ("t.csv", 'a,b\n1,2\n3,"cut o', 1, "never closed"),
+        ("t.tsv", 'a\tb\n1\t"a" + 1\n3\t4\n', 1, "is no row"),
+        ("t.csv", "a,b\n1\n1,2,3\n\n\n4,5\n", 1, "has 1 values"),
+        ("t.csv", b"a,b\n1,caf\xe9\n2,x\n", 1, "not UTF-8"),
+    ],
+)
+def test_what_is_not_whole_is_told(tmp_path: Path, name: str, raw: str | bytes, rows: int, said: str | None) -> None:
+    (tmp_path / name).write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    found = rows_of(tmp_path / name)
+    told = [row.problem for row in found if not isinstance(row, dict)]
+    assert sum(isinstance(row, dict) for row in found) == rows
+    assert said in told[0] if said is not None else not told
+
+
+def test_blank_lines_count(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n\n\n1,2\n")
+    assert read(tmp_path / "t.csv") == [(f"{tmp_path / 't.csv'}:4", {"a": "1", "b": "2"})]
+
+
+def test_arrow_files_of_both_kinds_and_a_cut_stream(tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    with pa.OSFile(str(tmp_path / "file.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    assert rows_of(tmp_path / "file.arrow") == ROWS
+    with pa.OSFile(str(tmp_path / "cut.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table, max_chunksize=100)
+    whole = (tmp_path / "cut.arrow").read_bytes()
+    (tmp_path / "cut.arrow").write_bytes(whole[:-8])
+    *rows, last = rows_of(tmp_path / "cut.arrow")
+    assert rows == ROWS and isinstance(last, BrokenOff)
+
+
+def test_packed_lines_take_no_time(tmp_path: Path) -> None:
+    line = b'{"a": "' + b"x" * 100 + b'"}\n'
+    (tmp_path / "t.jsonl.zst").write_bytes(zstandard.ZstdCompressor(level=19).compress(line * 700_000))
+    assert sum(1 for _ in Table(str(tmp_path / "t.jsonl.zst")).rows()) == 700_000

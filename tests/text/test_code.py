@@ -70,3 +70,26 @@ def test_names_statements_and_asserts() -> None:
 @pytest.mark.parametrize("code", ["x = (", "def f(:\n", "x = 1\n  y = 2", "\0", "(" * 5000])
 def test_bad_code_is_said_to_be_bad(code: str) -> None:
     assert syntax_error(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = 1 \\\n# c\ny = 2\n",
+        "x = 1 \\\n  # c\n",
+        "def f(): return 1 \\\n    # c\nx = 1\n",
+        'x = f"{1}"  # a\ny = "#"\n',
+        "x = 1\r\n# c\r\ny = 2\r\n",
+    ],
+)
+def test_code_without_comments_still_compiles(code: str) -> None:
+    assert syntax_error(code) is None and syntax_error(strip_comments(code)) is None
+    assert "# c" not in strip_comments(code) and "# a" not in strip_comments(code)
+
+
+def test_a_string_over_two_lines_is_no_assertion() -> None:
+    assert not shape_of_tests("x = 'a\\\nassert b'\ndef f(): pass\n").has_assert
+
+
+def test_an_f_string_whose_braces_go_on_in_the_next_line_is_not_cut() -> None:
+    assert '"#b"' in strip_comments('x = f"{\na}" + "#b"\nprint(1)\n')

@@ -166,3 +166,8 @@ def test_tags_around_a_block_do_not_hide_it() -> None:
 def test_a_text_of_nothing_but_marks_takes_no_time() -> None:
     for marks in ("> " * 100_000, "- " * 50_000, "```\n" * 100_000, "  ```\n" * 50_000, ("> " * 200 + "x\n") * 1_000):
         find_fences(marks + "\n ```python\nx = 1\n ```")
+
+
+def test_nul_is_kept_wherever_a_block_stands() -> None:
+    for text in ("```python\nx\0y\n```", "- a\n\n  ```python\n  x\0y\n  ```"):
+        assert [fence.code for fence in python_fences(text)] == ["x\0y\n"]

@@ -86,7 +86,8 @@ def _layout(first: list[_Numbered], columns: Columns, name: str | None, shown: s
     if known is None:
         known = next(filter(None, (layout_of(row) for row in rows)), None) or layout_of(together)
     layout = with_columns(known, columns)
-    missing = [one for one in (columns.instruction, columns.response) if one is not None and one not in together]
+    named = (columns.instruction, columns.response, columns.tests, columns.entry_point, columns.module)
+    missing = [one for one in named if one is not None and one not in together]
     if rows and missing:
         raise UsageError(f"{shown} has no column {missing[0]!r}; {_shown(together)}.")
     if layout is None:

@@ -7,9 +7,11 @@ column of their own, or the blocks that hold checks. What repeats or is contamin
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 from snipmill.config import Config
 from snipmill.engine.answers import Answer, read_answers
 from snipmill.engine.by_hand import window
+from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
 from snipmill.parallel.once import Once
 from snipmill.reasons import Reason
@@ -122,8 +125,10 @@ async def audit_file(
     Raises:
         SnipmillError: the file, the sandbox or the output cannot be used, or the layout is not known.
     """
-    audit = Audit()
-    answers = read_answers(Table(path), columns, layout, config.seeds.limit, announce)
+    audit, table = Audit(), Table(path)
+    if out is not None and _is_among(out, table.files):
+        raise UsageError(f"{out} cannot hold the findings: it is the data set. Name another file.")
+    answers = read_answers(table, columns, layout, config.seeds.limit, announce)
     async with resolve_execution(config.execute).open() as sandboxes:
         announce(f"sandbox tier {sandboxes.first.tier}")
 
@@ -155,6 +160,10 @@ async def audit_file(
             spool.seek(0)
             _look_for_duplicates((decode_record(line, Row) for line in spool), config, audit)
     return audit
+
+
+def _is_among(out: str, files: list[Path]) -> bool:
+    return os.path.realpath(out) in map(os.path.realpath, files)
 
 
 def _spooled(answers: Iterator[Answer | Reject], spool: BinaryIO, audit: Audit) -> Iterator[Answer | Reject]:

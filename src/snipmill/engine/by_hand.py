@@ -86,7 +86,10 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
             work: Generate[Any, Any] = Generate(spec.generation, settings, fleet, budget=budget, decide=decide)
             samples = 1 if stage == JUDGE else config.generate.samples
             groups = sample_groups(samples, config.generate.per_request)
-            records = map(without_stale_columns, read_input(files, kind, stage, output, config.seeds))
+            records = (
+                without_stale_columns(record, asks=True)
+                for record in read_input(files, kind, stage, output, config.seeds)
+            )
             spent: list[BudgetSpent] = []
             runner = Runner(work, journal, count)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from snipmill.config import SeedsTable
+from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
@@ -20,7 +22,7 @@ from snipmill.store.foreign import content_id, rename
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_table
 from snipmill.store.run_directory import journal_path, rejects_path
-from snipmill.tables.table import Table
+from snipmill.tables.table import STANDARD_INPUT, Table
 
 R = TypeVar("R", bound=Record)
 _OURS = re.compile(r"[a-z]-[0-9a-f]{20}")  # an id that hashes what a record was made from
@@ -55,6 +57,11 @@ class Output:
         self._stack = contextlib.ExitStack()
         self.place_of: Callable[[str], str | None] = lambda _: None  # where the record with an id stands in the input
 
+        if self._rejects is not None and _is_one_file(self._rejects, files.out, files.source):
+            raise UsageError(
+                f"{self._rejects} cannot hold the rejects: it is the input or the output. Name another file."
+            )
+
     def __enter__(self) -> Output:
         self._kept: Writer[Record] = self._stack.enter_context(Writer(self._out))
         self._dropped: Writer[Reject] | None = None
@@ -87,6 +94,13 @@ class Output:
         """Count and write a record that is encoded already."""
         self._count.count(None)
         self._kept.write_line(line)
+
+
+def _is_one_file(rejects: str, *others: str) -> bool:
+    """Whether the rejects would be written into another file of the command."""
+    if rejects == STANDARD_INPUT:
+        return rejects in others[:1]  # two kinds of records in one stream
+    return os.path.realpath(rejects) in {os.path.realpath(other) for other in others if other != STANDARD_INPUT}
 
 
 def read_input(files: Files, kind: type[R], stage: str, output: Output, part: SeedsTable | None = None) -> Iterator[R]:

@@ -91,10 +91,7 @@ def _shown_tests(tests: str, random: Random) -> str:
 
 
 def _without_comments(markdown: str) -> str:
-    """A Markdown text without the comments in its Python blocks; a block of only comments stays.
-
-    Code that compiles still compiles, because a comment is never a statement.
-    """
+    """A Markdown text without the comments in its closed Python blocks; a block of only comments stays."""
     if "#" not in markdown:
         return markdown
     pieces: list[str] = []
@@ -103,7 +100,7 @@ def _without_comments(markdown: str) -> str:
         if not (fence.is_python and fence.closed):
             continue
         stripped = strip_comments(fence.code)
-        if not stripped.strip():
+        if not stripped.strip() or stripped == fence.code:
             continue
         pieces.append(markdown[position : fence.start])
         pieces.append(replace_code(markdown, fence, stripped))

@@ -6,7 +6,7 @@ import msgspec
 
 from snipmill.records import Evidence, Execution, Reject, Response, Row, Verdict, extend
 from snipmill.select.render import render_row
-from snipmill.select.styles import Look
+from snipmill.select.styles import RAW, Look
 from snipmill.select.wellformed import check_sections
 from snipmill.text.sections import Malformed, Sections, parse_sections
 
@@ -22,8 +22,9 @@ def sanitize(response: Response, look: Look, seed: int, sections: Sections | Non
         seed: the run's seed, for the draws of `smart`.
         sections: the response's, where it is parsed already.
     """
-    if isinstance(response, Row) and response.style == look.name:
-        return response
+    has_look = isinstance(response, Row) and response.style == look.name
+    if has_look and look != RAW:  # only `raw` keeps all that is checked
+        return response  # type: ignore[return-value]
     parsed = sections or parse_sections(response.response, response.language)
     executed = (
         isinstance(response, Execution | Row) and response.verdict is not None and response.verdict.status == "passed"

@@ -95,6 +95,8 @@ def _join_band(
     signs: Signatures, order: NDArray[np.int64], start: int, width: int, threshold: float, parent: NDArray[np.int64]
 ) -> None:
     """Join each row to the first row of its bucket in one band, if their signatures are similar enough."""
+    if not len(order):
+        return
     keys = _band(signs[:, start : start + width][order], 0, width)
     places = np.argsort(keys, kind="stable")  # stable: rows within a bucket stay in order of rank
     keys = keys[places]

@@ -122,7 +122,7 @@ def _sourced(
     for source in sources:
         if is_ready_made(source, columns):
             for record in read_records(source, Seed, STAGE):
-                yield record if isinstance(record, Reject) else without_stale_columns(record)
+                yield record if isinstance(record, Reject) else without_stale_columns(record, asks=True)
     if opened:
         # One stream for all of them: near duplicates are found across sources.
         documents = chain.from_iterable(opened)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from snipmill.languages import language_named
+from snipmill.languages import PYTHON, language_named
 from snipmill.records import COLUMNS, SOURCE_ID, Execution, Record, Row, content_hash, encode_json
 
 R = TypeVar("R", bound=Record)
@@ -22,6 +22,7 @@ _PREFIX = {"Seed": "s", "Concepts": "c", "Instruction": "i", "Response": "r", "E
 _IDENTIFYING = ("language", "seed", "instruction", "response", "sample")
 _SAMPLES = "parsing_result"
 _LATER = frozenset(Execution.__struct_encode_fields__) | frozenset(Row.__struct_encode_fields__)
+_BRACE = memoryview(b"{")
 _OF_A_REQUEST = {"prompt", "fingerprint"}
 _NULL, _EMPTY_TEXT, _EMPTY_LIST = map(msgspec.Raw, (b"null", b'""', b"[]"))
 _COLUMNS_OF_A_ROW = msgspec.json.Decoder(Columns)
@@ -77,62 +78,72 @@ def record_of(given: Columns, kind: type[R]) -> R:
     others: Columns = {}
     for name, value in given.items():
         (known if name in ours else others)[name] = value
-    if "seed" in ours and "seed" not in known:
+    _fill_in(known, others, kind, ours)
+    own_id = known.get("id", _NULL)
+    has_id = bytes(memoryview(own_id)[:1]) == b'"' and own_id != _EMPTY_TEXT
+    if not has_id:
+        known["id"] = _EMPTY_TEXT
+    record = _decode_known(known, kind)
+    # The record is new and nobody else's: completing it costs a tenth of a changed copy.
+    if "language" in ours:
+        named = language_named(record.language)  # type: ignore[attr-defined]
+        if named is not None:
+            msgspec.structs.force_setattr(record, "language", named)
+    if not has_id:
+        msgspec.structs.force_setattr(record, "id", content_id(record))
+        if own_id not in (_NULL, _EMPTY_TEXT):
+            others[_free_name(SOURCE_ID, others)] = own_id
+    if others:
+        msgspec.structs.force_setattr(record, "columns", others)
+    return record
+
+
+def _fill_in(known: Columns, others: Columns, kind: type[Record], ours: frozenset[str]) -> None:
+    """Give a row what it lacks: empty texts for stages that were skipped, and what it has under other names."""
+    if "seed" in ours and known.get("seed", _NULL) == _NULL:
         if kind.__name__ == "Seed" and "content" in others:
             known["seed"] = others.pop("content")
         elif kind.__name__ != "Seed":
             known["seed"] = _EMPTY_TEXT
-    if "language" in ours and "language" not in known and "data_dir" in others:
-        language = _decoded(others["data_dir"])
-        named = language_named(language) if isinstance(language, str) else None
-        if named is not None:
-            known["language"] = msgspec.Raw(msgspec.json.encode(named))
-    if "concepts" in ours and "concepts" not in known and kind.__name__ != "Concepts":
+    if "language" in ours and known.get("language", _NULL) == _NULL and "data_dir" in others:
+        folder = _decoded(others["data_dir"])
+        if isinstance(folder, str) and (language_named(folder.rpartition("/")[2]) or "/" not in folder):
+            known["language"] = msgspec.Raw(msgspec.json.encode(folder.rpartition("/")[2]))
+    if "concepts" in ours and known.get("concepts", _NULL) == _NULL and kind.__name__ != "Concepts":
         known["concepts"] = _EMPTY_LIST
-    own_id = known.get("id", _NULL)
-    has_id = bytes(memoryview(own_id)[:1]) == b'"'
-    if not has_id:
-        known["id"] = _EMPTY_TEXT
-        if own_id != _NULL:
-            others.setdefault(SOURCE_ID, own_id)
+
+
+def _decode_known(known: Columns, kind: type[R]) -> R:
+    """A record from columns of ours; null stands for a column that is not there."""
     try:
         record: R = decoder(kind).decode(msgspec.json.encode(known))
     except msgspec.ValidationError:
         without_null = {name: value for name, value in known.items() if value != _NULL}
         if len(without_null) == len(known):
             raise
-        return record_of({**others, **without_null}, kind)
-    # The record is new and nobody else's: completing it costs a tenth of a changed copy.
-    if not has_id:
-        msgspec.structs.force_setattr(record, "id", _content_id(record, known, others))
-    if others:
-        msgspec.structs.force_setattr(record, "columns", others)
+        record = decoder(kind).decode(msgspec.json.encode(without_null))
     return record
+
+
+def _free_name(name: str, taken: Columns) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _decoded(value: msgspec.Raw) -> Any:
     return msgspec.json.decode(value)
 
 
-def _content_id(record: Record, known: Columns, others: Columns) -> str:
-    """An id from what a record says."""
+def content_id(record: Record) -> str:
+    """An id from what a record says in the columns that tell it from others. What is left out means the same as its default."""
     kind = type(record).__name__
-    if kind == "Seed":
-        texts: list[Any] = [getattr(record, "language", None), getattr(record, "seed", None)]
-    else:
-        texts = [
-            getattr(record, name) if name in known else _decoded(others[name])
-            for name in _IDENTIFYING
-            if name in known or name in others
-        ]
-    parts = [text for text in texts if isinstance(text, str | int)]
-    return f"{_PREFIX.get(kind, 'x')}-{content_hash(*parts)}"
-
-
-def content_id(record: R) -> str:
-    """An id from everything that a record says in columns of ours that tell it from others."""
     parts = [getattr(record, name) for name in _IDENTIFYING if hasattr(record, name)]
-    return f"{_PREFIX.get(type(record).__name__, 'x')}-{content_hash(*parts)}"
+    if kind != "Seed":
+        parts = [part for part in parts if part not in (PYTHON, 0)]
+    if kind == "Concepts":
+        parts += record.concepts  # type: ignore[attr-defined]
+    return f"{_PREFIX.get(kind, 'x')}-{content_hash(*parts)}"
 
 
 def rename(record: R, new_id: str) -> R:
@@ -142,15 +153,18 @@ def rename(record: R, new_id: str) -> R:
     return msgspec.structs.replace(record, id=new_id, columns=kept)
 
 
-def without_stale_columns(record: R) -> R:
+def without_stale_columns(record: R, *, asks: bool = False) -> R:
     """A record from which others will be made, without columns that would be taken for what is then made.
 
-    These are ours of later stages, and the original project's `prompt` and `fingerprint`, which say how an earlier stage asked.
+    Args:
+        record: with columns of its file.
+        asks: whether a model will be asked. Then the original project's `prompt` and `fingerprint` go, too: they say how an earlier
+            stage asked.
     """
     if not isinstance(record.columns, dict):
         return record
     stale = _LATER - fields_of(type(record))
-    if record.columns.keys() >= _OF_A_REQUEST:
+    if asks and record.columns.keys() >= _OF_A_REQUEST:
         stale |= _OF_A_REQUEST
     kept = {name: value for name, value in record.columns.items() if name not in stale}
     if len(kept) == len(record.columns):
@@ -160,13 +174,17 @@ def without_stale_columns(record: R) -> R:
 
 def _samples(columns: Columns) -> Iterator[Columns]:
     """The columns of each sample of a row: its own, and the others of the row."""
-    samples = _decoded(columns[_SAMPLES])
-    common = {name: value for name, value in columns.items() if name not in (_SAMPLES, "id")}
-    if "id" in columns:
-        common.setdefault(SOURCE_ID, columns["id"])
-    if not isinstance(samples, list):
-        yield columns
+    common = {name: value for name, value in columns.items() if name != _SAMPLES}
+    try:
+        samples = msgspec.json.decode(columns[_SAMPLES], type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        yield columns  # another column of that name
         return
+    if not samples:
+        yield common
+        return
+    if "id" in common:
+        common[_free_name(SOURCE_ID, common)] = common.pop("id")
     for number, sample in enumerate(samples):
-        own = sample if isinstance(sample, dict) else {"response": sample}
-        yield {**common, **_COLUMNS_OF_A_ROW.decode(encode_json({**own, "sample": number}))}
+        own = _COLUMNS_OF_A_ROW.decode(sample) if memoryview(sample)[:1] == _BRACE else {"response": sample}
+        yield {**common, **own, "sample": msgspec.Raw(str(number).encode())}

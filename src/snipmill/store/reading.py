@@ -86,14 +86,20 @@ def _read_value(value: Value, kind: type[R], table: Table, number: int, stage: s
         rows = columns_of(value if isinstance(value, bytes) else encode_json(value))
     except (ValueError, TypeError, RecursionError) as error:
         return (_refused(error, kind, table.place(number), stage),)
-    return [_record_or_reject(columns, kind, table, number, stage) for columns in rows]
+    return [
+        _record_or_reject(columns, kind, table, number, stage, sample if len(rows) > 1 else None)
+        for sample, columns in enumerate(rows)
+    ]
 
 
-def _record_or_reject(columns: Columns, kind: type[R], table: Table, number: int, stage: str) -> R | Reject:
+def _record_or_reject(
+    columns: Columns, kind: type[R], table: Table, number: int, stage: str, sample: int | None
+) -> R | Reject:
     try:
         return record_of(columns, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        return _refused(error, kind, table.place(number), stage)
+        place = table.place(number)
+        return _refused(error, kind, place if sample is None else f"{place}, sample {sample}", stage)
 
 
 def _refused(error: Exception, kind: type[Record], where: str, stage: str) -> Reject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,8 @@ from snipmill.errors import UsageError
 from snipmill.tables.values import BrokenOff, Unreadable, Value
 
 _BATCH = 256
+_ARROW_FILE = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def arrow_rows(path: Path, kind: str, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Value]]:
@@ -49,7 +52,20 @@ def _batches(path: Path, kind: str, columns: Sequence[str] | None, stack: ExitSt
     from pyarrow import ipc
 
     handle = stack.enter_context(path.open("rb"))
-    return (batch.slice(start, _BATCH) for batch in ipc.open_stream(handle) for start in range(0, len(batch), _BATCH))
+    if handle.read(len(_ARROW_FILE)) == _ARROW_FILE:
+        file = ipc.open_file(handle)
+        return (file.get_batch(number) for number in range(file.num_record_batches))
+    handle.seek(-min(len(_END_OF_STREAM), path.stat().st_size), os.SEEK_END)
+    has_end = handle.read() == _END_OF_STREAM
+    handle.seek(0)
+    return _checked(ipc.open_stream(handle), has_end=has_end)
+
+
+def _checked(stream: Any, *, has_end: bool) -> Iterator[Any]:
+    """The batches of a stream, which looks whole wherever it is cut between two of them."""
+    yield from (batch.slice(start, _BATCH) for batch in stream for start in range(0, len(batch), _BATCH))
+    if not has_end:
+        raise OSError("the stream ends too early")
 
 
 def _rows(batch: Any) -> Iterator[Value]:

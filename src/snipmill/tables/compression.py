@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, cast
 from snipmill.errors import UsageError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-_MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
 _BUFFER = 1 << 18
+_PART = 1 << 12  # bytes that are decompressed at a time: a few may become many
 # What reading a damaged file raises.
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
@@ -28,7 +29,7 @@ def open_decompressed(path: Path) -> BinaryIO:
     try:
         with path.open("rb") as file:
             begin = file.read(6)
-        compression = next((name for magic, name in _MAGIC.items() if begin.startswith(magic)), path.suffix.lower())
+        compression = next((name for magic, name in MAGIC.items() if begin.startswith(magic)), path.suffix.lower())
         if compression == ".gz":
             return cast(BinaryIO, gzip.open(path))
         if compression == ".bz2":
@@ -59,7 +60,8 @@ class _Zstandard(io.RawIOBase):
         self._file = path.open("rb")
         self._library = library
         self._frame = library.ZstdDecompressor().decompressobj()
-        self._raw = self._waiting = b""
+        self._raw = b""
+        self._waiting = memoryview(b"")
         self._begun = False
 
     def readable(self) -> bool:
@@ -67,13 +69,13 @@ class _Zstandard(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._waiting:
-            self._raw = self._raw or self._file.read(1 << 16)
+            self._raw = self._raw or self._file.read(_PART)
             if not self._raw:
                 if self._begun:
                     raise EOFError("the compressed file ends too early")
                 return 0
             try:
-                self._waiting, self._begun = self._frame.decompress(self._raw), True
+                self._waiting, self._begun = memoryview(self._frame.decompress(self._raw)), True
             except self._library.ZstdError as error:
                 raise OSError(0, str(error)) from error
             self._raw = b""

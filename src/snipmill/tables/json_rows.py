@@ -16,11 +16,12 @@ from snipmill.tables.values import BrokenOff, Unreadable, Value
 
 LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
-_BETWEEN = re.compile(r"[\s,]*")
+_SPACE = re.compile(r"\s*")
+_OF_ROWS = ("data", "rows", "train", "test", "examples", "instances", "items", "records", "samples")
 
 
 def json_lines(handle: BinaryIO) -> Iterator[tuple[int, Value]]:
-    """Each line with its number, from 1, and without its end; empty ones are left out.
+    """Each line with its number, from 1; empty ones are left out.
 
     A line over 64 MiB is not kept in memory. Lines end at newlines alone.
     """
@@ -53,16 +54,18 @@ def begins_list(begin: bytes) -> bool:
     return first.startswith(b"[") and not (first.rstrip().endswith(b"]") and rest.strip())
 
 
-def begins_object(begin: bytes) -> bool:
-    """Whether a file that begins so may hold one object over many lines."""
-    first, newline, _ = begin.removeprefix(_BOM).lstrip().partition(b"\n")
-    if not newline or not first.startswith(b"{"):
+def begins_whole_object(begin: bytes) -> bool:
+    """Whether a file that begins so may hold one object: over many lines, or as its only line."""
+    first, newline, rest = begin.removeprefix(_BOM).lstrip().partition(b"\n")
+    if not first.startswith(b"{"):
         return False
+    if not newline:
+        return True
     try:
         json.loads(first)
     except (ValueError, RecursionError):
         return True
-    return False
+    return not rest.strip()
 
 
 def whole_value(handle: BinaryIO, *, may_be_lines: bool) -> Iterator[tuple[int, Value]]:
@@ -83,25 +86,33 @@ def whole_value(handle: BinaryIO, *, may_be_lines: bool) -> Iterator[tuple[int, 
     except DAMAGE as error:
         problem = _what(error)
     text = b"".join(pieces).removeprefix(_BOM)
+    pieces.clear()
     items = _items(text)
-    if items is not None:
-        yield from enumerate(items, start=1)
-    elif may_be_lines or text.lstrip().startswith(b"{"):
+    if isinstance(items, str):
+        yield 1, Unreadable(items)
+    elif items is not None:
+        yield from ((number, bytes(item)) for number, item in enumerate(items, start=1))
+    elif (may_be_lines and b"\n" in text.strip()) or text.lstrip().startswith(b"{"):
         yield from json_lines(io.BytesIO(text))
     else:
-        yield from _items_one_by_one(text.decode("utf-8", "replace"), problem)
+        yield from _items_one_by_one(text.decode("utf-8", "surrogateescape"), problem)
 
 
-def _items(text: bytes) -> list[bytes] | None:
-    """The items of a list, or of the one list of objects in an object; None where a text is neither."""
+def _items(text: bytes) -> list[msgspec.Raw] | str | None:
+    """The items of a list, or of the one list of rows in an object; None where a text is neither, a text why it cannot be read."""
     try:
         if text.lstrip().startswith(b"["):
-            return [bytes(item) for item in msgspec.json.decode(text, type=list[msgspec.Raw])]
+            return msgspec.json.decode(text, type=list[msgspec.Raw])
         values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    lists = [value for value in map(bytes, values.values()) if re.match(rb"\[\s*\{", value)]
-    return _items(lists[0]) if len(lists) == 1 else [text]
+    lists = [value for name, value in values.items() if name.lower() in _OF_ROWS and re.match(rb"\[\s*\{", value)]
+    if len(lists) == 1:
+        return msgspec.json.decode(lists[0], type=list[msgspec.Raw])
+    begins = {bytes(memoryview(value)[:1]) for value in values.values()}
+    if len(values) > 1 and begins in ({b"["}, {b"{"}):
+        return "holds columns, not rows; write one row in each line, as `to_json(orient='records', lines=True)` of pandas does."
+    return [msgspec.Raw(text)]
 
 
 def _items_one_by_one(text: str, problem: str) -> Iterator[tuple[int, Value]]:
@@ -109,15 +120,19 @@ def _items_one_by_one(text: str, problem: str) -> Iterator[tuple[int, Value]]:
     decoder = json.JSONDecoder()
     position = text.find("[") + 1
     for number in count(1):
-        position = _BETWEEN.match(text, position).end()  # type: ignore[union-attr]
+        position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
         if text.startswith("]", position):
+            if text[position + 1 :].strip():
+                yield number, BrokenOff("something stands behind the end of the list")
             return
         try:
-            if position >= len(text):
-                raise ValueError("the list is never closed")
+            if number > 1:
+                if not text.startswith(",", position):
+                    raise ValueError("a comma is missing, or the list is never closed")
+                position = _SPACE.match(text, position + 1).end()  # type: ignore[union-attr]
             _, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
             yield number, BrokenOff(problem or str(error))
             return
-        yield number, text[position:end].encode("utf-8", "replace")
+        yield number, text[position:end].encode("utf-8", "surrogateescape")
         position = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from pathlib import Path
 
 from snipmill.errors import UsageError
@@ -19,6 +20,7 @@ _FORMATS = {
 }
 # Beside a data set: what describes it, what was left out of it, and what a command continues from.
 _NO_ROWS = (".rejects.jsonl", ".journal.jsonl")
+_DESCRIPTIONS = re.compile(r"dataset_infos?\.json|dataset_dict\.json|state\.json|.*config.*\.json|.*metadata.*\.json")
 _DATASET = "dataset.jsonl"  # of a run's folder
 
 
@@ -61,10 +63,10 @@ def _shards_in(folder: Path) -> list[Path]:
         if file.is_file()
         and format_of(file.name) is not None
         and not file.name.endswith(_NO_ROWS)
+        and _DESCRIPTIONS.fullmatch(file.name.lower()) is None
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
-    rows = [file for file in files if file.suffix.lower() != ".json"] or files  # .json beside them describes them
-    if not rows:
+    if not files:
         known = ", ".join(_FORMATS)
         raise UsageError(f"The folder {folder} holds no file of rows ({known}, also compressed).")
-    return rows
+    return files

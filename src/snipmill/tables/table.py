@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -11,10 +13,10 @@ from typing import BinaryIO
 
 from snipmill.errors import UsageError
 from snipmill.tables.arrow import arrow_rows
-from snipmill.tables.compression import DAMAGE, open_decompressed
+from snipmill.tables.compression import COMPRESSIONS, DAMAGE, MAGIC, open_decompressed
 from snipmill.tables.delimited import delimited_rows
 from snipmill.tables.hub import PREFIX, open_hub
-from snipmill.tables.json_rows import begins_list, begins_object, json_lines, whole_value
+from snipmill.tables.json_rows import begins_list, begins_whole_object, json_lines, whole_value
 from snipmill.tables.shards import find_shards, format_of
 from snipmill.tables.values import BrokenOff, Value
 
@@ -45,6 +47,11 @@ class Table:
         self._counts_rows: list[bool] = []  # for each shard, whether its numbers count rows; else they count lines
 
     @property
+    def files(self) -> list[Path]:
+        """The files that are read; none for standard input and the hub."""
+        return [shard for shard in self._shards if shard.is_file()]
+
+    @property
     def is_one_file(self) -> bool:
         """Whether the rows come from a single file."""
         return self._shards == [Path(self._path)]
@@ -64,7 +71,7 @@ class Table:
                 yield last, value
             self._ends.append(last)
         if not last:
-            raise UsageError(f"{self.shown} is empty; it should hold one JSON record per line.")
+            raise UsageError(f"{self.shown} is empty: it holds no rows.")
 
     def place(self, number: int) -> str:
         """Where a row stands: `file:line`, or the number of the row in a file without lines."""
@@ -75,14 +82,20 @@ class Table:
 
     def _rows_of(self, shard: Path) -> Iterator[tuple[int, Value]]:
         if self._path == STANDARD_INPUT:
-            self._counts_rows.append(False)
-            yield from json_lines(sys.stdin.buffer)
+            yield from self._rows_of_standard_input()
             return
         if self._path.startswith(PREFIX):
             self._counts_rows.append(True)
             yield from enumerate(open_hub(self._path).rows, start=1)
             return
+        yield from self._rows_of_file(shard)
+
+    def _rows_of_file(self, shard: Path) -> Iterator[tuple[int, Value]]:
         kind = format_of(shard.name)
+        if kind in ("parquet", "arrow") and shard.suffix.lower() in COMPRESSIONS:
+            self._counts_rows.append(True)
+            yield 1, BrokenOff(f"compressed {kind.capitalize()}; decompress it first")
+            return
         with open_decompressed(shard) as handle:
             begin = _peek(handle)
             if isinstance(begin, BrokenOff):
@@ -94,12 +107,24 @@ class Table:
             elif kind in ("csv", "tsv"):
                 self._counts_rows.append(False)
                 yield from delimited_rows(handle, "\t" if kind == "tsv" else ",")
-            elif begins_list(begin) or (kind == "json" and begins_object(begin)):
+            elif begins_list(begin) or (kind == "json" and begins_whole_object(begin)):
                 self._counts_rows.append(True)
                 yield from whole_value(handle, may_be_lines=kind != "json")
             else:
                 self._counts_rows.append(False)
                 yield from json_lines(handle)
+
+    def _rows_of_standard_input(self) -> Iterator[tuple[int, Value]]:
+        """JSON lines as they come; anything else is written to a temporary file first, and read from there."""
+        begin = _peek(sys.stdin.buffer)
+        if isinstance(begin, bytes) and not (begins_list(begin) or begin.startswith((_PARQUET, *MAGIC))):
+            self._counts_rows.append(False)
+            yield from json_lines(sys.stdin.buffer)
+            return
+        with tempfile.NamedTemporaryFile() as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+            yield from self._rows_of_file(Path(copy.name))
 
 
 def _peek(handle: BinaryIO) -> bytes | BrokenOff:

@@ -35,4 +35,6 @@ def decode_row(value: Value) -> Row | Unreadable | BrokenOff:
         row = json.loads(value)
     except (ValueError, RecursionError) as error:
         return Unreadable(f"is not valid JSON: {error}.")
-    return row if isinstance(row, dict) else Unreadable(f"contains {type(row).__name__}, not an object.")
+    if isinstance(row, dict):
+        return row
+    return Unreadable(f"contains {'null' if row is None else type(row).__name__}, not an object.")

@@ -147,7 +147,7 @@ class TestsShape:
 
 def shape_of_tests(code: str) -> TestsShape:
     """Whether tests contain an assert statement, and whether anything runs at top level; parses at most once."""
-    if _TOP_ASSERT.search(code) and '"""' not in code and "'''" not in code:
+    if _TOP_ASSERT.search(code) and '"""' not in code and "'''" not in code and "\\\n" not in code:
         return TestsShape(has_assert=True, runs_something=True)  # outside strings, only a statement begins like this
     root = syntax_tree(_encode(code))
     top = any(child.type == "assert_statement" for child in root.children)
@@ -194,7 +194,9 @@ def _cut(code: str, comments: Iterable[tuple[int, int]]) -> str:
         line_start = max(code.rfind("\n", 0, start), code.rfind("\r", 0, start)) + 1
         if not code[line_start:start].strip(" \t\f"):
             start = line_start
-            if code.startswith("\r\n", end):
+            if code[:line_start].rstrip("\r\n").endswith("\\"):
+                pass  # the line goes on here: an empty one must stay
+            elif code.startswith("\r\n", end):
                 end += 2
             elif code.startswith(("\n", "\r"), end):
                 end += 1

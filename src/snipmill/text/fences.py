@@ -154,8 +154,7 @@ def _fences_anywhere(text: str) -> list[Fence]:
         first, last = token.map
         content = token.content.split("\n")[:-1]
         inside = lines[first + 1 : first + 1 + len(content)]
-        # The parser makes all line ends one; those of the text come back.
-        code = "".join(one + line[len(line.rstrip("\r\n")) :] for one, line in zip(content, inside, strict=True))
+        code = "".join(_as_written(one, line) for one, line in zip(content, inside, strict=True))
         found.append(
             Fence(
                 info=token.info.strip(),
@@ -171,6 +170,14 @@ def _fences_anywhere(text: str) -> list[Fence]:
     return found
 
 
+def _as_written(code: str, line: str) -> str:
+    """A line of code as its text has it: the parser makes all line ends one, and replaces NUL."""
+    bare = line.rstrip("\r\n")
+    if code and "\0" in bare and bare.replace("\0", "\ufffd").endswith(code):
+        code = bare[-len(code) :]
+    return code + line[len(bare) :]
+
+
 def _prefix(opening: str) -> str:
     """What must stand before a line to put it into the block of an opening fence: its indentation, and the marks of quotes."""
     before = re.split("`|~", opening, maxsplit=1)[0]
@@ -183,7 +190,7 @@ def python_fences(text: str) -> list[Fence]:
 
 
 def replace_code(text: str, fence: Fence, code: str) -> str:
-    """A block of a text with other code, and everything else as it was written.
+    """A block with other code between its fences, which stay as they were written.
 
     Args:
         text: in which `find_fences` found the block.
@@ -191,7 +198,9 @@ def replace_code(text: str, fence: Fence, code: str) -> str:
         code: what shall stand in it, with complete lines.
     """
     if fence.prefix:
-        code = "".join(fence.prefix + line for line in _LINE.findall(code) if line)
+        empty = fence.prefix.rstrip()
+        lines = (line for line in _LINE.findall(code) if line)
+        code = "".join((fence.prefix if line.strip() else empty) + line for line in lines)
     return f"{text[fence.start : fence.code_start]}{code}{text[fence.code_end : fence.end]}"
 
 

@@ -15,13 +15,19 @@ _LEXEME = re.compile(
     r"""|(\#[^\r\n]*)""",
     re.DOTALL,
 )
+_OF_ONE_STRING = 2  # quotes
 _FORMATTED = re.compile(r"""[fFtT][rR]?["']""")
 
 
 def is_plain(code: str) -> bool:
-    """Whether no f-string of the code contains a quote or a hash sign in its braces, by a quick check of the lines."""
+    """Whether no f-string of the code contains a quote or a hash sign in its braces, by a quick check of the lines.
+
+    Since 3.12, braces may go on in the next line: then the line of the f-string has one quote.
+    """
     return _FORMATTED.search(code) is None or not any(
-        "#" in line or line.count('"') + line.count("'") > 2 for line in code.split("\n") if _FORMATTED.search(line)
+        "#" in line or line.count('"') + line.count("'") != _OF_ONE_STRING
+        for line in code.split("\n")
+        if _FORMATTED.search(line)
     )
 
 

@@ -5,24 +5,19 @@ The tests are in the answer or in a column of their own.
 
 from __future__ import annotations
 
-import ast
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from snipmill.reasons import Reason
 from snipmill.sandbox.program import Program
 from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.answer_code import (
-    answer_text,
-    blocks_that_count,
-    code_blocks,
-    has_checks,
-    reads_input,
-    without_use,
-)
+from snipmill.verify.answer_code import Block, answer_text, blocks_that_count, code_blocks, split_checks
 from snipmill.verify.foreign_tests import ForeignTests, join_foreign
 from snipmill.verify.programs import parse_response
-from snipmill.verify.statements import parse
+from snipmill.verify.script_part import without_script_part
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class AnyProgram(NamedTuple):
@@ -54,39 +49,49 @@ def build_any_program(response: str, tests: ForeignTests | None) -> AnyProgram |
         return parsed if isinstance(parsed, Malformed) else _joined(parsed.sections.code, parsed.sections.tests)
     blocks = code_blocks(answer)
     # Code as it is, in which a docstring may show a block; without blocks, whatever it is.
-    if (parse(answer) is not None and (tests is not None or (not blocks and has_checks(answer)))) or (
+    whole = Block(answer.replace("\r\n", "\n"))
+    if (whole.tree is not None and (tests is not None or not blocks)) or (
         not blocks and tests is not None and "```" not in answer
     ):
-        blocks = [answer]
-    if not blocks:
-        return Malformed(Reason.NO_TESTS, "The response holds no Python block.")
+        blocks = [whole]
+    if not blocks or (tests is None and not any(block.has_checks for block in blocks)):
+        return Malformed(Reason.NO_TESTS, "Neither the response nor another column holds a check.")
     return _with_own_tests(blocks) if tests is None else _with_foreign_tests(blocks, tests)
 
 
-def _with_foreign_tests(blocks: list[str], tests: ForeignTests) -> AnyProgram | Malformed:
-    built = _with_tests("\n\n".join(blocks), tests)
+def _with_foreign_tests(blocks: list[Block], tests: ForeignTests) -> AnyProgram | Malformed:
+    built = _with_tests(_code(blocks), tests)
     if not isinstance(built, Malformed) and built.program.dialogues:  # a script, which the tests talk to
         return _with_tests(_script(blocks), tests)
-    return _with_tests(without_use("\n\n".join(blocks_that_count(blocks))), tests)
+    # Tests in the answer are not needed, and may be wrong where those from elsewhere are right.
+    without_tests = [block for block in blocks if block.has_definitions or not block.has_checks] or blocks
+    used = frozenset(_NAME.findall(f"{tests.text} {tests.entry_point}"))
+    return _with_tests(without_script_part(_code(blocks_that_count(without_tests, used))), tests)
 
 
-def _script(blocks: list[str]) -> str:
-    """The script among the blocks of an answer: the last one that reads anything, or all of them."""
-    trees = [(block, tree) for block in blocks if (tree := parse(block)) is not None]
-    reading = [block for block, tree in trees if any(map(reads_input, ast.walk(tree)))]
-    return reading[-1] if reading else "\n\n".join(blocks)
+def _script(blocks: list[Block]) -> str:
+    """The script among the blocks of an answer: the last one that reads anything, and what does not read."""
+    reading = [block for block in blocks if block.reads]
+    drafts = set(map(id, reading[:-1]))
+    return _code([block for block in blocks if id(block) not in drafts])
 
 
-def _with_own_tests(blocks: list[str]) -> AnyProgram | Malformed:
+def _with_own_tests(blocks: list[Block]) -> AnyProgram | Malformed:
     counted = blocks_that_count(blocks)
-    checking = [block for block in counted[1:] if has_checks(block)]
-    if checking:
-        code = "\n\n".join(block for block in counted if block not in checking)
-        return _joined(code, "\n\n".join(checking))
-    code = "\n\n".join(counted)
-    if has_checks(code):
-        return AnyProgram(code, Program(source=f"{code}\n"))
-    return Malformed(Reason.NO_TESTS, "Neither the response nor another column holds a check.")
+    testing = [block for block in counted if block.has_checks and not block.has_definitions]
+    code = without_script_part(_code([block for block in counted if block not in testing]))
+    if testing:
+        return _joined(code, _code(testing))
+    if len(counted) == 1:
+        code, checks = split_checks(Block(code))
+        if checks and code.strip():
+            return _joined(code, checks)
+    whole = without_script_part(_code(counted))
+    return AnyProgram(whole, Program(source=f"{whole}\n"))
+
+
+def _code(blocks: list[Block]) -> str:
+    return "\n\n".join(block.code for block in blocks)
 
 
 def _joined(implementation: str, tests: str) -> AnyProgram | Malformed:

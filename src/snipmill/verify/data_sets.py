@@ -92,6 +92,12 @@ def _decoded(value: Any) -> Any:
     return value
 
 
+def _with_input(row: Row) -> str | None:
+    """The task of Alpaca, with the input that it speaks of."""
+    task = row.get("instruction")
+    return "\n\n".join(filter(None, (task, _text(row.get("input"))))) if isinstance(task, str) else None
+
+
 def _first_item(name: str) -> Read:
     def read(row: Row) -> Any:
         value = _decoded(row.get(name))
@@ -146,12 +152,13 @@ def _with_setup(tests: str, *setups: str) -> Read:
 
 
 def _turn(column: str, roles: Sequence[str]) -> Read:
-    """The last message of a role; of a user, the last one that a model answered."""
+    """The last answer of a model that holds code, or its last one at all; of a user, the message before it."""
 
     def read(row: Row) -> str | None:
         turns = _turns(row.get(column))
         answers = [number for number, (role, _) in enumerate(turns) if role in _MODELS]
-        before = turns[: answers[-1] + 1] if answers else []
+        with_code = [number for number in answers if "```" in turns[number][1]]
+        before = turns[: (with_code or answers)[-1] + 1] if answers else []
         return next((text for role, text in reversed(before) if role in roles), None)
 
     return read
@@ -183,9 +190,13 @@ def _simple(name: str, sets: str, task: str, answer: str, tests: str | None = No
 
 _TRL = Layout(
     "trl", "prompt-completion data of TRL", ("prompt", "completion"),
-    lambda row: row["prompt"] if isinstance(row["prompt"], str) else _turn("chat", _USERS)(_as_chat(row)),
-    lambda row: row["completion"] if isinstance(row["completion"], str) else _turn("chat", _MODELS)(_as_chat(row)),
+    lambda row: _text_or_turn(row, "prompt", _USERS), lambda row: _text_or_turn(row, "completion", _MODELS),
 )  # fmt: skip
+
+
+def _text_or_turn(row: Row, column: str, roles: Sequence[str]) -> Any:
+    value = row.get(column)
+    return value if isinstance(value, str) or value is None else _turn("chat", roles)(_as_chat(row))
 
 
 def _as_chat(row: Row) -> Row:
@@ -195,7 +206,7 @@ def _as_chat(row: Row) -> Row:
     }
 
 
-# The more columns a layout is known by, the earlier it stands.
+# The first that fits is taken: one whose columns are among those of another stands behind it.
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "humaneval", "HumanEval, HumanEval+", ("prompt", "canonical_solution", "test", "entry_point"),
@@ -215,7 +226,6 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _simple("kodcode", "KodCode-V1", "question", "solution", "test_code"),
     _simple("kodcode-test", "KodCode, early", "question", "solution", "test"),
-    _simple("opencodeinstruct", "OpenCodeInstruct", "input", "output", "unit_tests"),
     Layout(
         "apps", "APPS, TACO", ("question", "solutions", "input_output"),
         _column("question"), _first_item("solutions"), _column("input_output"),
@@ -241,8 +251,9 @@ LAYOUTS: tuple[Layout, ...] = (
     _simple("instruction-response", "snipmill, self-oss-instruct, Evol-Instruct", "instruction", "response"),
     Layout(
         "alpaca", "Alpaca, CodeAlpaca", ("instruction", "output"),
-        lambda row: "\n\n".join(filter(None, (_text(row["instruction"]), _text(row.get("input"))))), _column("output"),
+        _with_input, _column("output"),
     ),
+    _simple("opencodeinstruct", "OpenCodeInstruct", "input", "output", "unit_tests"),
     _simple("oss-instruct", "Magicoder-OSS-Instruct", "problem", "solution"),
     _simple("codefeedback", "CodeFeedback", "query", "answer"),
     *map(_chat, _CHATS),
@@ -304,9 +315,11 @@ def read_item(row: Row, layout: Layout) -> Item | None:
 
 def foreign_tests(tests: Any, entry_point: Any = None, module: Any = None) -> ForeignTests | None:
     """The tests of a row; None where it has none."""
-    if tests is None or tests in ("", [], {}):
+    if isinstance(tests, bool | float) or tests is None or tests in ("", b"", [], {}):
         return None
-    text = tests if isinstance(tests, str) else json.dumps(tests)
+    if isinstance(tests, bytes):
+        tests = tests.decode("utf-8", "replace")
+    text = tests if isinstance(tests, str) else json.dumps(tests, default=str)
     return ForeignTests(text, _text(entry_point), _text(module))
 
 

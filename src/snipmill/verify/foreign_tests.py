@@ -27,7 +27,7 @@ from snipmill.sandbox.program import Program
 from snipmill.text.fences import find_fences
 from snipmill.text.sections import Malformed
 from snipmill.verify.programs import join_program
-from snipmill.verify.statements import DEFINITIONS, bound_names, parse
+from snipmill.verify.statements import DEFINITIONS, bound_names, names_in, parse
 
 # Names under which tests import an answer of which they know nothing else.
 _ANSWERS = frozenset(
@@ -114,6 +114,10 @@ def _from_python(implementation: str, text: str, tree: ast.Module, tests: Foreig
             return _unknown("`check(candidate)` needs the name of what it checks, in a column of entry points")
         text += f"\n\ncheck({entry})"
     modules = _answer_modules(tree, defined, tests.module)
+    if answer is not None and not modules and not names_in([parse(text) or tree]) & defined:
+        modules = _unknown_modules(tree)
+        if not modules and not _finds_names_by_text(text):
+            return Malformed(Reason.VACUOUS, "The tests use nothing that the answer defines.")
     program = join_program(implementation, text)
     return Program(source=program.source, tests_line=program.tests_line, modules=modules)
 
@@ -138,6 +142,8 @@ def _entry_point(implementation: str, told: str) -> str:
     """What is under test, as an expression: a method of the class `Solution` by its instance; empty where a text is no name."""
     if _ENTRY.fullmatch(told) is None:
         return ""
+    if told.startswith("Solution.") and re.search(r"^class Solution\b", implementation, re.MULTILINE):
+        told = told.replace("Solution.", "Solution().", 1)
     is_function = (
         re.search(rf"^(async )?def {told}\b", implementation, re.MULTILINE) is not None if "." not in told else True
     )
@@ -196,6 +202,21 @@ def _answer_modules(tree: ast.Module, defined: set[str], told: str) -> tuple[str
     return tuple(found)
 
 
+def _unknown_modules(tree: ast.Module) -> tuple[str, ...]:
+    """The only module that tests import from and that is not installed: what they test, where nothing else can be."""
+    found = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    roots = {module: module.partition(".")[0] for module in found}
+    missing = [one for one, root in roots.items() if root not in sys.stdlib_module_names and not _is_installed(root)]
+    return (missing[0],) if len(missing) == 1 else ()
+
+
+def _finds_names_by_text(text: str) -> bool:
+    """Whether tests may reach the answer without naming it as code does."""
+    return any(
+        word in text for word in ("globals", "eval", "exec", "import_module", "__import__", "getattr", "patch", "*")
+    )
+
+
 def _is_answer(module: str, *, all_defined: bool) -> bool:
     """Whether a module can only be the answer: by its name, or because it is not installed and all that is imported is there."""
     root, _, _ = module.partition(".")
@@ -224,6 +245,8 @@ def _from_json(implementation: str, value: list[Any] | dict[str, Any], tests: Fo
     if not pairs:
         return _unknown("JSON without inputs and outputs")
     told = value.get("fn_name") if isinstance(value, dict) else None
+    if not isinstance(told, str) and tests.entry_point and not any(map(_is_text, (given for given, _ in pairs))):
+        told = tests.entry_point
     is_functional = any(isinstance(item, dict) and item.get("testtype") == "functional" for item in _items(value))
     if not isinstance(told, str) and not is_functional:
         return Program(source=implementation, dialogues=tuple((_lines(one), _lines(other)) for one, other in pairs))
@@ -236,13 +259,22 @@ def _from_json(implementation: str, value: list[Any] | dict[str, Any], tests: Fo
         )
     except (ValueError, RecursionError):
         return _unknown("arguments that are no JSON")
-    if not is_functional and all(isinstance(result, list) and len(result) == 1 for _, result in calls):
-        calls = [(arguments, result[0]) for arguments, result in calls]  # APPS wraps the results of a function in lists
+    # APPS wraps the results of a function in lists, but not always: its harness takes both forms.
+    wrapped = not is_functional and all(isinstance(result, list) and len(result) == 1 for _, result in calls)
     checks = (
-        f"assert _plain({entry}({', '.join(map(_literal, given))})) == {_literal(result)}" for given, result in calls
+        f"assert _plain({entry}({', '.join(map(_literal, given))})) "
+        + (f"in ({_literal(result[0])}, {_literal(result)})" if wrapped else f"== {_literal(result)}")
+        for given, result in calls
     )
     typing = "" if "typing" in implementation else f"{_TYPING}\n"  # these harnesses provide it
     return join_program(typing + implementation, "\n".join((_PLAIN, *checks)))
+
+
+def _is_text(given: Any) -> bool:
+    """Whether an input is what a script reads: a text, or lines."""
+    return isinstance(given, str) or (
+        isinstance(given, list) and bool(given) and all(isinstance(one, str) for one in given)
+    )
 
 
 def _items(value: list[Any] | dict[str, Any]) -> list[Any]:

@@ -36,13 +36,35 @@ def needed_for(target: ast.AST, setup: list[ast.stmt]) -> list[ast.stmt]:
     return chosen[::-1]
 
 
+def free_names(tree: ast.AST) -> set[str]:
+    """The names that code uses, other than parameters and variables of the functions in which they occur."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST, local: frozenset[str]) -> None:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inside = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            if not isinstance(node, ast.Lambda):
+                stored = (one for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
+                inside |= {one.id for one in stored}
+            local |= inside
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in local:
+            found.add(node.id)
+        for child in ast.iter_child_nodes(node):
+            visit(child, local)
+
+    visit(tree, frozenset())
+    return found
+
+
 def bound_names(statement: ast.stmt) -> set[str]:
     """The names that a statement binds."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
     if isinstance(statement, DEFINITIONS):
         return {statement.name}
-    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    inner = list(ast.walk(statement))
+    stored = {node.id for node in inner if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return stored | {node.name for node in inner if isinstance(node, DEFINITIONS)}
 
 
 def names_in(nodes: Sequence[ast.AST]) -> frozenset[str]:
