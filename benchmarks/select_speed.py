@@ -152,11 +152,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--near", action="store_true")
+    parser.add_argument("--kind", choices=["foreign columns", "our own rows"], help="only one kind of rows")
     parser.add_argument("--cores", action="store_true", help="compare one core with two")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for kind in ("foreign columns", "our own rows"):
+        for kind in ("foreign columns", "our own rows") if args.kind is None else (args.kind,):
             source = folder / "rows.jsonl"
             generate(source, args.rows, foreign=kind == "foreign columns")
             print(f"{args.rows:,} rows, {kind}, {source.stat().st_size / 1e6:.0f} MB")

@@ -6,12 +6,13 @@ What is worked out for each row alone is worked out on all cores.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import itemgetter
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,6 +30,7 @@ from snipmill.stages.embedder import load_embedder
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.text.fences import find_fences
 
+_BUFFER = 1 << 20
 OnReject = Callable[[Reject], None]
 
 
@@ -143,7 +145,10 @@ class _Pool:
         self.refused: set[int] = set()
         self._table = table
         self._offsets = array("Q")
-        self._rows, self._instructions, self._codes = (tempfile.TemporaryFile() for _ in range(3))  # noqa: SIM115
+        self._rows, self._instructions, self._codes = (
+            tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115
+            for _ in range(3)
+        )
 
     def __enter__(self) -> _Pool:
         return self
@@ -161,6 +166,8 @@ class _Pool:
             self._offsets.append(end)
             end += len(line)
             yield row, line
+        self._offsets.append(end)
+        self._rows.flush()
 
     def take(self, reduced: Reduced, on_reject: OnReject) -> None:
         """Take in what decides about the next rows."""
@@ -192,11 +199,11 @@ class _Pool:
 
     def line(self, index: int) -> bytes:
         """A row as it came in."""
-        self._rows.seek(self._offsets[index])
-        return self._rows.readline()
+        start, end = self._offsets[index], self._offsets[index + 1]
+        return os.pread(self._rows.fileno(), end - start, start)
 
 
-def _find_near(file: BinaryIO, threshold: float, order: NDArray[np.int64]) -> dict[int, int]:
+def _find_near(file: IO[bytes], threshold: float, order: NDArray[np.int64]) -> dict[int, int]:
     file.seek(0)
     signs: Signatures = np.fromfile(file, dtype=np.uint32).reshape(-1, PERMUTATIONS)
     return near_duplicates(signs, order, threshold)
