@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from snipmill.verify.data_sets import LAYOUTS
+from snipmill.verify.data_sets import LAYOUTS, layout_named
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 
 
@@ -266,7 +266,7 @@ def test_published_layouts_are_known_by_their_columns(tmp_path: Path, snipmill: 
     found = read_lines(tmp_path / "found.jsonl")
     assert [line["finding"] in ("holds", "weak") for line in found] == [True, False], (found, done.stderr)
     assert found[1]["finding"] == "failed" and found[1]["where"] == "data.jsonl:2"
-    assert snipmill("audit", "data.jsonl", "--layout", name, "--allow", 1).returncode == 0
+    assert layout_named(name).name == name
 
 
 def test_a_data_set_that_is_not_understood_is_told_once(tmp_path: Path, snipmill: Snipmill) -> None:
@@ -274,6 +274,10 @@ def test_a_data_set_that_is_not_understood_is_told_once(tmp_path: Path, snipmill
     done = snipmill("audit", "data.jsonl")
     assert done.returncode == 2 and "its columns are antwort, frage" in done.stderr, done.stderr
     assert "--instruction-column" in done.stderr and len(done.stderr.splitlines()) < 12
+    named = snipmill(
+        "audit", write_lines(tmp_path / "a.jsonl", *SETS["alpaca"]).name, "--layout", "alpaca", "--allow", 1
+    )
+    assert named.returncode == 0 and "read as" not in named.stderr, named.stderr
     wrong = snipmill("audit", "data.jsonl", "--layout", "no-such")
     assert wrong.returncode == 2 and "alpaca" in wrong.stderr
 
@@ -334,3 +338,13 @@ def test_compressed_rows_from_standard_input(tmp_path: Path) -> None:
             [sys.executable, "-m", "snipmill", "audit", "-"], input=raw, capture_output=True, check=False
         )
         assert done.returncode == 0 and b"holds" in done.stderr, done.stderr
+
+
+BENCHMARKS = Path(__file__).parents[3] / "shared" / "benchmarks"
+
+
+@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the benchmarks are not here")
+def test_the_tasks_of_humaneval_hold(snipmill: Snipmill) -> None:
+    only = ("--no-decontaminate", "--min-mutation", 0, "--limit", 25)
+    done = snipmill("audit", BENCHMARKS / "HumanEval.jsonl.gz", *only)
+    assert done.returncode == 0 and findings(done.stderr) == {"holds": 25}, done.stderr
