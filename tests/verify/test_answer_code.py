@@ -220,3 +220,13 @@ def test_many_blocks_take_no_time() -> None:
     examples = (f"v{n} = 1\nprint(total([v{n}]))\n" for n in range(1000))
     built = build_any_program(text(G, *examples, T), None)
     assert not isinstance(built, Malformed) and "v1" not in built.implementation
+
+
+def test_tests_with_a_helper_are_tests() -> None:
+    helper = "def numbers():\n    return [1, 2, 3]\n\nassert total(numbers()) == 6\n"
+    built = build_any_program(text(G, helper), None)
+    assert (
+        not isinstance(built, Malformed)
+        and built.program.tests_line is not None
+        and "numbers" not in built.implementation
+    )

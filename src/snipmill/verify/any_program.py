@@ -78,7 +78,7 @@ def _script(blocks: list[Block]) -> str:
 
 def _with_own_tests(blocks: list[Block]) -> AnyProgram | Malformed:
     counted = blocks_that_count(blocks)
-    testing = [block for block in counted if block.has_checks and not block.has_definitions]
+    testing = [block for block in counted if block.has_checks and _is_only_test(block, counted)]
     code = without_script_part(_code([block for block in counted if block not in testing]))
     if testing:
         return _joined(code, _code(testing))
@@ -88,6 +88,14 @@ def _with_own_tests(blocks: list[Block]) -> AnyProgram | Malformed:
             return _joined(code, checks)
     whole = without_script_part(_code(counted))
     return AnyProgram(whole, Program(source=f"{whole}\n"))
+
+
+def _is_only_test(block: Block, blocks: list[Block]) -> bool:
+    """Whether a block with checks holds nothing of the answer: what it defines is for its own use, beside the code of others."""
+    others = [other for other in blocks if other is not block]
+    if not block.has_definitions:
+        return True
+    return any(one.has_definitions for one in others) and not any(block.defined & one.free for one in others)
 
 
 def _code(blocks: list[Block]) -> str:
