@@ -103,11 +103,35 @@ def _is_one_file(rejects: str, *others: str) -> bool:
     return os.path.realpath(rejects) in {os.path.realpath(other) for other in others if other != STANDARD_INPUT}
 
 
-def read_input(files: Files, kind: type[R], stage: str, output: Output, part: SeedsTable | None = None) -> Iterator[R]:
-    """The records of the input; unreadable rows and repeated records go to the rejects.
+class _Ids:
+    """The ids that were read, and where their records stand.
 
     An id of the user's may name several records, such as the samples of one task: all but the first get an id of ours, and keep
     the user's as `source_id`.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = IdIndex()
+        self._contents = IdIndex()  # of records whose id is the user's
+
+    def number_of(self, record_id: str) -> int | None:
+        """The number of the record with an id; None if none was read."""
+        return self._numbers.get(record_id)
+
+    def admit(self, record: R, number: int) -> tuple[R, int | None]:
+        """A record under the id that it goes by, and the number of an equal one that was read before."""
+        earlier = self._numbers.add(record.id, number)
+        if _OURS.fullmatch(record.id) is not None:
+            return record, earlier
+        content = content_id(record)
+        is_new = self._contents.add(content, number) is None
+        if earlier is None or not is_new:
+            return record, earlier
+        return rename(record, content), self._numbers.add(content, number)
+
+
+def read_input(files: Files, kind: type[R], stage: str, output: Output, part: SeedsTable | None = None) -> Iterator[R]:
+    """The records of the input; unreadable rows and repeated records go to the rejects.
 
     Args:
         files: what to read.
@@ -116,10 +140,10 @@ def read_input(files: Files, kind: type[R], stage: str, output: Output, part: Se
         output: for the rejects; is told where records stand.
         part: which records are wanted (`start`, `limit`); None for all.
     """
-    table, seen, said = Table(files.source), IdIndex(), IdIndex()
+    table, ids = Table(files.source), _Ids()
 
     def place_of(record_id: str) -> str | None:
-        number = seen.get(record_id)
+        number = ids.number_of(record_id)
         return table.place(number) if number is not None else None
 
     output.place_of = place_of
@@ -128,17 +152,12 @@ def read_input(files: Files, kind: type[R], stage: str, output: Output, part: Se
         if isinstance(read, Reject):
             output.write_and_count(read)
             continue
-        record: R = read
-        is_ours = _OURS.fullmatch(record.id) is not None
-        earlier = seen.add(record.id, number)
-        if not is_ours:
-            content = content_id(record)
-            if said.add(content, number) is None and earlier is not None:
-                record = rename(record, content)
-                earlier = seen.add(record.id, number)
+        record, earlier = ids.admit(read, number)
         if earlier is None:
             yield record
-        else:
-            detail = f"A record with this id was already read: {table.place(earlier)}."
-            reject = Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail)
-            output.write_and_count(msgspec.structs.replace(reject, where=table.place(number)))
+            continue
+        detail = f"A record with this id was already read: {table.place(earlier)}."
+        reject = Reject(
+            id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail, where=table.place(number)
+        )
+        output.write_and_count(reject)

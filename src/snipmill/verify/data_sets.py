@@ -7,11 +7,12 @@ A layout is known by its columns. The columns that a user names take precedence.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from snipmill.errors import UsageError
+from snipmill.verify.chat_columns import MODELS, USERS, decoded, text_or_turn, turn
 from snipmill.verify.foreign_tests import ForeignTests
 
 Row = Mapping[str, Any]
@@ -20,7 +21,6 @@ Read = Callable[[Row], Any]
 _TESTS = ("tests", "test", "unit_tests", "test_code", "test_cases", "testcase", "test_list")
 _ENTRY_POINTS = ("entry_point", "test_entry_point", "fn_name", "func_name", "function_name")
 _CHATS = ("messages", "conversations", "conversation")
-_USERS, _MODELS = ("user", "human"), ("assistant", "gpt", "model", "bot", "chatgpt")
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,6 @@ def _first(row: Row, names: Iterable[str]) -> Any:
     return next((row[name] for name in names if row.get(name) not in (None, "", [], {})), None)
 
 
-def _decoded(value: Any) -> Any:
-    """A list or object, also where a column holds it as JSON."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
 def _with_input(row: Row) -> str | None:
     """The task of Alpaca, with the input that it speaks of."""
     task = row.get("instruction")
@@ -100,7 +90,7 @@ def _with_input(row: Row) -> str | None:
 
 def _first_item(name: str) -> Read:
     def read(row: Row) -> Any:
-        value = _decoded(row.get(name))
+        value = decoded(row.get(name))
         return value[0] if isinstance(value, list) and value else value if isinstance(value, str) else None
 
     return read
@@ -120,7 +110,7 @@ def _joined(*names: str, between: str = "\n") -> Read:
 
 def _python_solution(row: Row) -> str | None:
     """The first Python solution of CodeContests, where the languages are numbered: 1 is Python 2, 3 is Python 3."""
-    solutions = _decoded(row.get("solutions"))
+    solutions = decoded(row.get("solutions"))
     if not isinstance(solutions, dict):
         return None
     languages, texts = solutions.get("language"), solutions.get("solution")
@@ -132,7 +122,7 @@ def _python_solution(row: Row) -> str | None:
 
 def _contest_tests(row: Row) -> Any:
     """All inputs of CodeContests with their outputs."""
-    groups = [_decoded(row.get(name)) for name in ("public_tests", "private_tests", "generated_tests")]
+    groups = [decoded(row.get(name)) for name in ("public_tests", "private_tests", "generated_tests")]
     lists = [group for group in groups if isinstance(group, dict)]
     given = [one for group in lists for one in group.get("input") or []]
     expected = [one for group in lists for one in group.get("output") or []]
@@ -143,7 +133,7 @@ def _with_setup(tests: str, *setups: str) -> Read:
     """A list of assertions, after the code that they need."""
 
     def read(row: Row) -> Any:
-        checks = _decoded(row.get(tests))
+        checks = decoded(row.get(tests))
         before = [_text(row.get(name)) for name in setups]
         lines = [*before, *checks] if isinstance(checks, list) else [*before, checks]
         return "\n".join(line for line in lines if isinstance(line, str) and line.strip()) or None
@@ -151,35 +141,8 @@ def _with_setup(tests: str, *setups: str) -> Read:
     return read
 
 
-def _turn(column: str, roles: Sequence[str]) -> Read:
-    """The last answer of a model that holds code, or its last one at all; of a user, the message before it."""
-
-    def read(row: Row) -> str | None:
-        turns = _turns(row.get(column))
-        answers = [number for number, (role, _) in enumerate(turns) if role in _MODELS]
-        with_code = [number for number in answers if "```" in turns[number][1]]
-        before = turns[: (with_code or answers)[-1] + 1] if answers else []
-        return next((text for role, text in reversed(before) if role in roles), None)
-
-    return read
-
-
-def _turns(value: Any) -> list[tuple[str, str]]:
-    """The (role, text) of each message of a chat."""
-    messages = _decoded(value)
-    turns: list[tuple[str, str]] = []
-    for message in messages if isinstance(messages, list) else []:
-        if isinstance(message, dict):
-            role, content = message.get("role", message.get("from")), message.get("content", message.get("value"))
-            if isinstance(content, list):
-                content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
-            if isinstance(role, str) and isinstance(content, str):
-                turns.append((role.lower(), content))
-    return turns
-
-
 def _chat(column: str) -> Layout:
-    return Layout(column, "chat data", (column,), _turn(column, _USERS), _turn(column, _MODELS))
+    return Layout(column, "chat data", (column,), turn(column, USERS), turn(column, MODELS))
 
 
 def _simple(name: str, sets: str, task: str, answer: str, tests: str | None = None) -> Layout:
@@ -190,22 +153,8 @@ def _simple(name: str, sets: str, task: str, answer: str, tests: str | None = No
 
 _TRL = Layout(
     "trl", "prompt-completion data of TRL", ("prompt", "completion"),
-    lambda row: _text_or_turn(row, "prompt", _USERS), lambda row: _text_or_turn(row, "completion", _MODELS),
+    lambda row: text_or_turn(row, "prompt", USERS), lambda row: text_or_turn(row, "completion", MODELS),
 )  # fmt: skip
-
-
-def _text_or_turn(row: Row, column: str, roles: Sequence[str]) -> Any:
-    value = row.get(column)
-    return value if isinstance(value, str) or value is None else _turn("chat", roles)(_as_chat(row))
-
-
-def _as_chat(row: Row) -> Row:
-    prompt, completion = row.get("prompt"), row.get("completion")
-    return {
-        "chat": [*(prompt if isinstance(prompt, list) else []), *(completion if isinstance(completion, list) else [])]
-    }
-
-
 # The first that fits is taken: one whose columns are among those of another stands behind it.
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
