@@ -123,12 +123,14 @@ def test_a_name_that_warns_does_not_spoil_its_package() -> None:
 
     async def go() -> tuple[list[VerdictStatus], int]:
         async with Sandbox(workers=1, limits=Limits(timeout=120)) as sandbox:
-            found = [(await sandbox.run(one)).status for one in (gone, gone, RIGHT, RIGHT)]
             (slot,) = sandbox._slots
+            found = [(await sandbox.run(one)).status for one in (gone, gone, RIGHT, RIGHT)]
+            while not slot.memory_of_packages and len(found) < 30:  # a busy machine takes its time
+                found.append((await sandbox.run(RIGHT)).status)
             return found, slot.memory_of_packages
 
     found, memory_of_packages = asyncio.run(go())
-    assert found == ["passed"] * 4
+    assert set(found) == {"passed"}
     assert memory_of_packages > 0, "numpy is imported by each program anew"
 
 

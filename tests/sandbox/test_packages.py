@@ -38,10 +38,17 @@ async def verdicts(*programs: Program, workers: int = 1, times: int = 1, **optio
 
 
 async def verdicts_and_memory(*programs: Program, times: int) -> tuple[list[Verdict], int]:
-    """Verdicts of one slot, and what its zygotes then hold for packages that they have imported."""
+    """Verdicts of one slot, and what its zygotes then hold for packages that they have imported.
+
+    A busy machine takes its time to import them: then the programs run on, up to twenty times.
+    """
     async with Sandbox(workers=1, limits=Limits(timeout=120)) as sandbox:
-        seen = [await sandbox.run(one) for _ in range(times) for one in programs]
         (slot,) = sandbox._slots
+        seen: list[Verdict] = []
+        for round_ in range(20):
+            if round_ < times or not slot.memory_of_packages:
+                seen += [await sandbox.run(one) for one in programs]
+        seen += [await sandbox.run(one) for one in programs]
         return seen, slot.memory_of_packages
 
 
@@ -90,8 +97,8 @@ def test_a_program_sees_the_same_in_a_warm_zygote(imports: str) -> None:
     expected = asyncio.run(cold(look))
     seen, memory_of_packages = asyncio.run(verdicts_and_memory(look, times=3))
     assert expected.status == "passed", expected
-    assert [verdict.output_head for verdict in seen] == [expected.output_head] * 3
-    assert [verdict.output_tail for verdict in seen] == [expected.output_tail] * 3
+    assert {verdict.output_head for verdict in seen} == {expected.output_head}
+    assert {verdict.output_tail for verdict in seen} == {expected.output_tail}
     assert memory_of_packages > 0, "no zygote has imported anything"
 
 
@@ -235,11 +242,13 @@ def test_a_package_is_imported_once_for_all_its_programs(tier: str, interpreter:
     async def go() -> tuple[list[VerdictStatus], VerdictStatus]:
         async with Sandbox(workers=1, limits=Limits(timeout=120), interpreter=interpreter, tier=tier) as sandbox:
             (slot,) = sandbox._slots
-            found = [(await sandbox.run(imports_itself)).status for _ in range(3)]
+            found = [(await sandbox.run(imports_itself)).status]
+            while found[-1] == "passed" and len(found) < 30:  # a busy machine takes its time
+                found.append((await sandbox.run(imports_itself)).status)
             return found, (await slot.run(imports_itself, careful=True)).status
 
     warm, careful = asyncio.run(go())
-    assert warm[1:] == ["failed"] * 2, "the program imported it, not the zygote"
+    assert warm[-1] == "failed", "the program imported it, not the zygote"
     assert careful == "passed"
 
 
