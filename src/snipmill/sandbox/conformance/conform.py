@@ -26,7 +26,8 @@ from snipmill.sandbox.conformance.hostile import HOSTILE, Case
 from snipmill.sandbox.driver import Sandbox, time_bound
 from snipmill.sandbox.program import Limits, Program
 
-HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20), Limits(timeout=120.0)
+# Less output than by default, so that a flood reaches its limit before its time is over on a busy machine, too.
+HOSTILE_LIMITS, HONEST_LIMITS = Limits(timeout=2.0, memory=256 << 20, output=32 << 20), Limits(timeout=120.0)
 WORKERS = 4  # most hostile programs wait for their time to run out
 # Programs of HONEST that do not run their tests themselves, and the runner that does.
 _RUNNERS = {
