@@ -121,13 +121,13 @@ def test_select(lines: list[bytes]) -> None:
     check(lambda files, count: select_file(files, Config(select=SELECT), count), lines)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(FILES)
 def test_execute(lines: list[bytes]) -> None:
     check(lambda files, count: asyncio.run(execute_file(files, Config(), count, lambda _: None)), lines)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(FILES)
 def test_verify(lines: list[bytes]) -> None:
     # A row of a data set by its columns is refused as a whole, by design: the command is another one then.
@@ -135,7 +135,7 @@ def test_verify(lines: list[bytes]) -> None:
     check(lambda files, count: asyncio.run(verify_file(files, Config(), count, lambda _: None)), rows)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(FILES)
 def test_audit(lines: list[bytes]) -> None:
     first, last = (json.dumps(row).encode() for row in sentinels())
@@ -159,7 +159,7 @@ def server() -> Any:
 
 
 @pytest.mark.parametrize("stage", ["concepts", "instructions", "responses"])
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(lines=FILES)
 def test_generation(server: StandIn, stage: str, lines: list[bytes]) -> None:
     config = Config(
