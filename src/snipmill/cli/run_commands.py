@@ -23,8 +23,10 @@ QUICK_SOURCE = (
     "fnmatch,datetime,_strptime,genericpath,operator,quopri,colorsys,copy,bisect,random"
 )
 # What a small model on two cores can do in a few minutes: short seeds, easy tasks, one prefix to keep warm per stage.
+# With this seed, two tasks are verified after 3.5 minutes on two cores; with seed 0, after more than 5.
 QUICK = {
     "run.dir": "snipmill-quickstart",
+    "run.seed": 3,
     "seeds.sources": [QUICK_SOURCE],
     "seeds.shuffle": True,
     "seeds.limit": 16,
