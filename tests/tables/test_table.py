@@ -208,3 +208,13 @@ def test_packed_lines_take_no_time(tmp_path: Path) -> None:
     line = b'{"a": "' + b"x" * 100 + b'"}\n'
     (tmp_path / "t.jsonl.zst").write_bytes(zstandard.ZstdCompressor(level=19).compress(line * 700_000))
     assert sum(1 for _ in Table(str(tmp_path / "t.jsonl.zst")).rows()) == 700_000
+
+
+@pytest.mark.parametrize("name", ["list.json.gz", "list.jsonl.gz", "lines.json.gz"])
+def test_a_break_is_told_in_every_form_of_json(tmp_path: Path, name: str) -> None:
+    """Also where the text itself is whole, and only the check sum behind it is wrong."""
+    raw = bytearray(gzip.compress(LINES if "lines" in name else json.dumps(ROWS).encode()))
+    raw[-8] ^= 0xFF
+    (tmp_path / name).write_bytes(raw)
+    *rows, last = rows_of(tmp_path / name)
+    assert rows == ROWS and isinstance(last, BrokenOff)

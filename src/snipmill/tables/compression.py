@@ -20,6 +20,11 @@ _PART = 1 << 12  # bytes that are decompressed at a time: a few may become many
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
+def what_broke(error: Exception) -> str:
+    """What one of `DAMAGE` says, without a full stop."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
+
+
 def open_decompressed(path: Path) -> BinaryIO:
     """Open a file for reading, decompressed. Reading raises one of `DAMAGE` where the file is truncated or damaged.
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from snipmill.tables.compression import DAMAGE
+from snipmill.tables.compression import DAMAGE, what_broke
 from snipmill.tables.json_rows import LONGEST_LINE
 from snipmill.tables.values import BrokenOff, Unreadable, Value
 
@@ -29,7 +29,7 @@ def delimited_rows(handle: BinaryIO, delimiter: str) -> Iterator[tuple[int, Valu
             yield line, Unreadable(f"is no row: {error}.")
             continue
         except DAMAGE as error:
-            yield line, BrokenOff(str(error).rstrip("."))
+            yield line, BrokenOff(what_broke(error))
             return
         if cells is None:
             return

@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from snipmill.tables.compression import DAMAGE
+from snipmill.tables.compression import DAMAGE, what_broke
 from snipmill.tables.values import BrokenOff, Unreadable, Value
 
 LONGEST_LINE = 64 << 20
+_PIECE = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"\s*")
 _OF_ROWS = ("data", "rows", "train", "test", "examples", "instances", "items", "records", "samples")
@@ -34,7 +35,7 @@ def json_lines(handle: BinaryIO) -> Iterator[tuple[int, Value]]:
                 yield number, Unreadable(f"is longer than {LONGEST_LINE >> 20} MiB.")
                 continue
         except DAMAGE as error:
-            yield number, BrokenOff(_what(error))
+            yield number, BrokenOff(what_broke(error))
             return
         if not line:
             return
@@ -42,10 +43,6 @@ def json_lines(handle: BinaryIO) -> Iterator[tuple[int, Value]]:
             line = line.removeprefix(_BOM)
         if line and not line.isspace():
             yield number, line
-
-
-def _what(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__).rstrip(".")
 
 
 def begins_list(begin: bytes) -> bool:
@@ -71,7 +68,7 @@ def begins_whole_object(begin: bytes) -> bool:
 def whole_value(handle: BinaryIO, *, may_be_lines: bool) -> Iterator[tuple[int, Value]]:
     """The items of a file that holds one list, each with its number from 1. Holds the whole text in memory.
 
-    An object whose only list of objects is the data (`{"data": [...]}`) counts as that list, another one as the only row. A list
+    An object that holds the rows under a usual name (`{"data": [...]}`) counts as that list, another one as the only row. A list
     that is cut off gives its complete items.
 
     Args:
@@ -81,21 +78,29 @@ def whole_value(handle: BinaryIO, *, may_be_lines: bool) -> Iterator[tuple[int, 
     problem = ""
     pieces: list[bytes] = []
     try:
-        while piece := handle.read(1 << 22):
+        while piece := handle.read1(_PIECE):  # type: ignore[attr-defined]  # what stands before a damage is not lost
             pieces.append(piece)
     except DAMAGE as error:
-        problem = _what(error)
+        problem = what_broke(error)
     text = b"".join(pieces).removeprefix(_BOM)
     pieces.clear()
     items = _items(text)
+    is_lines = (may_be_lines and b"\n" in text.strip()) or text.lstrip().startswith(b"{")
+    if items is None and not is_lines:
+        yield from _items_one_by_one(text.decode("utf-8", "surrogateescape"), problem)
+        return
+    number = 0
+    for number, value in json_lines(io.BytesIO(text)) if items is None else _numbered(items):
+        yield number, value
+    if problem:
+        yield number + 1, BrokenOff(problem)
+
+
+def _numbered(items: list[msgspec.Raw] | str) -> Iterator[tuple[int, Value]]:
     if isinstance(items, str):
         yield 1, Unreadable(items)
-    elif items is not None:
-        yield from ((number, bytes(item)) for number, item in enumerate(items, start=1))
-    elif (may_be_lines and b"\n" in text.strip()) or text.lstrip().startswith(b"{"):
-        yield from json_lines(io.BytesIO(text))
     else:
-        yield from _items_one_by_one(text.decode("utf-8", "surrogateescape"), problem)
+        yield from ((number, bytes(item)) for number, item in enumerate(items, start=1))
 
 
 def _items(text: bytes) -> list[msgspec.Raw] | str | None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from snipmill.errors import UsageError
 from snipmill.tables.arrow import arrow_rows
-from snipmill.tables.compression import COMPRESSIONS, DAMAGE, MAGIC, open_decompressed
+from snipmill.tables.compression import COMPRESSIONS, DAMAGE, MAGIC, open_decompressed, what_broke
 from snipmill.tables.delimited import delimited_rows
 from snipmill.tables.hub import PREFIX, open_hub
 from snipmill.tables.json_rows import begins_list, begins_whole_object, json_lines, whole_value
@@ -132,4 +132,4 @@ def _peek(handle: BinaryIO) -> bytes | BrokenOff:
     try:
         return handle.peek(_BEGIN)  # type: ignore[attr-defined, no-any-return]
     except DAMAGE as error:
-        return BrokenOff(str(getattr(error, "strerror", None) or error).rstrip("."))
+        return BrokenOff(what_broke(error))
