@@ -40,13 +40,8 @@ class NumberMap:
 
     def put(self, key: int, number: int) -> None:
         """Set the number of a key, replacing an earlier one."""
-        slot = self._slot(key)
-        if not self._values[slot]:
-            self._count += 1
-            if 3 * self._count > 2 * len(self._keys):
-                self._grow()
-                slot = self._slot(key)
-        self._keys[slot], self._values[slot] = key, number + 1
+        if self.add(key, number) is not None:
+            self._values[self._slot(key)] = number + 1
 
     def add(self, key: int, number: int) -> int | None:
         """Set the number of a key that has none. Returns the number that it has already, if it has one."""

@@ -82,6 +82,15 @@ def audit(
     with live_count("audit", count):
         found = asyncio.run(audit_file(dataset, out, columns, config, count, say, layout))
     _print_audit(found)
+    _end(found, allow)
+
+
+def _end(found: Audit, allow: float) -> None:
+    """Say what the figures mean, and end with the exit code that they deserve.
+
+    Raises:
+        InputDamaged: a file breaks off.
+    """
     if found.unchecked:
         say(
             f"{found.unchecked:,} of {found.rows:,} rows could not be judged: no tests, tests in an unknown layout, "

@@ -34,7 +34,7 @@ class Answer:
 def read_answers(
     table: Table, columns: Columns, layout: str | None, limit: int | None, announce: Callable[[str], None]
 ) -> Iterator[Answer | Reject]:
-    """The rows of a data set; each is named by its own id, or by its place where it has none.
+    """The rows of a data set; each is named by its own id, or by a hash of its content where it has none.
 
     Args:
         table: the data set.

@@ -32,7 +32,7 @@ from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.foreign import without_stale_columns
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, VerdictEntry, VerificationEntry, usages_in
-from snipmill.verify.any_program import TestColumns
+from snipmill.verify.data_sets import Columns
 
 Task = TypeVar("Task")
 Announce = Callable[[str], None]
@@ -115,7 +115,7 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
 
 
 async def execute_file(
-    files: Files, config: Config, count: StageCount, announce: Announce, columns: TestColumns | None = None
+    files: Files, config: Config, count: StageCount, announce: Announce, columns: Columns | None = None
 ) -> None:
     """Run the programs of a file of responses.
 

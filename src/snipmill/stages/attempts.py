@@ -14,8 +14,8 @@ from snipmill.select.styles import RAW
 from snipmill.stages.spec import EXECUTE
 from snipmill.text.sections import Malformed, Sections
 from snipmill.verify.agreement import Agreement
-from snipmill.verify.any_program import TestColumns, build_any_program
-from snipmill.verify.data_sets import foreign_tests
+from snipmill.verify.any_program import build_any_program
+from snipmill.verify.data_sets import Columns, foreign_tests
 from snipmill.verify.programs import parse_response
 from snipmill.verify.questions import Sample
 
@@ -30,7 +30,7 @@ class Candidate:
     settled: Execution | Reject | None = None
 
 
-def parse_candidate(response: Response, columns: TestColumns | None = None) -> Candidate:
+def parse_candidate(response: Response, columns: Columns | None = None) -> Candidate:
     """Parse a response. In a language that cannot be executed it goes on, marked as unverified.
 
     Args:
@@ -49,7 +49,7 @@ def parse_candidate(response: Response, columns: TestColumns | None = None) -> C
     return Candidate(response, parsed.sections, parsed.program)
 
 
-def _parse_foreign(response: Response, columns: TestColumns) -> Candidate:
+def _parse_foreign(response: Response, columns: Columns) -> Candidate:
     raw = response.columns if isinstance(response.columns, dict) else {}
     tests, entry_point, module = (
         msgspec.json.decode(raw[name]) if name is not None and name in raw else None

@@ -106,7 +106,7 @@ def _fill_in(known: Columns, others: Columns, kind: type[Record], ours: frozense
         elif kind.__name__ != "Seed":
             known["seed"] = _EMPTY_TEXT
     if "language" in ours and known.get("language", _NULL) == _NULL and "data_dir" in others:
-        folder = _decoded(others["data_dir"])
+        folder = msgspec.json.decode(others["data_dir"])
         if isinstance(folder, str) and (language_named(folder.rpartition("/")[2]) or "/" not in folder):
             known["language"] = msgspec.Raw(msgspec.json.encode(folder.rpartition("/")[2]))
     if "concepts" in ours and known.get("concepts", _NULL) == _NULL and kind.__name__ != "Concepts":
@@ -129,10 +129,6 @@ def _free_name(name: str, taken: Columns) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _decoded(value: msgspec.Raw) -> Any:
-    return msgspec.json.decode(value)
 
 
 def content_id(record: Record) -> str:

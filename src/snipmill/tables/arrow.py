@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,21 @@ def _batches(path: Path, kind: str, columns: Sequence[str] | None, stack: ExitSt
     handle = stack.enter_context(path.open("rb"))
     if handle.read(len(_ARROW_FILE)) == _ARROW_FILE:
         file = ipc.open_file(handle)
-        return (file.get_batch(number) for number in range(file.num_record_batches))
+        return _slices(file.get_batch(number) for number in range(file.num_record_batches))
     handle.seek(-min(len(_END_OF_STREAM), path.stat().st_size), os.SEEK_END)
     has_end = handle.read() == _END_OF_STREAM
     handle.seek(0)
     return _checked(ipc.open_stream(handle), has_end=has_end)
 
 
+def _slices(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches of any size as small ones, whose rows take little memory as objects."""
+    return (batch.slice(start, _BATCH) for batch in batches for start in range(0, len(batch), _BATCH))
+
+
 def _checked(stream: Any, *, has_end: bool) -> Iterator[Any]:
     """The batches of a stream, which looks whole wherever it is cut between two of them."""
-    yield from (batch.slice(start, _BATCH) for batch in stream for start in range(0, len(batch), _BATCH))
+    yield from _slices(stream)
     if not has_end:
         raise OSError("the stream ends too early")
 

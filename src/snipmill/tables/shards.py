@@ -44,14 +44,28 @@ def find_shards(path: str) -> list[Path]:
     place = Path(path)
     if place.is_dir():
         return _shards_in(place)
-    if not place.exists() and glob.has_magic(path):
-        found = sorted(Path(name) for name in glob.glob(path, recursive=True) if Path(name).is_file())  # noqa: PTH207
-        if not found:
-            raise UsageError(f"No file matches {path}; check the pattern.")
-        return found
+    if is_pattern(path):
+        return [found for found in map(Path, expand_pattern(path)) if found.is_file()]
     if not place.exists():
         raise UsageError(f"There is no file {path}; check the path.")
     return [place]
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path stands for the files that match it, and is none itself."""
+    return glob.has_magic(path) and not Path(path).exists()
+
+
+def expand_pattern(pattern: str) -> list[str]:
+    """What matches a pattern, sorted.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns as well
+    if not found:
+        raise UsageError(f"No file matches {pattern!r}; check the pattern.")
+    return found
 
 
 def _shards_in(folder: Path) -> list[Path]:

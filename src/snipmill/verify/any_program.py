@@ -6,7 +6,6 @@ The tests are in the answer or in a column of their own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from snipmill.reasons import Reason
@@ -25,15 +24,6 @@ class AnyProgram(NamedTuple):
 
     implementation: str
     program: Program
-
-
-@dataclass(frozen=True)
-class TestColumns:
-    """Which columns hold the tests, the name of what they call `candidate`, and the name by which they import the answer."""
-
-    tests: str | None = None
-    entry_point: str | None = None
-    module: str | None = None
 
 
 def build_any_program(response: str, tests: ForeignTests | None) -> AnyProgram | Malformed:

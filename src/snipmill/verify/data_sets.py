@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snipmill.errors import UsageError
@@ -235,21 +235,17 @@ def layout_of(names: Iterable[str]) -> Layout | None:
 
 def with_columns(layout: Layout | None, columns: Columns) -> Layout | None:
     """A layout in which the columns that a user names take the place of its own; None while task or answer has none."""
-    task = _column(columns.instruction) if columns.instruction is not None else layout.task if layout else None
-    answer = _column(columns.response) if columns.response is not None else layout.answer if layout else None
-    if task is None or answer is None:
-        return None
-    base = layout or Layout("columns", "", (), task, answer)
-    return Layout(
-        name=base.name,
-        sets=base.sets,
-        columns=base.columns,
-        task=task,
-        answer=answer,
-        tests=_column(columns.tests) if columns.tests is not None else base.tests,
-        entry_point=_column(columns.entry_point) if columns.entry_point is not None else base.entry_point,
-        module=_column(columns.module) if columns.module is not None else base.module,
-    )
+    named = {
+        "task": columns.instruction,
+        "answer": columns.response,
+        "tests": columns.tests,
+        "entry_point": columns.entry_point,
+        "module": columns.module,
+    }
+    reads: dict[str, Any] = {part: _column(name) for part, name in named.items() if name is not None}
+    if layout is not None:
+        return replace(layout, **reads)
+    return Layout("columns", "", (), **reads) if reads.keys() >= {"task", "answer"} else None
 
 
 def read_item(row: Row, layout: Layout) -> Item | None:

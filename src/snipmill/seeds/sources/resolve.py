@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from snipmill.seeds.sources.stdlib import STDLIB, stdlib_documents
 from snipmill.seeds.sources.table import Columns, table_documents
 from snipmill.seeds.sources.tree import Origin
 from snipmill.tables.hub import PREFIX as HUB
-from snipmill.tables.shards import format_of
+from snipmill.tables.shards import expand_pattern, format_of, is_pattern
 
 
 def expand_glob(source: str) -> list[str]:
@@ -25,12 +24,7 @@ def expand_glob(source: str) -> list[str]:
     Raises:
         UsageError: nothing matches.
     """
-    if _has_scheme(source) or Path(source).exists() or not glob.has_magic(source):
-        return [source]
-    found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - absolute patterns as well
-    if not found:
-        raise UsageError(f"No file matches {source!r}.")
-    return found
+    return [source] if _has_scheme(source) or not is_pattern(source) else expand_pattern(source)
 
 
 def is_ready_made(source: str, columns: Columns | None) -> bool:
