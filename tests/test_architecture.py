@@ -51,7 +51,8 @@ MAY_IMPORT = {
     "parallel": BASE,
     "stages": BASE | STAGE_ROOMS,
     "engine": BASE | STAGE_ROOMS | {"stages"},
-    "publish": BASE | {"store", "text"},
+    "rewards": BASE | STAGE_ROOMS,
+    "publish": BASE | STAGE_ROOMS | {"stages", "engine"},
 }
 NO_IO = ("text", "similarity", "prompts", "select")
 IO_MODULES = {

@@ -349,32 +349,3 @@ def test_the_plan_says_what_would_be_done_again(tmp_path: Path, standin: StandIn
     assert len(standin.requests) == asked
     carry_out(config(tmp_path / "run", seeds, standin.url, max_tokens=1536))
     assert len(standin.requests) - asked == unfinished
-
-
-def test_pairs_and_tasks_of_a_finished_run(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
-    directory, _ = carry_out(config(tmp_path / "run", seeds_file(tmp_path / "s.jsonl", 8), standin.url, samples=5))
-    done = snipmill("export", directory.path, "--pairs", "pairs.jsonl", "--tasks", "tasks.jsonl")
-    assert done.returncode == 0, done.stderr
-    rows = {row["id"]: row for row in read_lines(directory.dataset)}
-    pairs, tasks = read_lines(tmp_path / "pairs.jsonl"), read_lines(tmp_path / "tasks.jsonl")
-    assert {task["id"] for task in tasks} == set(rows)
-    assert all("assert" in task["tests"] and "def " in task["reference"] for task in tasks)
-    failed = {reject["id"]: reject for reject in read_lines(directory.rejects("execute"))}
-    responses = {response["id"]: response for response in read_lines(directory.kept("responses"))}
-    expected = [
-        response_id
-        for response_id, response in responses.items()
-        if response_id in failed
-        and response["parents"]["instruction"] in {r["parents"]["instruction"] for r in rows.values()}
-    ]
-    assert [pair["id"] for pair in pairs] == [f"p-{response_id.removeprefix('r-')}" for response_id in expected]
-    assert expected and all("left is" in pair["rejected_for"] for pair in pairs)
-    assert all(pair["chosen_id"] in rows and pair["chosen"] != pair["rejected"] for pair in pairs)
-    # What the sandbox could not do says nothing against a sample.
-    first, *others = read_lines(directory.rejects("execute"))
-    write_lines(directory.rejects("execute"), *others, first | {"reason": "sandbox-error"})
-    assert snipmill("export", directory.path, "--pairs", "fewer.jsonl").returncode == 0
-    missing = {pair["id"] for pair in pairs} - {pair["id"] for pair in read_lines(tmp_path / "fewer.jsonl")}
-    assert missing == {f"p-{str(first['id']).removeprefix('r-')}"} & {pair["id"] for pair in pairs} != set()
-    assert snipmill("export", directory.path).returncode == 2
-    assert snipmill("export", tmp_path, "--pairs", "p").returncode == 2

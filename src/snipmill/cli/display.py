@@ -107,7 +107,7 @@ def _duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def _told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
+def told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
     """Print a line at intervals while the block runs."""
     over = threading.Event()
 
@@ -128,7 +128,7 @@ def _told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
 def live(progress: Progress) -> Iterator[None]:
     """Show a run's progress while the block runs: redrawn on a terminal, a line now and then in a log."""
     if not console.is_terminal:
-        with _told_now_and_then(lambda: _progress_line(progress)):
+        with told_now_and_then(lambda: _progress_line(progress)):
             yield
         return
     from rich.live import Live
@@ -148,7 +148,7 @@ def live_count(name: str, count: StageCount) -> Iterator[None]:
         return f"{name}: {count.came_in:,} done, {count.kept:,} kept, {rate}, {elapsed:.0f} s"
 
     if not console.is_terminal:
-        with _told_now_and_then(line):
+        with told_now_and_then(line):
             yield
         return
     from rich.live import Live

@@ -2,38 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from snipmill.cli.display import console
+from snipmill.cli.display import console, say, told_now_and_then
 from snipmill.errors import UsageError
 
 
 def export_command(
-    run: Annotated[str, typer.Argument(help="The directory of a finished run.")],
-    pairs: Annotated[
-        str | None,
+    source: Annotated[str, typer.Argument(metavar="RUN|DATASET", help="A run directory, or a data set.")],
+    format_name: Annotated[
+        str,
+        typer.Option("--format", "-f", help="What to make; `list` lists all.", show_default=False),
+    ],
+    out: Annotated[str | None, typer.Option("--out", "-o", help="The folder to write.", show_default=False)] = None,
+    split: Annotated[
+        float,
         typer.Option(
-            "--pairs", help="File for preference pairs: a row, and a sample that failed, with its failing check."
+            "--split",
+            min=0.0,
+            max=0.5,
+            help="Share of the rows for testing; what is alike stays together.",
         ),
-    ] = None,
-    tasks: Annotated[
-        str | None, typer.Option("--tasks", help="File for tasks with tests, for reinforcement learning.")
+    ] = 0.0,
+    jsonl: Annotated[bool, typer.Option("--jsonl/--parquet", help="JSON lines, or Parquet.")] = False,
+    shard_rows: Annotated[int, typer.Option("--shard-rows", min=1, help="Examples in one file.")] = 50_000,
+    thinking: Annotated[
+        str,
+        typer.Option("--thinking", help="Traces of thought: `inline` in <think>, a `field` of their own, or `drop`."),
+    ] = "drop",
+    sandbox: Annotated[
+        str | None, typer.Option("--sandbox", help="Sandbox tier in which tests are tried.", show_default="the run's")
     ] = None,
 ) -> None:
-    """Make more of a run than rows: preference pairs, and tasks with tests."""
-    if pairs is None and tasks is None:
-        raise UsageError("Nothing to export: give --pairs FILE, --tasks FILE, or both.")
-    from snipmill.publish.export import export
-    from snipmill.store.run_directory import RunDirectory
+    """Make of a run what a trainer takes: SFT, preferences, repair turns, and RL tasks with their own grader.
 
-    written = export(RunDirectory(run), pairs, tasks)
-    for path, number, what in ((pairs, written[0], "preference pairs"), (tasks, written[1], "tasks with tests")):
-        if path is not None:
-            console.print(escape(f"{number:,} {what} in {path}"))
+    Preferences and tasks try each check of a row against other samples and mutants. What came of it is kept in the run.
+    """
+    from snipmill.publish.formats.catalogue import ABOUT
+
+    if format_name == "list":
+        for name, about in ABOUT.items():
+            typer.echo(f"{name:24}{about}")
+        return
+    if out is None:
+        raise UsageError("Give the folder to write as --out DIR.")
+    if thinking not in ("inline", "field", "drop"):
+        raise UsageError(f"--thinking: {thinking!r} is none of inline, field and drop.")
+    from snipmill.publish.export import Exported, Request, export
+
+    progress = Exported()
+    request = Request(
+        source=source,
+        format=format_name,
+        out=Path(out),
+        split=split,
+        kind="jsonl" if jsonl else "parquet",
+        shard_rows=shard_rows,
+        thinking=thinking,  # type: ignore[arg-type]
+        sandbox=sandbox,
+    )
+    with told_now_and_then(lambda: f"{progress.tasks:,} rows looked at, {sum(progress.examples.values()):,} examples"):
+        asyncio.run(export(request, progress))
+    if progress.unfinished:
+        say(f"{source} is not finished; this is what is there.")
+    written = ", ".join(f"{number:,} for {name}ing" for name, number in progress.examples.items()) or "no examples"
+    say(f"{written} in {out}, as {format_name}: {ABOUT[format_name]}.")
+    if split and not progress.examples.get("test"):
+        say(
+            "No row is for testing: too few of them are alike in nothing. More sources, or a larger --split, will help."
+        )
+    if progress.left_out:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
+        say(f"Left out: {reasons}; {out}.rejects.jsonl says which.")
 
 
 def attribution(

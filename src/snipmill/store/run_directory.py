@@ -41,6 +41,11 @@ class RunDirectory:
         """The finished rows."""
         return self.path / DATASET
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory is one of a run, finished or not."""
+        return (self.path / CONFIG).is_file()
+
     def journal(self, stage: str) -> Path:
         """The journal of a stage."""
         return self.path / "journal" / f"{stage}.jsonl"

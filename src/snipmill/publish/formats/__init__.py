@@ -1,0 +1,1 @@
+"""What rows become for those who train: one file for each kind of training."""

@@ -1,0 +1,113 @@
+"""What a format is made of: a task with its evidence in, typed columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from snipmill.publish.sampled import SampledTask
+from snipmill.records import Row
+from snipmill.select.styles import Look
+from snipmill.stages.grade_tests import MatrixEntry
+
+Thinking = Literal["inline", "field", "drop"]
+FIELDS_OF_THOUGHT = frozenset({"reasoning_content", "thinking"})  # only there with `--thinking field`
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One turn of a conversation. `reasoning_content` is the trace of thought, as chat templates of models that think read it."""
+
+    role: str
+    content: str
+    reasoning_content: str | None = None
+
+
+class Traced(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns that all formats end with: which row it is, how likely it is right, and whose code it grew from."""
+
+    id: str
+    confidence: float | None = None
+    source: str | None = None
+    path: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How examples look.
+
+    Attributes:
+        thinking: where traces of thought go.
+        look: how answers that are no rows of the data set are rendered, so that they look like its rows.
+        seed: the run's, for the draws of the style.
+    """
+
+    thinking: Thinking = "drop"
+    look: Look | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class GradedTask:
+    """A task whose tests were graded.
+
+    Attributes:
+        task: the row and the other samples.
+        code: the row's implementation.
+        tests: its tests.
+        matrix: which of its checks notice which wrong programs.
+    """
+
+    task: SampledTask
+    code: str
+    tests: str
+    matrix: MatrixEntry
+
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+        name: as the command line has it.
+        about: which trainers take it, in a line.
+        columns: the type of its rows.
+        of_row: the examples of a row, for formats that need nothing else.
+        of_task: the examples of a task with its samples and graded tests.
+    """
+
+    name: str
+    about: str
+    columns: type[msgspec.Struct]
+    of_row: Callable[[Row, Options], Iterator[msgspec.Struct]] | None = None
+    of_task: Callable[[GradedTask, Options], Iterator[msgspec.Struct]] | None = None
+
+
+def traced(row: Row, record_id: str | None = None) -> dict[str, Any]:
+    """The values of the columns that all formats end with."""
+    origin = row.provenance
+    return {
+        "id": record_id or row.id,
+        "confidence": row.verification.confidence if row.verification is not None else None,
+        "source": origin.source if origin is not None else None,
+        "path": origin.path if origin is not None else None,
+        "license": origin.license if origin is not None else None,
+    }
+
+
+def asked(text: str) -> Message:
+    """A user's turn."""
+    return Message(role="user", content=text)
+
+
+def answered(text: str, thinking: str | None, options: Options) -> Message:
+    """An assistant's turn, with its thought where it belongs."""
+    field = thinking if options.thinking == "field" else None
+    return Message(role="assistant", content=answer_text(text, thinking, options), reasoning_content=field)
+
+
+def answer_text(text: str, thinking: str | None, options: Options) -> str:
+    """An answer, with its thought before it if that is wanted."""
+    return f"<think>\n{thinking}\n</think>\n\n{text}" if thinking and options.thinking == "inline" else text
