@@ -2,8 +2,8 @@
 
     python benchmarks/weighted_rewards.py benchmarks/false_passes/FOLDER...
 
-Of each task, the verified sample of the highest confidence is the row, as in a run that keeps one. Its tests grade all other
-samples. Weights and smallest sets come from the other samples and mutants, without the sample that is graded and its copies. The truth is
+Of each task, the verified sample of the highest confidence is the row, as in a run. Its tests grade all other samples.
+Weights and smallest sets come from the other samples and mutants, without the sample that is graded and its copies. The truth is
 MBPP's own tests (`right` in evidence.jsonl). Needs a sandbox; takes a minute for each folder.
 """
 

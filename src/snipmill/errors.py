@@ -10,7 +10,9 @@
     ├── BudgetSpent           6   the tokens or the money that the user allows are used up
     ├── SandboxError          4   programs cannot be isolated here, or the sandbox itself broke
     ├── StoreError            5   the run directory or an output cannot be written
-    └── InputDamaged          7   a part of the input cannot be read; what was made from the rest is written
+    ├── InputDamaged          7   a part of the input cannot be read; what was made from the rest is written
+    ├── NotReproduced         8   a published data set is not what its journals give
+    └── HubRefused            9   the hub cannot be reached, or refuses
 
 Every message says what happened, where (file:line or record id) and what to do next.
 """
@@ -76,3 +78,15 @@ class InputDamaged(SnipmillError):
     """A file of the input breaks off. What stands before, and all other files, were read, and their outcome is written."""
 
     exit_code = 7
+
+
+class NotReproduced(SnipmillError):
+    """A published data set is not what its journals give, or a program came out differently."""
+
+    exit_code = 8
+
+
+class HubRefused(SnipmillError):
+    """The hub cannot be reached, or did not take or give what it was asked for."""
+
+    exit_code = 9

@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 from snipmill import __version__
 from snipmill.cli.errors import guarded
 
-_MAIN, _STAGES, _LOOK = "From code to data set", "One stage by hand, file to file", "Inspect and use"
+_MAIN, _STAGES, _LOOK = "From code to data set", "One stage by hand, file to file", "Inspect"
+_PUBLISH = "Train on it, publish it, prove it"
 # In the order of the help: the module whose `COMMANDS` holds the command, and the part of the help that lists it.
 _WHERE = {
     "quickstart": ("run_commands", _MAIN),
@@ -31,8 +32,12 @@ _WHERE = {
     "status": ("inspect_commands", _LOOK),
     "show": ("inspect_commands", _LOOK),
     "prompts": ("prompts_commands", _LOOK),
-    "export": ("publish_commands", _LOOK),
-    "attribution": ("publish_commands", _LOOK),
+    "export": ("publish_commands", _PUBLISH),
+    "attribution": ("publish_commands", _PUBLISH),
+    "card": ("publish_commands", _PUBLISH),
+    "push": ("publish_commands", _PUBLISH),
+    "reproduce": ("publish_commands", _PUBLISH),
+    "forget": ("publish_commands", _PUBLISH),
 }
 
 

@@ -1,16 +1,20 @@
-"""`snipmill export` and `attribution`: what goes out beside the rows of a run."""
+"""`snipmill export`, `attribution`, `card`, `push`, `reproduce` and `forget`: what becomes of a run."""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from snipmill.cli.display import console, say, told_now_and_then
+from snipmill import __version__
+from snipmill.cli.display import console, funnel_table, say, told_now_and_then
 from snipmill.errors import UsageError
+
+_MOST_TOLD = 200  # differences; the first ones show where it began
 
 
 def export_command(
@@ -108,4 +112,167 @@ def attribution(
         console.print(escape(f"{unknown:,} rows have no known origin or licence; they are counted as unknown."))
 
 
-COMMANDS = {"export": lambda: export_command, "attribution": lambda: attribution}
+def card(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The folder to write.", show_default="the run directory")
+    ] = None,
+) -> None:
+    """Write the card of a data set (README.md with the hub's header), and its attribution beside it."""
+    from snipmill.publish.card import Files
+    from snipmill.publish.release import ATTRIBUTION, CARD, write_attribution, write_card
+    from snipmill.store.jsonl import Writer
+    from snipmill.store.run_directory import RunDirectory
+
+    directory, folder = RunDirectory(run), Path(out or run)
+    for name, text in ((CARD, write_card(directory, Files())), (ATTRIBUTION, write_attribution(directory))):
+        with Writer[Any](folder / name) as writer:
+            writer.write_line(text.encode("utf-8", "replace"))
+        say(f"{folder / name}")
+
+
+def push(
+    run: Annotated[str, typer.Argument(help="The directory of a finished run.")],
+    name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The data set on the hub; it is made if need be.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", "-f", help="What to publish; can be repeated.", show_default="messages"),
+    ] = None,
+    split: Annotated[float, typer.Option("--split", min=0.0, max=0.5, help="Share of the rows for testing.")] = 0.0,
+    jsonl: Annotated[bool, typer.Option("--jsonl/--parquet", help="JSON lines, or Parquet.")] = False,
+    shard_rows: Annotated[int, typer.Option("--shard-rows", min=1, help="Examples in one file.")] = 50_000,
+    journals: Annotated[
+        bool, typer.Option("--journals", help="Publish what reproduces it too: seeds, completions and verdicts.")
+    ] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make a new data set public.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", help="Publish rows with a fault: secret, personal-data, license or contaminated."),
+    ] = None,
+) -> None:
+    """Publish a run on the hub, privately: tables, card, attribution, and with --journals what proves it.
+
+    It refuses rows with secrets, licences that were not allowed, or contamination. If it breaks off, the same command goes on.
+    """
+    from snipmill.publish.formats.catalogue import ABOUT
+    from snipmill.publish.hub_files import push_folder, repository_name
+    from snipmill.publish.release import Release, stage_release
+
+    repository, chosen = repository_name(name), list(dict.fromkeys(formats or ["messages"]))
+    release = Release(
+        run=run,
+        formats=chosen,
+        repository=repository,
+        split=split,
+        journals=journals,
+        allow=frozenset(allow or ()),
+        kind="jsonl" if jsonl else "parquet",
+        shard_rows=shard_rows,
+    )
+    with tempfile.TemporaryDirectory(prefix="snipmill-") as folder:
+        splits = stage_release(release, Path(folder), say)
+        pushed = push_folder(
+            Path(folder),
+            repository,
+            f"{sum(splits[chosen[0]].values()):,} examples, by snipmill {__version__}",
+            public=public,
+            owned=[*ABOUT, "run"],
+            tell=say,
+        )
+    say(f"{pushed.url} holds {', '.join(chosen)}, commit {pushed.commit[:12]}.")
+    if not public:
+        say("A new data set is private until you change that there; --public makes it public at once.")
+
+
+def reproduce(
+    where: Annotated[str, typer.Argument(metavar="DIR|hub:OWNER/NAME", help="A run directory, or what was published.")],
+    execute: Annotated[
+        float, typer.Option("--execute", min=0.0, max=1.0, help="Share of the programs to run once more.")
+    ] = 0.0,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Commit on the hub.", show_default="the newest")
+    ] = None,
+) -> None:
+    """Prove a data set: make the same bytes again from its journals, without a model, and run some programs once more.
+
+    What differs is listed on standard output, by file, record and field. The exit code is 8 if anything does.
+    """
+    from snipmill.errors import NotReproduced
+    from snipmill.publish.hub_files import PREFIX, fetch_folder, repository_name
+    from snipmill.publish.reproduce import prove
+
+    folder = Path(where)
+    if where.startswith(PREFIX):
+        folder = fetch_folder(repository_name(where), revision, say)
+    elif not folder.is_dir():
+        raise UsageError(f"There is no folder {where}. Give a run directory, a published folder, or hub:OWNER/NAME.")
+    proof = prove(folder, execute, say)
+    for difference in proof.differences[:_MOST_TOLD]:
+        typer.echo(str(difference))
+    for note in proof.notes:
+        say(note)
+    if proof.differences:
+        raise NotReproduced(
+            f"{where} is not reproduced: {len(proof.differences):,} differences; the first are listed above."
+        )
+    say(f"{proof.rows:,} rows from {proof.seeds:,} seeds are the same, byte for byte: SHA-256 {proof.sha256}.")
+    if proof.executed:
+        told = f" {proof.doubtful:,} of them hit a limit of time or memory here or there." if proof.doubtful else ""
+        say(f"{proof.executed:,} programs ran once more, with the verdicts that were recorded.{told}")
+
+
+def forget(
+    run: Annotated[str, typer.Argument(help="A run directory, finished or not.")],
+    sources: Annotated[list[str] | None, typer.Option("--source", help="Name of a source; can be repeated.")] = None,
+    licenses: Annotated[list[str] | None, typer.Option("--license", help="SPDX expression; can be repeated.")] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Option("--path", help="Pattern of paths within a source, as in 'lib/*'; can be repeated."),
+    ] = None,
+    ids: Annotated[str | None, typer.Option("--ids", help="File with ids of seeds or rows, one on each line.")] = None,
+) -> None:
+    """Take out of a run everything that grew from some code, as if it had never been there. No model is asked.
+
+    Rows, card and attribution are made anew. Completions that nothing uses any more are deleted. Hashes stay, so that the next
+    `run` does not mine the code again. What its duplicates had hidden comes back.
+    """
+    from snipmill.engine.forget import forget as forget_seeds
+    from snipmill.engine.forget import seeds_of
+    from snipmill.publish.release import refresh_pages
+    from snipmill.seeds.forgotten import Wanted
+    from snipmill.store.run_directory import CONFIG, RunDirectory
+
+    if not (sources or licenses or paths or ids):
+        raise UsageError("Say what to forget: --source NAME, --license SPDX, --path PATTERN or --ids FILE.")
+    directory = RunDirectory(run)
+    wanted = Wanted(
+        sources=frozenset(sources or ()),
+        licenses=frozenset(licenses or ()),
+        paths=tuple(paths or ()),
+        ids=frozenset(seeds_of(directory, _lines(ids))) if ids else frozenset(),
+    )
+    found = asyncio.run(forget_seeds(directory, wanted, say))
+    refresh_pages(directory)
+    console.print(funnel_table(found.funnel))
+    say(f"{found.seeds:,} seeds, {found.rows:,} rows and {found.entries:,} entries of journals are gone from {run}.")
+    if found.came_back:
+        say(f"{found.came_back:,} seeds that they had hidden came back.")
+    if found.unfinished:
+        say(f"{found.unfinished:,} seeds wait for completions: `snipmill run {directory.path / CONFIG}` asks for them.")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+
+
+COMMANDS = {
+    "export": lambda: export_command,
+    "attribution": lambda: attribution,
+    "card": lambda: card,
+    "push": lambda: push,
+    "reproduce": lambda: reproduce,
+    "forget": lambda: forget,
+}

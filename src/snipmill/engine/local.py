@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,25 +23,21 @@ from snipmill.config_model import ModelTable
 from snipmill.engine.account import account
 from snipmill.engine.flow import SeedOutcome, Steps, grow
 from snipmill.engine.progress import Progress
+from snipmill.engine.run_files import RunFiles, count_grown, finish
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
 from snipmill.errors import BudgetSpent
 from snipmill.llm.connect import Connections, connect_stages
 from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
-from snipmill.records import Reject, Row, Seed, content_hash
-from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.records import Reject, Seed, content_hash
 from snipmill.stages.budget import Budget, open_budget
 from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
-from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.seed_stream import iterate_seeds
-from snipmill.stages.select_rows import select_rows
-from snipmill.stages.settings import Settings, check_servers, resolve
-from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES, STAGES, VERIFY
+from snipmill.stages.settings import Settings, check_servers, remember_forgotten, resolve
+from snipmill.stages.spec import GENERATING, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
-from snipmill.store.jsonl import Writer
-from snipmill.store.reading import read_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 _LONG_PROMPTS = ("concepts", "instructions")
@@ -76,6 +72,7 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
     open_budget(config)
     directory = RunDirectory(config.run.dir)
     directory.create()
+    settings = remember_forgotten(settings, directory)
     async with _open_run(settings, directory, progress, wait) as context:
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
@@ -158,6 +155,7 @@ def _manifest(context: RunContext) -> dict[str, Any]:
         "fewshot_hash": generation["concepts"].bank.hash,
         "prompt_hashes": _prompt_hashes(generation),
         "sandbox_tier": context.sandboxes.first.tier,
+        "environment": context.settings.execution.environment,
         "seed": config.run.seed,
     }
 
@@ -201,7 +199,7 @@ async def _grow_all(context: RunContext) -> None:
         outcome = SeedOutcome()
         progress.funnel["seeds"].count(None)
         await grow(seed, steps, config.generate, config.run.seed, outcome)
-        _count_grown(outcome, progress.funnel)
+        count_grown(outcome, progress.funnel)
         progress.seeds_done += 1
         if outcome.unfinished:
             in_a_row.append(seed.id)
@@ -211,7 +209,7 @@ async def _grow_all(context: RunContext) -> None:
 
     stop, in_a_row = threading.Event(), list[str]()  # seeds that the budget left unfinished
     window, was_spent = _window(config, context.connections), context.budget.spent is not None
-    with _Files(context.directory, config) as files:
+    with RunFiles(context.directory, config) as files:
 
         def drop_seed(reject: Reject) -> None:
             files.rejects["seeds"].write(reject)
@@ -243,65 +241,3 @@ async def _grow_all(context: RunContext) -> None:
                         return  # counted in the order of the seeds: the same in every run, whatever is under way
         finally:  # when all that was under way has ended, and counts no more
             progress.funnel.agree_with(written)
-
-
-def _count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
-    """Count what no runner counts."""
-    funnel[RESPONSES].spared += outcome.spared
-    funnel[VERIFY].rescued += outcome.rescued
-    funnel[SANITIZE].kept += len(outcome.kept.get(SANITIZE, ()))
-    funnel[SANITIZE].rejected.update(reject.reason for reject in outcome.rejected.get(SANITIZE, ()))
-
-
-class _Files:
-    """The files of all stages before selection; use as a context manager."""
-
-    def __init__(self, directory: RunDirectory, config: Config) -> None:
-        self._directory = directory
-        self._names = [stage.name for stage in STAGES[:-1] if stage.name != JUDGE or config.judge.enabled]
-        self.kept: dict[str, Writer[Any]] = {}
-        self.rejects: dict[str, Writer[Reject]] = {}
-
-    def __enter__(self) -> _Files:
-        with contextlib.ExitStack() as stack:
-            for name in self._names:
-                self.kept[name] = stack.enter_context(Writer(self._directory.kept(name)))
-                self.rejects[name] = stack.enter_context(Writer(self._directory.rejects(name)))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def write(self, outcome: SeedOutcome) -> None:
-        """Append everything that came of a seed."""
-        for writers, by_stage in ((self.kept, outcome.kept), (self.rejects, outcome.rejected)):
-            for stage, records in by_stage.items():
-                for record in records:
-                    writers[stage].write(record)
-
-
-def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
-    """Select among all rows and write the data set in the configured style."""
-    seed, count = config.run.seed, funnel["select"]
-    with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
-
-        def drop(reject: Reject) -> None:
-            rejects.write(reject)
-            count.count(reject.reason)
-
-        chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
-        for outcome in sanitize_rows(chosen, config.select, seed):
-            if isinstance(outcome, Reject):
-                drop(outcome)
-            else:
-                dataset.write_line(outcome)
-                count.count(None)
-
-
-def _raw_rows(directory: RunDirectory) -> Iterator[Row]:
-    path = directory.kept(SANITIZE)
-    if path.stat().st_size:
-        for row in read_records(str(path), Row, "select"):
-            if isinstance(row, Row):
-                yield row

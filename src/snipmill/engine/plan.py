@@ -21,7 +21,7 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import SampleTask
 from snipmill.stages.runner import Runner
 from snipmill.stages.seed_stream import iterate_seeds
-from snipmill.stages.settings import Settings
+from snipmill.stages.settings import Settings, remember_forgotten
 from snipmill.stages.spec import EXECUTE, RESPONSES, VERIFY
 from snipmill.store.run_directory import RunDirectory
 
@@ -64,6 +64,7 @@ def plan_run(settings: Settings, directory: RunDirectory, models: Mapping[str, s
     Raises:
         SnipmillError: a source of seeds or a journal cannot be read.
     """
+    settings = remember_forgotten(settings, directory)
     with open_journals(directory, to_read=True) as journals:
         runners = make_runners(settings, journals, Backends(models, tier), Funnel())
         plan = _Plan(settings, {name: StagePlan() for name in (*runners.ask, EXECUTE)})

@@ -244,6 +244,8 @@ def _describe(folder: Path, request: Request, dataset: str, progress: Exported) 
         "format": request.format,
         "examples": {name: progress.examples[name] for name in splits},
         "split": request.split,
+        "kind": request.kind,
+        "shard_rows": request.shard_rows,
         "thinking": request.thinking,
         "dataset_sha256": _digest(Path(dataset)),
     }
@@ -256,6 +258,20 @@ def _describe(folder: Path, request: Request, dataset: str, progress: Exported) 
         (folder / "README.md").write_text(
             "\n".join([*lines, "---", ""]) + f"\n{ABOUT[request.format]}\n", encoding="utf-8"
         )
+
+
+def request_of(exported: Path, source: str, out: Path) -> Request:
+    """The request that made an export, for making it again."""
+    about = msgspec.json.decode((exported / MARK).read_bytes())
+    return Request(
+        source=source,
+        format=about["format"],
+        out=out,
+        split=about["split"],
+        kind=about["kind"],
+        shard_rows=about["shard_rows"],
+        thinking=about["thinking"],
+    )
 
 
 def _digest(path: Path) -> str | None:

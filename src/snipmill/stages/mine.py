@@ -87,6 +87,7 @@ def mine_documents(
     journal: Journal[MiningEntry],
     cores: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    left_out: Callable[[Seed], bool] = lambda _seed: False,
 ) -> Iterator[Seed | Reject]:
     """The seeds of documents, without near duplicates, and everything that was dropped.
 
@@ -97,6 +98,7 @@ def mine_documents(
         journal: where outcomes are written down.
         cores: how many processes; None for one per CPU.
         stopped: asked between batches; after it has said yes, no further one is begun.
+        left_out: whether a seed is passed over, so that it hides no other.
 
     Raises:
         UsageError: an extra is missing.
@@ -120,7 +122,8 @@ def mine_documents(
         if mined is found and not any(reject.reason == NOT_CHECKED for reject in mined.rejects):
             journal.append(mined)  # what the checker could not do now it may do next time
         yield from mined.rejects
-        yield from mined.seeds if seen is None else without_near_duplicates(mined.seeds, seen)
+        seeds = [seed for seed in mined.seeds if not left_out(seed)]
+        yield from seeds if seen is None else without_near_duplicates(seeds, seen)
 
 
 def _batches(documents: Iterable[Document | Reject]) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 import msgspec
@@ -18,7 +18,8 @@ from snipmill.prompts.judge import apply_threshold
 from snipmill.randomness import generator
 from snipmill.reasons import Reason
 from snipmill.records import Reject, Seed
-from snipmill.seeds.document import STAGE
+from snipmill.seeds.document import STAGE, Document
+from snipmill.seeds.forgotten import Forgotten
 from snipmill.seeds.licenses.expressions import PERMISSIVE, normalize_license
 from snipmill.seeds.mine_document import MineSettings
 from snipmill.seeds.rules import RULES, Rules
@@ -44,12 +45,14 @@ class SeedSettings:
         mining: how documents are mined.
         stated_license: of sources that state none, as SPDX.
         seed: the run's, for shuffling.
+        forgotten: what is left out as if it had never been there.
     """
 
     table: SeedsTable
     mining: Mining
     stated_license: str | None
     seed: int
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
 
 def iterate_seeds(
@@ -114,19 +117,47 @@ def _sourced(
 ) -> Iterator[Seed | Reject]:
     """The seeds of all sources: first the ready-made ones, as they are, then documents, through mining."""
     table = settings.table
+    ready_made, opened = _open_all(settings)
+    for source in ready_made:
+        for record in read_records(source, Seed, STAGE):
+            if isinstance(record, Reject):
+                yield record
+            elif not settings.forgotten.has_seed(record):
+                yield without_stale_columns(record, asks=True)
+    if opened:
+        # One stream for all of them: near duplicates are found across sources.
+        forgotten = settings.forgotten
+        documents = (
+            one for one in chain.from_iterable(opened) if isinstance(one, Reject) or not forgotten.has_document(one)
+        )
+        yield from mine_documents(
+            documents, settings.mining, table.near, journal, stopped=stopped, left_out=forgotten.has_seed
+        )
+
+
+def _open_all(settings: SeedSettings) -> tuple[list[str], list[Iterator[Document | Reject]]]:
+    """The files of ready-made seeds among the sources, and the documents of each other source.
+
+    All are opened before any is read: a source that does not exist is told at once.
+    """
+    table = settings.table
     columns = Columns(**msgspec.structs.asdict(table.columns)) if table.columns.code is not None else None
     origin = Origin("", None, settings.stated_license, frozenset(table.languages))
     sources = [found for source in table.sources for found in expand_glob(source)]
-    # All are opened before any is read: a source that does not exist is told at once.
     opened = [open_source(source, columns, origin) for source in sources if not is_ready_made(source, columns)]
-    for source in sources:
-        if is_ready_made(source, columns):
-            for record in read_records(source, Seed, STAGE):
-                yield record if isinstance(record, Reject) else without_stale_columns(record, asks=True)
-    if opened:
-        # One stream for all of them: near duplicates are found across sources.
-        documents = chain.from_iterable(opened)
-        yield from mine_documents(documents, settings.mining, table.near, journal, stopped=stopped)
+    return [source for source in sources if is_ready_made(source, columns)], opened
+
+
+def everything_in(settings: SeedSettings) -> Iterator[Document | Seed]:
+    """All documents and ready-made seeds of the sources, before anything is mined or dropped.
+
+    Raises:
+        UsageError: a source does not exist.
+    """
+    ready_made, opened = _open_all(settings)
+    for source in ready_made:
+        yield from (seed for seed in read_records(source, Seed, STAGE) if isinstance(seed, Seed))
+    yield from (one for one in chain.from_iterable(opened) if isinstance(one, Document))
 
 
 def resolve_seeds(config: Config) -> SeedSettings:

@@ -16,6 +16,7 @@ from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
 from snipmill.sandbox.program import Limits
+from snipmill.seeds.forgotten import Forgotten
 from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.fewshot_files import load_bank, load_judging
@@ -23,6 +24,7 @@ from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
+from snipmill.store.run_directory import RunDirectory
 
 _JUDGE_TOKENS = 4
 
@@ -176,6 +178,16 @@ def resolve(config: Config) -> Settings:
         generation=resolve_generation(config),
         execution=resolve_execution(config.execute),
     )
+
+
+def remember_forgotten(settings: Settings, directory: RunDirectory) -> Settings:
+    """The settings of a run whose directory says what must not be mined again.
+
+    Raises:
+        StoreError: the tombstones cannot be read.
+    """
+    forgotten = Forgotten(directory.read_forgotten())
+    return replace(settings, seeds=replace(settings.seeds, forgotten=forgotten))
 
 
 def check_servers(config: Config) -> None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from snipmill.errors import StoreError
 from snipmill.id_index import IdIndex
 from snipmill.records import Completion, Refusal, Reject, Seed, Usage, Verdict, Verification
-from snipmill.store.jsonl import encode_line
+from snipmill.store.jsonl import Writer, encode_line
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,6 +88,7 @@ class Journal(Generic[E]):
         self._descriptor = -1
         self._end = 0
         self._read_only = read_only
+        self.used: IdIndex | None = None  # where it is an index, the entries that were found or made since
 
     def __enter__(self) -> Journal[E]:
         if self._path is None:
@@ -136,6 +137,8 @@ class Journal(Generic[E]):
         offset = self._offsets.get(record_id)
         if offset is None:
             return None
+        if self.used is not None:
+            self.used.put(record_id, offset)
         parts: list[bytes] = []
         while True:
             part = os.pread(self._descriptor, 1 << 16, offset)
@@ -167,7 +170,32 @@ class Journal(Generic[E]):
                 f"{self._path} cannot be written: the disk is full. Earlier entries are kept; free space and run again."
             )
         self._offsets.put(entry.id, self._end)
+        if self.used is not None:
+            self.used.put(entry.id, self._end)
         self._end += len(line)
+
+
+def keep_entries(path: Path, out: Path, kind: type[E], kept: Callable[[E, int], E | None]) -> int:
+    """Copy a journal without some of its entries; the copy appears when it is complete, also in place of the journal itself.
+
+    Args:
+        path: of the journal.
+        out: of the copy.
+        kind: of its entries.
+        kept: the entry to write for an entry and the offset of its line; None for none.
+
+    Returns:
+        how many entries were left out.
+    """
+    left_out = 0
+    with Writer[Any](out) as writer:
+        for entry, offset, _ in _entries(path, msgspec.json.Decoder(kind)) if path.exists() else ():
+            stays = kept(entry, offset)
+            if stays is None:
+                left_out += 1
+            else:
+                writer.write_line(encode_line(stays))
+    return left_out
 
 
 def _entries(path: Path, decoder: msgspec.json.Decoder[E]) -> Iterator[tuple[E, int, int]]:

@@ -6,6 +6,7 @@ journal/STAGE.jsonl              completions and verdicts, append-only: all else
 STAGE.jsonl                      the output of each stage, in order: derived
 STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
+forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 
 from snipmill.errors import StoreError, UsageError
 
-MANIFEST, CONFIG, DATASET = "manifest.json", "config.toml", "dataset.jsonl"
+MANIFEST, CONFIG, DATASET, FORGOTTEN = "manifest.json", "config.toml", "dataset.jsonl", "forgotten.jsonl"
 
 
 def rejects_path(out: str | Path) -> Path:
@@ -57,6 +58,29 @@ class RunDirectory:
     def rejects(self, stage: str) -> Path:
         """The rejects of a stage."""
         return rejects_path(self.kept(stage))
+
+    @property
+    def forgotten(self) -> Path:
+        """The tombstones."""
+        return self.path / FORGOTTEN
+
+    def read_forgotten(self) -> set[str]:
+        """The tombstones; none where nothing was forgotten.
+
+        Raises:
+            StoreError: they cannot be read, so that nobody knows what must not be mined.
+        """
+        try:
+            lines = self.forgotten.read_bytes().splitlines() if self.forgotten.exists() else []
+            return {msgspec.json.decode(line, type=dict[str, str])["hash"] for line in lines}
+        except (OSError, msgspec.DecodeError, KeyError) as error:
+            raise StoreError(
+                f"{self.forgotten} cannot be read: {error}. It says what must not be mined again; restore it."
+            ) from error
+
+    def write_forgotten(self, hashes: set[str]) -> None:
+        """Replace the tombstones."""
+        self.write_text(FORGOTTEN, "".join(f'{{"hash":"{one}"}}\n' for one in sorted(hashes)))
 
     def create(self) -> None:
         """Create the directory.

@@ -1,0 +1,178 @@
+"""What is published of a run: tables for trainers, the card, the attribution, and what proves it. Checked before it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snipmill.config import Config
+from snipmill.config_file import load_config
+from snipmill.errors import UsageError
+from snipmill.publish.attribution import attribute, render_attribution
+from snipmill.publish.card import Files, render_card, take_census
+from snipmill.publish.digests import sha256
+from snipmill.publish.export import Exported, Request, export
+from snipmill.publish.formats import harbor
+from snipmill.publish.journals import FOLDER, SUMS, publish_journals
+from snipmill.publish.sampled import read_rows
+from snipmill.publish.shard_files import Kind
+from snipmill.records import Row
+from snipmill.seeds.licenses.expressions import is_allowed
+from snipmill.seeds.private import find_private
+from snipmill.stages.benchmark_files import decontaminator
+from snipmill.stages.seed_stream import resolve_seeds
+from snipmill.store.run_directory import CONFIG, RunDirectory, rejects_path
+from snipmill.text.fences import find_fences
+
+CARD, ATTRIBUTION = "README.md", "ATTRIBUTION.md"
+FAULTS = ("secret", "personal-data", "license", "contaminated")
+
+
+@dataclass(frozen=True)
+class Release:
+    """What to publish.
+
+    Attributes:
+        run: the run directory.
+        formats: by name, the first is what `load_dataset` gives.
+        repository: OWNER/NAME.
+        split: share of the rows for testing.
+        journals: whether what reproduces the data set goes along.
+        allow: faults of rows under which it is published all the same.
+        kind, shard_rows: of the tables.
+    """
+
+    run: str
+    formats: Sequence[str]
+    repository: str | None = None
+    split: float = 0.0
+    journals: bool = False
+    allow: frozenset[str] = frozenset()
+    kind: Kind = "parquet"
+    shard_rows: int = 50_000
+
+
+def write_card(directory: RunDirectory, files: Files) -> str:
+    """The card of a run.
+
+    Raises:
+        UsageError: the run has no rows yet.
+    """
+    rows = _rows(directory)
+    return render_card(directory.read_manifest(), load_config(directory.path / CONFIG), take_census(rows), files)
+
+
+def write_attribution(directory: RunDirectory) -> str:
+    """The attribution of a run."""
+    return "\n".join(render_attribution(attribute(_rows(directory)))) + "\n"
+
+
+def refresh_pages(directory: RunDirectory) -> None:
+    """Make card and attribution in a run directory anew, where they are."""
+    if (directory.path / CARD).exists():
+        directory.write_text(CARD, write_card(directory, Files()))
+    if (directory.path / ATTRIBUTION).exists():
+        directory.write_text(ATTRIBUTION, write_attribution(directory))
+
+
+def _rows(directory: RunDirectory) -> Iterator[Row]:
+    if not directory.dataset.exists():
+        raise UsageError(f"{directory.path} has no rows yet; go on with `snipmill run {directory.path / CONFIG}`.")
+    return read_rows(str(directory.dataset), lambda _reject: None) if directory.dataset.stat().st_size else iter(())
+
+
+def check_rows(directory: RunDirectory, config: Config, allow: frozenset[str]) -> None:
+    """Refuse rows that must not be published.
+
+    Raises:
+        UsageError: rows hold secrets, personal data or a benchmark's text, or grew from code under licences that were not allowed.
+    """
+    unknown = sorted(allow - set(FAULTS))
+    if unknown:
+        raise UsageError(f"--allow: {unknown[0]!r} is none of {', '.join(FAULTS)}.")
+    found: dict[str, list[str]] = {}
+    licenses = resolve_seeds(config).mining.mine.licenses
+    for row in _rows(directory):
+        for fault, detail in _faults(row, config, licenses, frozenset(FAULTS) - allow):
+            found.setdefault(fault, []).append(f"{row.id} ({detail})")
+    if found:
+        parts = [f"{len(rows):,} rows with {fault}: {', '.join(rows[:3])}" for fault, rows in found.items()]
+        raise UsageError(
+            f"Not pushed: {'; '.join(parts)}. Take them out (`snipmill forget`, or a stricter [select]), or publish them all "
+            f"the same with {' '.join(f'--allow {fault}' for fault in found)}."
+        )
+
+
+def _faults(row: Row, config: Config, licenses: frozenset[str], wanted: frozenset[str]) -> Iterator[tuple[str, str]]:
+    if wanted & {"secret", "personal-data"}:
+        for name, text in (("seed", row.seed), ("instruction", row.instruction), ("response", row.response)):
+            private = find_private(text)
+            if private is not None and private[0] in wanted:
+                yield private[0], f"{private[1].kind} in its {name}, line {private[1].line}"
+                break
+    if "license" in wanted:
+        license = row.provenance.license if row.provenance is not None else None
+        if not is_allowed(license or "unknown", licenses):
+            yield "license", license or "unknown"
+    if "contaminated" in wanted:
+        looker = decontaminator(True, config.select.benchmarks)
+        codes = [fence.code for fence in find_fences(row.response)] or [row.response]
+        match = looker.find([row.instruction, row.response], codes) if looker is not None else None
+        if match is not None:
+            yield "contaminated", match.item
+
+
+def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -> dict[str, dict[str, int]]:
+    """Write everything that is published into a folder.
+
+    Args:
+        release: what to publish.
+        folder: an empty folder.
+        tell: called with what is being done.
+
+    Returns:
+        by format, how many examples each split has.
+
+    Raises:
+        UsageError: rows must not be published, or the run does not give what is asked for.
+    """
+    directory = RunDirectory(release.run)
+    if not directory.is_there:
+        raise UsageError(f"{release.run} is no run directory.")
+    config = load_config(directory.path / CONFIG)
+    tell("looking for secrets, licences and contamination")
+    check_rows(directory, config, release.allow)
+    splits: dict[str, dict[str, int]] = {}
+    for name in release.formats:
+        tell(f"exporting {name}")
+        splits[name] = _export(release, name, folder)
+    if release.journals:
+        tell("gathering journals")
+        publish_journals(directory, folder / FOLDER)
+    tables = {name: counts for name, counts in splits.items() if name != harbor.NAME and counts}
+    sums = sha256(folder / FOLDER / SUMS) if release.journals else None
+    card = write_card(directory, Files(tables, release.repository, release.journals, sums))
+    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / ATTRIBUTION).write_text(write_attribution(directory), encoding="utf-8")
+    return splits
+
+
+def _export(release: Release, name: str, folder: Path) -> dict[str, int]:
+    """One format, in a folder of its name."""
+    progress, target = Exported(), folder / name
+    request = Request(release.run, name, target, release.split, release.kind, release.shard_rows)
+    asyncio.run(export(request, progress))
+    _flatten(target)
+    return progress.examples
+
+
+def _flatten(exported: Path) -> None:
+    """An export as a part of a release: its tables right in its folder, and neither a card nor rejects."""
+    if (exported / "data").exists():
+        for path in (exported / "data").iterdir():
+            path.rename(exported / path.name)
+        (exported / "data").rmdir()
+        (exported / CARD).unlink(missing_ok=True)
+    rejects_path(exported).unlink(missing_ok=True)

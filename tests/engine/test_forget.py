@@ -1,0 +1,151 @@
+"""What is forgotten leaves no trace: the run is that of one who never saw it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from snipmill.config_file import parse_config
+from snipmill.engine.local import run
+from snipmill.engine.progress import Progress
+from snipmill.store.run_directory import RunDirectory
+from tests.conftest import Snipmill, read_lines
+from tests.engine.test_run import contents, without_times
+from tests.standin import StandIn
+
+FUNCTION = '''def {name}({a}):
+    """{doc}"""
+    total = {a} * {n} + {n}
+    for step in range({n}):
+        total = total + step * {a}
+    return total
+'''
+
+
+def sources(folder: Path) -> tuple[str, str]:
+    """Two folders. In the second, one function is nearly one of the first, which comes before it and hides it."""
+    birds, boats = folder / "birds", folder / "boats"
+    for place in (birds, boats):
+        (place / "lib").mkdir(parents=True)
+    for n in range(2, 6):
+        words = f"Count the feathers of {n} birds that fly over the sea in autumn, then their {n * n} young."
+        (birds / "lib" / f"b{n}.py").write_text(FUNCTION.format(name=f"feathers_{n}", a="wings", n=n, doc=words))
+        words = f"Weigh {n} boats that lie in the harbour at night, and add the weight of their {n + 9} anchors."
+        (boats / "lib" / f"s{n}.py").write_text(FUNCTION.format(name=f"weight_{n}", a="masts", n=n, doc=words))
+    hidden = (birds / "lib" / "b2.py").read_text()
+    (boats / "other.py").write_text(hidden.replace("in autumn", "in winter"))
+    return str(birds), str(boats)
+
+
+def carry_out(directory: Path, folders: list[str], url: str) -> RunDirectory:
+    text = f"""
+    [run]
+    dir = {json.dumps(str(directory))}
+    [seeds]
+    sources = {json.dumps(folders)}
+    license = "MIT"
+    types = false
+    [model]
+    base_url = "{url}"
+    [generate]
+    samples = 4
+    accept = 0
+    [verify]
+    rerun = false
+    """
+    return asyncio.run(run(parse_config(text, "test"), Progress()))
+
+
+def everything(directory: RunDirectory) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.path.rglob("*")) if path.is_file())
+
+
+@pytest.mark.parametrize("how", ["--source", "--path", "folder"])
+def test_it_is_the_run_of_one_who_never_saw_the_source(
+    how: str, tmp_path: Path, standin: StandIn, snipmill: Snipmill
+) -> None:
+    birds, boats = sources(tmp_path)
+    both = carry_out(tmp_path / "both", [birds, boats], standin.url)
+    assert "near-duplicate" in {reject["reason"] for reject in read_lines(both.rejects("seeds"))}
+    assert snipmill("card", both.path).returncode == 0
+    assert snipmill("export", both.path, "-f", "kto", "-o", "kto").returncode == 0
+    asked = len(standin.requests)
+    named = {"--source": "birds", "--path": "lib/b?.py", "folder": birds}[how]
+    done = snipmill("forget", both.path, "--path" if how == "--path" else "--source", named)
+    assert done.returncode == 0, done.stderr
+    assert (
+        len(standin.requests) == asked and "hidden came back" in done.stderr and "wait for completions" in done.stderr
+    )
+    # Nothing of it is left, in any file: neither code nor names, nor what grew from them.
+    left = everything(both)
+    assert b"feathers_3" not in left and b"b3.py" not in left
+    assert b"| birds |" not in (both.path / "ATTRIBUTION.md").read_bytes()
+    # What it had hidden is grown by the next run, which does not mine it again, though the user's own file still names it.
+    if how != "--path":
+        text = (both.path / "config.toml").read_text()
+        (both.path / "config.toml").write_text(text.replace(json.dumps([boats]), json.dumps([birds, boats])))
+        assert birds in (both.path / "config.toml").read_text()
+    again = snipmill("run", both.path / "config.toml", "--base-url", standin.url)
+    assert again.returncode == 0, again.stderr
+    alone = carry_out(tmp_path / "alone", [boats] if how != "--path" else [birds, boats], standin.url)
+    if how == "--path":
+        alone_birds = snipmill("forget", alone.path, "--path", "lib/b?.py")
+        assert alone_birds.returncode == 0
+        snipmill("run", alone.path / "config.toml", "--base-url", standin.url)
+    for name, content in contents(alone).items():
+        assert without_times(contents(both)[name]) == without_times(content), name
+    assert both.dataset.read_bytes() == alone.dataset.read_bytes() != b""
+    assert snipmill("reproduce", both.path).returncode == 0
+
+
+def test_by_licence_and_by_id(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    from tests.publish.conftest import make_run, seeds_with_origins
+
+    directory = make_run(tmp_path / "run", seeds_with_origins(tmp_path / "seeds.jsonl", 9), standin.url)
+    assert snipmill("forget", directory.path, "--license", "Apache-2.0").returncode == 0
+    rows = read_lines(directory.dataset)
+    assert {row["provenance"]["license"] for row in rows} == {"MIT", "BSD-3-Clause"}
+    assert b"Apache-2.0" not in b"".join(directory.journal(name).read_bytes() for name in ("seeds", "responses"))
+    victim = rows[0]
+    (tmp_path / "ids").write_text(f"{victim['id']}\n")
+    done = snipmill("forget", directory.path, "--ids", "ids")
+    assert done.returncode == 0 and "1 seeds" in done.stderr
+    seeds = {seed["id"] for seed in read_lines(directory.kept("seeds"))}
+    assert victim["parents"]["seed"] not in seeds and len(seeds) == 5
+    assert victim["parents"]["seed"].encode() not in everything(directory)
+    # The next run leaves it out as well, and asks nothing.
+    asked = len(standin.requests)
+    before = directory.dataset.read_bytes()
+    assert snipmill("run", directory.path / "config.toml", "--base-url", standin.url).returncode == 0
+    assert directory.dataset.read_bytes() == before and len(standin.requests) == asked
+
+
+def test_what_is_not_there_changes_nothing(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    before = everything(directory)
+    for args, said in (
+        (("--source", "trains"), "Its sources are birds, boats"),
+        (("--license", "GPL-3.0-only"), "its licences are MIT"),
+        (("--ids", "ids"), "has no seed or row 's-none'"),
+        (("--ids", "nothing"), "cannot be read"),
+        ((), "Say what to forget"),
+        (("--source", birds, "--source", boats), "Nothing would be left"),
+    ):
+        (tmp_path / "ids").write_text("s-none\n")
+        done = snipmill("forget", directory.path, *args)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert everything(directory) == before
+    assert snipmill("forget", tmp_path, "--source", "x").returncode == 2
+
+
+def test_damaged_tombstones_stop_the_run(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    assert snipmill("forget", directory.path, "--source", "birds").returncode == 0
+    directory.forgotten.write_text('{"hash":')
+    done = snipmill("run", directory.path / "config.toml", "--base-url", standin.url)
+    assert done.returncode == 5 and "restore it" in done.stderr
