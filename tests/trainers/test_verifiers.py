@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,60 @@ def answered(task: Any, completion: str) -> Any:
             vf.MessageNode(parent=0, sampled=True, message=vf.AssistantMessage(content=completion)),
         ],
     )
+
+
+class Model(BaseHTTPRequestHandler):
+    """Solves tasks whose number is even, and no others."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name, number = re.findall(r"(\w+_(\d+))\(", body["messages"][-1]["content"])[0]
+        code = f"def {name}(x):\n    return x + {number if int(number) % 2 == 0 else 1000}"
+        message = {"role": "assistant", "content": f"```python\n{code}\n```"}
+        answer = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        }
+        raw = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_a_model_is_asked_and_scored_without_a_container(tmp_path: Path, finished: RunDirectory) -> None:  # noqa: F811
+    with pytest.raises(SystemExit):
+        app(["export", str(finished.path), "-f", "tasks", "-o", str(tmp_path / "tasks")])
+    taskset = {"id": "snipmill-taskset", "data": str(tmp_path / "tasks")}
+    environment = vf.load_environment(
+        vf.resolve_env_config({"taskset": taskset, "agent": {"runtime": {"type": "subprocess"}}})
+    )
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = vf.EvalClientConfig(base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key_var="NO_KEY")
+    context = vf.ModelContext(model="fake", client=client, sampling=vf.SamplingConfig())
+
+    async def episodes() -> dict[str, float]:
+        found = {}
+        async with environment.serving():
+            for task in environment.taskset:
+                episode = await environment.run_episode(task, context)
+                assert episode.ok, episode.errors
+                found[task.data.checks[0]] = episode.traces[0].reward
+        return found
+
+    rewards = asyncio.run(episodes())
+    server.shutdown()
+    solved = {check: float(int(re.findall(r"_(\d+)\(", check)[0]) % 2 == 0) for check in rewards}
+    assert rewards == solved and set(rewards.values()) == {0.0, 1.0}
 
 
 def test_the_taskset_scores_in_our_sandbox(tmp_path: Path, finished: RunDirectory) -> None:  # noqa: F811

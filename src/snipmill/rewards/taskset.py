@@ -1,8 +1,9 @@
 """A taskset of verifiers (v1) whose rewards run in snipmill's local sandbox: no account, no container, no root.
 
-    vf-eval snipmill-taskset --taskset.data DIR
+    vf-eval snipmill-taskset --env.taskset.data DIR --env.agent.runtime.type subprocess
 
-`data` is a folder that `snipmill export --format tasks` wrote.
+A model is asked once for each task, in the process of verifiers itself. `data` is a folder that `snipmill export --format tasks`
+wrote.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import verifiers.v1 as vf
+from openai import AsyncOpenAI
 
 from snipmill.errors import UsageError
 from snipmill.rewards import areward, areward_all
 from snipmill.tables.table import Table
 from snipmill.tables.values import BrokenOff, Unreadable, decode_row
 
-__all__ = ["SnipmillTaskset"]
+__all__ = ["OneAnswer", "SnipmillTaskset"]
 
 
 class CodeData(vf.TaskData):
@@ -68,6 +70,27 @@ class SnipmillTaskset(vf.Taskset[CodeTask, SnipmillConfig]):
                 ),
                 self.config.task,
             )
+
+
+class OneAnswer(vf.Harness[vf.HarnessConfig]):
+    """Asks the model once, in this process: there is nothing to execute but the answer, which the reward does in our sandbox."""
+
+    EXECUTES_CODE = False
+    NEEDS_CONTAINER = False
+    APPENDS_SYSTEM_PROMPT = True
+
+    async def launch(
+        self, ctx: Any, trace: Any, runtime: Any, endpoint: str, secret: str, mcp_urls: Any, data: Any, **more: Any
+    ) -> Any:
+        """Ask the server that verifiers puts between us and the model, which records the answer."""
+        del trace, runtime, mcp_urls, more
+        system, prompt = self.resolve_text_prompt(data)
+        messages: Any = [{"role": "user", "content": prompt}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        async with AsyncOpenAI(base_url=endpoint, api_key=secret) as client:
+            answer = await client.chat.completions.create(model=ctx.model, messages=messages)
+        return vf.ProgramResult(exit_code=0, stdout=answer.choices[0].message.content or "", stderr="")
 
 
 def _rows(pattern: str) -> Iterator[tuple[int, dict[str, Any]]]:
