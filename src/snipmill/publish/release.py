@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snipmill.config import Config
 from snipmill.config_file import load_config
 from snipmill.errors import UsageError
 from snipmill.publish.attribution import attribute, render_attribution
@@ -15,19 +14,15 @@ from snipmill.publish.card import Files, render_card, take_census
 from snipmill.publish.digests import sha256
 from snipmill.publish.export import Exported, Request, export
 from snipmill.publish.formats import harbor
+from snipmill.publish.formats.catalogue import ROW_FORMATS
 from snipmill.publish.journals import FOLDER, SUMS, publish_journals
 from snipmill.publish.sampled import read_rows
+from snipmill.publish.screening import check_release
 from snipmill.publish.shard_files import Kind
 from snipmill.records import Row
-from snipmill.seeds.licenses.expressions import is_allowed
-from snipmill.seeds.private import find_private
-from snipmill.stages.benchmark_files import decontaminator
-from snipmill.stages.seed_stream import resolve_seeds
 from snipmill.store.run_directory import CONFIG, RunDirectory, rejects_path
-from snipmill.text.fences import find_fences
 
 CARD, ATTRIBUTION = "README.md", "ATTRIBUTION.md"
-FAULTS = ("secret", "personal-data", "license", "contaminated")
 
 
 @dataclass(frozen=True)
@@ -83,47 +78,6 @@ def _rows(directory: RunDirectory) -> Iterator[Row]:
     return read_rows(str(directory.dataset), lambda _reject: None) if directory.dataset.stat().st_size else iter(())
 
 
-def check_rows(directory: RunDirectory, config: Config, allow: frozenset[str]) -> None:
-    """Refuse rows that must not be published.
-
-    Raises:
-        UsageError: rows hold secrets, personal data or a benchmark's text, or grew from code under licences that were not allowed.
-    """
-    unknown = sorted(allow - set(FAULTS))
-    if unknown:
-        raise UsageError(f"--allow: {unknown[0]!r} is none of {', '.join(FAULTS)}.")
-    found: dict[str, list[str]] = {}
-    licenses = resolve_seeds(config).mining.mine.licenses
-    for row in _rows(directory):
-        for fault, detail in _faults(row, config, licenses, frozenset(FAULTS) - allow):
-            found.setdefault(fault, []).append(f"{row.id} ({detail})")
-    if found:
-        parts = [f"{len(rows):,} rows with {fault}: {', '.join(rows[:3])}" for fault, rows in found.items()]
-        raise UsageError(
-            f"Not pushed: {'; '.join(parts)}. Take them out (`snipmill forget`, or a stricter [select]), or publish them all "
-            f"the same with {' '.join(f'--allow {fault}' for fault in found)}."
-        )
-
-
-def _faults(row: Row, config: Config, licenses: frozenset[str], wanted: frozenset[str]) -> Iterator[tuple[str, str]]:
-    if wanted & {"secret", "personal-data"}:
-        for name, text in (("seed", row.seed), ("instruction", row.instruction), ("response", row.response)):
-            private = find_private(text)
-            if private is not None and private[0] in wanted:
-                yield private[0], f"{private[1].kind} in its {name}, line {private[1].line}"
-                break
-    if "license" in wanted:
-        license = row.provenance.license if row.provenance is not None else None
-        if not is_allowed(license or "unknown", licenses):
-            yield "license", license or "unknown"
-    if "contaminated" in wanted:
-        looker = decontaminator(True, config.select.benchmarks)
-        codes = [fence.code for fence in find_fences(row.response)] or [row.response]
-        match = looker.find([row.instruction, row.response], codes) if looker is not None else None
-        if match is not None:
-            yield "contaminated", match.item
-
-
 def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -> dict[str, dict[str, int]]:
     """Write everything that is published into a folder.
 
@@ -143,7 +97,8 @@ def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -
         raise UsageError(f"{release.run} is no run directory.")
     config = load_config(directory.path / CONFIG)
     tell("looking for secrets, licences and contamination")
-    check_rows(directory, config, release.allow)
+    samples = release.journals or any(name not in ROW_FORMATS for name in release.formats)
+    check_release(directory, config, release.allow, samples=samples)
     splits: dict[str, dict[str, int]] = {}
     for name in release.formats:
         tell(f"exporting {name}")

@@ -49,15 +49,20 @@ def find_private(code: str) -> tuple[str, Finding] | None:
     Raises:
         UsageError: the extra is not installed.
     """
-    lines = code.split("\n")
-    for number, line in enumerate(lines, start=1):
-        kind = next(_secrets(line, number), None)
-        if kind is not None:
-            return Reason.SECRET, Finding(kind, number)
-        kind = next(_personal(line), None)
-        if kind is not None:
-            return Reason.PERSONAL_DATA, Finding(kind, number)
-    return None
+    return next(private_findings(code), None)
+
+
+def private_findings(text: str) -> Iterator[tuple[str, Finding]]:
+    """The reason code and the finding of each line that holds something, secrets before personal data.
+
+    Raises:
+        UsageError: the extra is not installed.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        for reason, kinds in ((Reason.SECRET, _secrets(line, number)), (Reason.PERSONAL_DATA, _personal(line))):
+            kind = next(kinds, None)
+            if kind is not None:
+                yield reason, Finding(kind, number)
 
 
 @cache
