@@ -93,9 +93,10 @@ def main() -> None:
         began = time.monotonic()
         theirs = in_fresh_processes(few)
         peer = (time.monotonic() - began) * len(given) / len(few)
+        means = [sum(one or 0.0 for one in some) / len(some) for some in (ours, theirs)]
         print(
             f"{name}: {len(given) / seconds:.0f} completions a second, {peer / seconds:.1f} times fresh processes "
-            f"({len(given) / peer:.0f} a second); mean reward {sum(ours) / len(ours):.3f} and {sum(theirs) / len(theirs):.3f}"
+            f"({len(given) / peer:.0f} a second); mean reward {means[0]:.3f} and {means[1]:.3f}"
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,127 @@ def test_by_licence_and_by_id(tmp_path: Path, standin: StandIn, snipmill: Snipmi
     before = directory.dataset.read_bytes()
     assert snipmill("run", directory.path / "config.toml", "--base-url", standin.url).returncode == 0
     assert directory.dataset.read_bytes() == before and len(standin.requests) == asked
+
+
+def test_what_is_paid_for_and_not_named_stays(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    """A source that has changed on disk, and a smaller limit, cost no completion of what stays."""
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    changed = Path(boats) / "lib" / "s3.py"
+    original = changed.read_text()
+    changed.write_text(original.replace("total = masts", "total = 1000 + masts"))
+    done = snipmill("forget", directory.path, "--source", "birds")
+    assert done.returncode == 0 and "1 more seeds are gone: their sources have changed" in done.stderr, done.stderr
+    changed.write_text(original)
+    asked = len(standin.requests)
+    hidden = snipmill("run", directory.path / "config.toml", "--base-url", standin.url)
+    assert hidden.returncode == 0
+    grown = {seed["id"] for seed in read_lines(directory.kept("seeds"))}
+    assert len(standin.requests) - asked == 6 and len(grown) == 5  # only the seed that came back is asked about
+    limited = (directory.path / "config.toml").read_text().replace("[seeds]\n", "[seeds]\nlimit = 2\n", 1)
+    limited = "\n".join(dict.fromkeys(line for line in limited.splitlines() if line)) + "\n"
+    (tmp_path / "limited.toml").write_text(limited)
+    assert snipmill("run", tmp_path / "limited.toml", "--base-url", standin.url).returncode == 0
+    victim = read_lines(directory.kept("seeds"))[0]["id"]
+    (tmp_path / "ids").write_text(victim)
+    assert snipmill("forget", directory.path, "--ids", "ids").returncode == 0
+    lines = len(read_lines(directory.journal("responses")))
+    assert lines == 4 * 4, "those of the four seeds that stay, used or not"
+
+
+def kill_at(place: str, directory: Path, *args: str) -> None:
+    """Forget in a process of its own that dies at a place."""
+    program = f"""
+import os, signal, sys
+from snipmill.engine import forget as room
+def die(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+room.{place} = die
+from snipmill.cli import main
+sys.argv = ["snipmill", "forget", {str(directory)!r}, *{args!r}]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr
+
+
+@pytest.mark.parametrize("place", ["replay", "finish", "_mark_recorded", "keep_entries"])
+@pytest.mark.parametrize("how", ["--ids", "--source"])
+def test_a_killed_forget_is_finished_by_the_same_command(
+    how: str, place: str, tmp_path: Path, standin: StandIn, snipmill: Snipmill
+) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    named = [row for row in read_lines(directory.kept("seeds")) if "feathers_3" in row["seed"]]
+    (tmp_path / "ids").write_text(named[0]["id"])
+    args = (how, str(tmp_path / "ids") if how == "--ids" else "birds")
+    kill_at(place, directory.path, *args)
+    refused = snipmill("run", directory.path / "config.toml", "--base-url", standin.url)
+    assert refused.returncode == 2 and "was interrupted" in refused.stderr
+    done = snipmill("forget", directory.path, *args)
+    assert done.returncode == 0, done.stderr
+    assert b"feathers_3" not in everything(directory)
+    assert not [
+        path.name for path in directory.path.iterdir() if path.name.startswith(".") or path.name == "forgetting.json"
+    ]
+    assert snipmill("run", directory.path / "config.toml", "--base-url", standin.url).returncode == 0
+    assert b"feathers_3" not in everything(directory)
+
+
+@pytest.mark.parametrize("named", ["birds", "as configured"])
+def test_a_source_that_was_deleted_can_be_forgotten(
+    named: str, tmp_path: Path, standin: StandIn, snipmill: Snipmill
+) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    Path(birds).rename(tmp_path / "away")
+    assert snipmill("forget", directory.path, "--source", "boats").returncode == 2  # what stays is not there
+    assert not directory.forgotten.exists()
+    done = snipmill("forget", directory.path, "--source", birds if named == "as configured" else named)
+    assert done.returncode == 0, done.stderr
+    assert b"feathers_3" not in everything(directory) and b"/birds" not in everything(directory)
+    (tmp_path / "away").rename(birds)
+    text = (directory.path / "config.toml").read_text()
+    (directory.path / "config.toml").write_text(text.replace(json.dumps([boats]), json.dumps([birds, boats])))
+    assert snipmill("run", directory.path / "config.toml", "--base-url", standin.url).returncode == 0
+    assert b"feathers_3" not in everything(directory)
+
+
+def test_sources_of_one_name_are_not_confused(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    folders = []
+    for place in ("x", "y"):
+        folder = tmp_path / place / "src"
+        folder.mkdir(parents=True)
+        (folder / "util.py").write_text(
+            FUNCTION.format(name=f"{place}_sum", a="parts", n=3, doc=f"Add the parts of {place}.")
+        )
+        folders.append(str(folder))
+    directory = carry_out(tmp_path / "run", folders, standin.url)
+    done = snipmill("forget", directory.path, "--source", folders[0])
+    assert done.returncode == 2 and "cannot tell them apart" in done.stderr
+
+
+def test_only_what_is_named_is_accepted_later_too(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    assert snipmill("forget", directory.path, "--source", "birds").returncode == 0
+    before = everything(directory)
+    assert snipmill("forget", directory.path, "--source", "nothere").returncode == 2
+    assert snipmill("forget", directory.path, "--license", "unknown").returncode == 2
+    assert everything(directory) == before
+
+
+def test_files_of_an_earlier_configuration_go_too(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:
+    birds, boats = sources(tmp_path)
+    directory = carry_out(tmp_path / "run", [birds, boats], standin.url)
+    (directory.path / "judge.jsonl").write_bytes(directory.kept("seeds").read_bytes())
+    (directory.path / ".responses.jsonl.abcd1234").write_bytes(directory.kept("seeds").read_bytes())
+    done = snipmill("forget", directory.path, "--source", "birds")
+    assert done.returncode == 0, done.stderr
+    assert b"feathers_3" not in everything(directory)
+    assert json.loads((directory.path / "manifest.json").read_text())["accounting"]["rows"] == len(
+        read_lines(directory.dataset)
+    )
 
 
 def test_what_is_not_there_changes_nothing(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:

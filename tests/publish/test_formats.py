@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -149,7 +150,20 @@ def test_harbor_folders_grade_without_snipmill(exported: Path, tmp_path: Path) -
         assert reward_of(folder, work, right) == {"reward": 1.0, "all": 1.0}
         assert reward_of(folder, work, right.replace("x + ", "0 + "))["reward"] == 0.5
         assert reward_of(folder, work, "import os\nos._exit(0)\n")["reward"] == 0.0
-        assert reward_of(folder, work, "print(' passed')\nraise SystemExit(0)\n")["reward"] == 0.0
+        name = right.partition("(")[0].removeprefix("def ")
+        for hack in (
+            "print(' passed')\nraise SystemExit(0)\n",
+            f"class Yes:\n    __eq__ = lambda self, other: True\ndef {name}(x): return Yes()\n",
+            f"class Yes(int):\n    __eq__ = lambda self, other: True\ndef {name}(x): return Yes()\n",
+            f"from unittest.mock import ANY\ndef {name}(x): return ANY\n",
+            f"import unittest\ndef {name}(x): raise unittest.SkipTest('no')\n",
+            f"import builtins\nbuiltins.bool = lambda x: True\ndef {name}(x): return None\n",
+            f"def {name}(x): return '\0'\n",
+            f"def {name}(x: return\n",
+        ):
+            assert reward_of(folder, work, hack)["reward"] == 0.0, hack
+        own_tests = f"\ndef test_it():\n    assert {name}(0) == 12345\n"
+        assert reward_of(folder, work, right + own_tests) == {"reward": 1.0, "all": 1.0}
 
 
 def test_traces_of_thought_go_where_they_are_wanted(tmp_path: Path, snipmill: Snipmill) -> None:
@@ -194,20 +208,122 @@ def test_bad_input_is_one_sentence(tmp_path: Path, finished: RunDirectory, snipm
     )
     done = snipmill("export", "rows.jsonl", "-f", "tasks", "-o", "some", "--jsonl")
     assert done.returncode == 0 and "1 for training" in done.stderr and "no-tests 1" in done.stderr
-    assert {reject["reason"] for reject in read_lines(tmp_path / "some.rejects.jsonl")} == {"no-tests", "missing-field"}
+    assert {reject["reason"] for reject in read_lines(tmp_path / "some/rejects.jsonl")} == {"no-tests", "missing-field"}
     assert len(read_lines(tmp_path / "some/data/train-00000-of-00001.jsonl")) == 1
 
 
 def test_an_unfinished_run_gives_what_is_there(tmp_path: Path, finished: RunDirectory, snipmill: Snipmill) -> None:
-    import shutil
-
     shutil.copytree(finished.path, tmp_path / "run")
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
-    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest | {"status": "stopped"}))
-    done = snipmill("export", "run", "-f", "alpaca", "-o", "o")
-    assert done.returncode == 0 and "not finished" in done.stderr
-    (tmp_path / "run/dataset.jsonl").unlink()
-    assert "go on with `snipmill run" in snipmill("export", "run", "-f", "alpaca", "-o", "o").stderr
+    # As Ctrl-C leaves a run in its first session: journals, and nothing that is derived from them.
+    (tmp_path / "run/manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    for path in (tmp_path / "run").glob("*.jsonl*"):
+        path.unlink()
+    journal = tmp_path / "run/journal/responses.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[: len(lines) // 2]))
+    for name in ("alpaca", "tasks"):
+        done = snipmill("export", "run", "-f", name, "-o", name, "--jsonl")
+        assert done.returncode == 0 and "not finished" in done.stderr, done.stderr
+        assert 0 < len(read_lines(Path(name) / "data/train-00000-of-00001.jsonl")) < len(read_lines(finished.dataset))
+    assert not list((tmp_path / "run").glob("*.jsonl*"))
+
+
+def test_nothing_of_the_user_is_touched(tmp_path: Path, finished: RunDirectory, snipmill: Snipmill) -> None:
+    def refused(out: object, source: object = finished.path) -> str:
+        done = snipmill("export", source, "-f", "messages", "-o", out)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr
+
+    assert snipmill("export", finished.path, "-f", "messages", "-o", "mine").returncode == 0
+    for name in ("mine/notes.txt", "mine/data/notes.txt", "mine.rejects.jsonl", ".mine.old"):
+        (tmp_path / name).write_text("precious")
+    assert "holds other files" in refused("mine")
+    (tmp_path / "mine/notes.txt").unlink()
+    assert "holds other files" in refused("mine")
+    (tmp_path / "mine/data/notes.txt").unlink()
+    assert snipmill("export", finished.path, "-f", "alpaca", "-o", "mine/").returncode == 0
+    assert (tmp_path / "mine.rejects.jsonl").read_text() == (tmp_path / ".mine.old").read_text() == "precious"
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    for _ in range(2):
+        assert snipmill("export", finished.path, "-f", "messages", "-o", "link").returncode == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target/data").is_dir()
+    for out in (".", "", finished.path / "select.jsonl", finished.path):
+        refused(out)
+    assert "Nothing of rows.jsonl can be exported" in refused(
+        "none", write_lines(tmp_path / "rows.jsonl", {"input": "x"}).name
+    )
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == {".mine.old"}
+    assert not (tmp_path / "none").exists()
+
+
+def test_ids_that_cannot_be_names_of_folders(tmp_path: Path, snipmill: Snipmill) -> None:
+    ids = ["../../../evil", str(tmp_path / "abs"), "x" * 300, "same", "same", ".hidden", "nul\0"]
+    rows = [
+        {"id": name, "instruction": f"Double, {n}.", "response": RESPONSE.replace("double", f"double{n}")}
+        for n, name in enumerate(ids)
+    ]
+    write_lines(tmp_path / "rows.jsonl", *rows)
+    before = set(tmp_path.parent.iterdir())
+    done = snipmill("export", "rows.jsonl", "-f", "harbor", "-o", "o")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "o/train").iterdir())) == len(ids)
+    assert set(tmp_path.parent.iterdir()) == before and not (tmp_path / "abs").exists()
+
+
+def test_json_lines_are_read_with_their_types(tmp_path: Path, snipmill: Snipmill) -> None:
+    """In the first file no row has a licence, in the second all have."""
+    origin = {"source": "s", "path": "p.py", "license": "MIT"}
+    rows = [
+        {"instruction": f"Task {n}", "response": RESPONSE, **({"provenance": origin} if n > 2 else {})}
+        for n in range(6)
+    ]
+    write_lines(tmp_path / "rows.jsonl", *rows)
+    for name in ("messages", "text-prompt-completion", "tasks", "sharegpt", "verl"):
+        for where in ("drop", "field"):
+            out = f"{name}-{where}"
+            done = snipmill(
+                "export", "rows.jsonl", "-f", name, "-o", out, "--jsonl", "--shard-rows", "3", "--thinking", where
+            )
+            assert done.returncode == 0, done.stderr
+            assert len(load(tmp_path / out)["train"]) == 6
+
+
+def test_thoughts_in_the_text_are_moved(tmp_path: Path, snipmill: Snipmill) -> None:
+    texts = {"both": ("<think>own</think>\n" + RESPONSE, "given"), "text": ("<think>own</think>\n" + RESPONSE, None)}
+    for name, (text, thinking) in texts.items():
+        write_lines(tmp_path / "rows.jsonl", {"instruction": "i", "response": text, "thinking": thinking})
+        thought = thinking or "own"
+        for where, expected in (
+            ("inline", f"<think>\n{thought}\n</think>\n\n{RESPONSE}"),
+            ("drop", RESPONSE),
+            ("field", RESPONSE),
+        ):
+            snipmill("export", "rows.jsonl", "-f", "alpaca", "-o", f"{name}{where}", "--thinking", where, "--jsonl")
+            (row,) = read_lines(tmp_path / f"{name}{where}/data/train-00000-of-00001.jsonl")
+            assert row["output"] == expected
+            assert row.get("thinking") == (thought if where == "field" else None)
+
+
+def test_what_is_wrong_with_a_row_is_told(tmp_path: Path, snipmill: Snipmill) -> None:
+    """A row whose program fails is neither an answer nor a grader, nor is one that changes what tests are made of."""
+    wrong = RESPONSE.replace("== 4", "== 5")
+    games = RESPONSE.replace("def double(x):", "import math\nmath.isclose = lambda *a: True\ndef double(x):")
+    rust = RESPONSE.replace("python", "rust")
+    write_lines(
+        tmp_path / "rows.jsonl",
+        {"id": "good", "instruction": "i", "response": RESPONSE},
+        {"id": "wrong", "instruction": "j", "response": wrong},
+        {"id": "games", "instruction": "k", "response": games},
+        {"id": "rust", "instruction": "l", "response": rust, "language": "Rust"},
+    )
+    done = snipmill("export", "rows.jsonl", "-f", "kto", "-o", "o", "--jsonl")
+    assert done.returncode == 0, done.stderr
+    (row,) = read_lines(tmp_path / "o/data/train-00000-of-00001.jsonl")
+    assert (row["label"] and row["id"].startswith("good")) or row["label"]
+    reasons = sorted(reject["reason"] for reject in read_lines(tmp_path / "o/rejects.jsonl"))
+    assert reasons == ["failed", "unverified", "vacuous"]
 
 
 def test_what_was_tried_is_not_tried_again(tmp_path: Path, finished: RunDirectory, snipmill: Snipmill) -> None:

@@ -20,7 +20,7 @@ from huggingface_hub.utils import _http
 
 from snipmill.store.run_directory import RunDirectory
 from tests.conftest import Snipmill, read_lines, write_lines
-from tests.writable_hub import TOKEN, Fault, WritableHub
+from tests.writable_hub import TOKEN, Fault, Repository, Stored, WritableHub
 
 
 @pytest.fixture
@@ -143,6 +143,67 @@ def test_rows_that_must_not_be_published_are_refused(
     allowed = [part for fault in ("secret", "license", "personal-data") for part in ("--allow", fault)]
     assert snipmill("push", "run", "owner/name", *allowed).returncode == 0
     assert snipmill("push", "run", "owner/name", "--allow", "all").returncode == 2
+
+
+def test_the_command_itself_reaches_the_hub(
+    hub: WritableHub, finished: RunDirectory, snipmill_process: Snipmill, tmp_path: Path
+) -> None:
+    environment = hub.environment(str(tmp_path / "home"))
+    done = snipmill_process("push", finished.path, "owner/name", "--journals", **environment)
+    assert done.returncode == 0, done.stderr
+    done = snipmill_process("reproduce", "hub:owner/name", **environment)
+    assert done.returncode == 0 and "byte for byte" in done.stderr, done.stderr
+    for name in ("noslash", "a b/c"):
+        done = snipmill_process("push", finished.path, name, **environment)
+        assert done.returncode == 2 and "OWNER/NAME" in done.stderr
+
+
+def test_what_others_put_there_is_left_alone(hub: WritableHub, finished: RunDirectory, snipmill: Snipmill) -> None:
+    first = ("0" * 40, "first", {"README.md": Stored(b"mine", False), "run/mine.txt": Stored(b"mine", False)})
+    hub.state.repositories["owner/name"] = Repository(True, [first])
+    done = snipmill("push", finished.path, "owner/name")
+    assert done.returncode == 2 and "README.md, which no release of snipmill wrote" in done.stderr, done.stderr
+    assert snipmill("push", finished.path, "owner/name", "--force").returncode == 0
+    assert snipmill("push", finished.path, "owner/name", "-f", "alpaca", "--journals").returncode == 0
+    files = hub.state.repositories["owner/name"].commits[-1][2]
+    assert files["run/mine.txt"].content == b"mine" and "messages/train-00000-of-00001.parquet" not in files
+
+
+def test_who_may_see_it_is_asked_and_told(hub: WritableHub, finished: RunDirectory, snipmill: Snipmill) -> None:
+    hub.state.repositories["owner/name"] = Repository(
+        False, [("0" * 40, "first", {".gitattributes": Stored(b"", False)})]
+    )
+    done = snipmill("push", finished.path, "owner/name")
+    assert done.returncode == 2 and "is public" in done.stderr
+    done = snipmill("push", finished.path, "owner/name", "--public")
+    assert done.returncode == 0 and "Only you see it" not in done.stderr
+    assert "Only you see it" in snipmill("push", finished.path, "owner/other").stderr
+
+
+def test_the_configuration_keeps_its_secrets(
+    hub: WritableHub, finished: RunDirectory, snipmill: Snipmill, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    path = tmp_path / "run/config.toml"
+    bench = write_lines(
+        tmp_path / "private_bench.jsonl", {"task_id": "1", "prompt": "count the white ravens of the north"}
+    )
+    text = path.read_text().replace("benchmarks = []", f'benchmarks = ["{bench}"]')
+    text = text.replace('key_variable = "OPENAI_API_KEY"', 'key_variable = "CORP_KEY_NAME"')
+    path.write_text(text)
+    assert "private_bench" in text and "CORP_KEY_NAME" in text
+    assert snipmill("push", "run", "owner/name", "--journals").returncode == 0
+    files = hub.state.repositories["owner/name"].commits[-1][2]
+    published = files["run/config.toml"].content
+    for private in (b"private_bench", b"CORP_KEY_NAME", str(tmp_path).encode(), b"127.0.0.1"):
+        assert private not in published
+    bench.unlink()  # its fingerprints are enough
+    assert snipmill("reproduce", "hub:owner/name").returncode == 0
+    path.write_text(text.replace("[model]\n", '[model]\nextra_body = { api_token = "ghp_' + "Zx9" * 12 + '" }\n', 1))
+    lines = [line for line in path.read_text().splitlines() if line != "extra_body = {}"]
+    path.write_text("\n".join(lines) + "\n")
+    done = snipmill("push", "run", "owner/name", "--journals")
+    assert done.returncode == 2, done.stderr
 
 
 def test_the_card_of_a_folder(finished: RunDirectory, snipmill: Snipmill, tmp_path: Path) -> None:

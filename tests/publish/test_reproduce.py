@@ -100,7 +100,7 @@ def test_one_altered_byte_is_named(what: str, published: Path, snipmill: Snipmil
     done = snipmill("reproduce", "copy")
     assert done.returncode == 8 and "Traceback" not in done.stderr
     first = done.stdout.splitlines()[0]
-    wanted = f"{name.removeprefix('run/')}{record}" + (f", field {field}" if field else "")
+    wanted = f"{name}{record}" + (f", field {field}" if field else "")
     assert first.startswith(wanted), done.stdout
 
 
@@ -134,6 +134,80 @@ def test_what_is_no_record_or_missing_or_new_is_named(published: Path, snipmill:
     changed[2]["messages"][0]["content"] += " "
     parquet.write_table(type(parquet.read_table(table)).from_pylist(changed), table)
     assert f"messages/{table.name}, record {changed[2]['id']}, field messages" in proof()
+
+
+def test_whatever_was_published_is_proven(published: Path, snipmill: Snipmill, tmp_path: Path) -> None:
+    """The card, the attribution, the checksums themselves, and files that were not there."""
+
+    def proof(change: Callable[[Path], object]) -> str:
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        folder = Path(shutil.copytree(published, tmp_path / "copy"))
+        change(folder)
+        done = snipmill("reproduce", "copy")
+        assert done.returncode == 8 and "Traceback" not in done.stderr
+        return done.stdout
+
+    def write(name: str, old: str, new: str) -> Callable[[Path], object]:
+        def change(folder: Path) -> None:
+            text = (folder / name).read_text()
+            assert old in text
+            (folder / name).write_text(text.replace(old, new, 1))
+
+        return change
+
+    assert "README.md: was changed" in proof(write("README.md", "programming", "programing"))
+    assert "ATTRIBUTION.md: was changed" in proof(write("ATTRIBUTION.md", "MIT", "GPL"))
+    assert "README.md: is missing" in proof(lambda folder: (folder / "README.md").unlink())
+    assert "SHA256SUMS: is missing" in proof(lambda folder: (folder / "SHA256SUMS").unlink())
+    assert "run/SHA256SUMS: is missing" in proof(lambda folder: (folder / "run/SHA256SUMS").unlink())
+    assert "kto/evil.parquet: was not published" in proof(lambda folder: (folder / "kto/evil.parquet").write_text("x"))
+    mark = "messages/.snipmill-export.json"
+    assert f"{mark}: is missing" in proof(lambda folder: (folder / mark).unlink())
+    assert mark in proof(lambda folder: (folder / mark).write_text("{"))
+    digest = next(
+        line for line in (published / "SHA256SUMS").read_text().splitlines() if line.endswith("run/dataset.jsonl")
+    )
+    wrong = ("0" if digest[0] != "0" else "1") + digest[1:]
+    assert "SHA256SUMS: does not fit run/dataset.jsonl" in proof(write("SHA256SUMS", digest, wrong))
+
+    def outside(folder: Path) -> None:
+        (folder / "README.md").unlink()
+        with (folder / "SHA256SUMS").open("a") as sums:
+            sums.write("aa  ../../etc/hostname\naa  /etc/passwd\naa  x\0y\n")
+
+    assert "etc" not in proof(outside)
+
+    def digests(folder: Path) -> None:
+        write("run/dataset.jsonl", "x", "y")(folder)
+        (folder / "run/digests/dataset.jsonl").write_text("{\n")
+
+    assert "is no digest" in proof(digests)
+
+
+def test_a_stranger_chooses_neither_the_sandbox_nor_files_of_ours(
+    published: Path, snipmill: Snipmill, tmp_path: Path
+) -> None:
+    for text in ('[execute]\nsandbox = "none"\nallow_fork = true\ntimeout = 86400.0\n',):
+        folder = Path(shutil.copytree(published, tmp_path / "none"))
+        path = folder / "run/config.toml"
+        path.write_text(path.read_text().replace("[execute]\n", text, 1))
+        done = snipmill("reproduce", folder, "--execute", "1")
+        assert done.returncode == 8 and "was changed" in done.stdout  # and what ran, ran in the strongest tier
+    for key, name in (
+        ("benchmarks", "/etc/passwd"),
+        ("benchmarks", "hub:evil/tracker/x.jsonl"),
+        ("fewshot", "/etc/passwd"),
+    ):
+        folder = Path(shutil.copytree(published, tmp_path / f"names{name.replace('/', '-')}{key}"))
+        for sums in folder.rglob("SHA256SUMS"):
+            sums.write_text("")
+        path = folder / "run/config.toml"
+        table, value = ("select", json.dumps([name])) if key == "benchmarks" else ("generate", json.dumps(name))
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(f"{key} =")]
+        lines.insert(lines.index(f"[{table}]") + 1, f"{key} = {value}")
+        path.write_text("\n".join(lines) + "\n")
+        done = snipmill("reproduce", folder)
+        assert done.returncode == 8 and "not a part of what was published" in done.stderr, done.stderr
 
 
 def test_a_run_directory_without_digests_names_it_too(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,6 +48,9 @@ COMPLETIONS = {
     fenced("import os\nos._exit(0)"): 0.0,
     fenced("def add(a, b):\n    raise SystemExit(0)"): 0.0,
     fenced("class Yes:\n    def __eq__(self, other): return True\ndef add(a, b):\n    return Yes()"): 0.0,
+    fenced("import nosuchmodule_x\ndef add(a, b):\n    return a + b"): 0.0,
+    fenced("def add(a, b):\n    return -1\npytestmark = 0"): 0.0,
+    fenced("import unittest\nunittest.TestCase.assertEqual = lambda *a: None\ndef add(a, b):\n    return -1"): 0.0,
     fenced("import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\ndef add(a, b):\n    return -1"): 0.0,
     fenced("x = 'a' * (1 << 40)\ndef add(a, b):\n    return a + b"): 0.0,
     fenced("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)\ndef add(a, b):\n    return a + b"): 0.0,
@@ -77,6 +81,43 @@ def test_conversations_and_batches() -> None:
     assert reward(texts, tests=[TESTS] * 8) == [1, 1, 1, 0, 0, 0, 0, 0]
 
 
+def test_parts_of_content_and_rows_without_tests() -> None:
+    right = fenced("def add(a, b):\n    return a + b")
+    parts = [{"role": "assistant", "content": [{"type": "text", "text": right}]}]
+    assert reward([parts, right], tests=[TESTS, None]) == [1.0, None]
+    with pytest.raises(ValueError, match="'weights' has 1 values for 2"):
+        reward([right, right], tests=[TESTS] * 2, weights=[WEIGHTS])
+
+
+@pytest.mark.parametrize(
+    ("tests", "code", "expected"),
+    [
+        ("assert all(even(n) for n in (2, 4))", "def all(x): return True\ndef even(n): return False", 0.0),
+        ("assert sum([1, 2]) == 3", "def sum(values): return values[0] + values[1]", 1.0),
+        (
+            "import math\nassert math.isclose(half(1), 0.5)",
+            "import math\nmath.isclose = lambda *a: True\ndef half(x): return 9",
+            0.0,
+        ),
+        (
+            "import pytest\ndef test_it():\n    assert one() == 1",
+            "import pytest\npytestmark = pytest.mark.xfail\ndef one(): return 2",
+            0.0,
+        ),
+        ("assert roots(4) == 2", "import decimal\ndecimal.getcontext().prec = 6\ndef roots(x): return 2", 1.0),
+    ],
+)
+def test_code_that_games_its_tests(tests: str, code: str, expected: float) -> None:
+    assert reward([fenced(code)], tests=[tests]) == [expected]
+
+
+def test_a_fork_opens_a_sandbox_of_its_own() -> None:
+    assert reward_all(list(COMPLETIONS)[:1], **columns(1)) == [1.0]
+    context = multiprocessing.get_context("fork")
+    with context.Pool(1) as pool:
+        assert pool.apply(reward_all, (list(COMPLETIONS)[:1],), columns(1)) == [1.0]
+
+
 def test_many_callers_share_one_sandbox() -> None:
     texts = list(COMPLETIONS)[:8]
     with ThreadPoolExecutor(8) as pool:
@@ -88,7 +129,7 @@ def test_on_an_event_loop() -> None:
     assert inspect.iscoroutinefunction(areward) and inspect.iscoroutinefunction(areward_all)
     texts = list(COMPLETIONS)[:8]
 
-    async def several() -> list[list[float]]:
+    async def several() -> list[list[float | None]]:
         return await asyncio.gather(*(areward(texts, **columns(8)) for _ in range(4)), areward_all(texts, **columns(8)))
 
     *shares, alls = asyncio.run(several())

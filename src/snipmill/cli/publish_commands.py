@@ -63,7 +63,7 @@ def export_command(
     request = Request(
         source=source,
         format=format_name,
-        out=Path(out),
+        out=out,
         split=split,
         kind="jsonl" if jsonl else "parquet",
         shard_rows=shard_rows,
@@ -82,7 +82,7 @@ def export_command(
         )
     if progress.left_out:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
-        say(f"Left out: {reasons}; {out}.rejects.jsonl says which.")
+        say(f"Left out: {reasons}; {out}/rejects.jsonl says which rows.")
 
 
 def attribution(
@@ -144,7 +144,8 @@ def push(
     journals: Annotated[
         bool, typer.Option("--journals", help="Publish what reproduces it too: seeds, completions and verdicts.")
     ] = False,
-    public: Annotated[bool, typer.Option("--public", help="Make a new data set public.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files there that no earlier release wrote.")] = False,
     allow: Annotated[
         list[str] | None,
         typer.Option("--allow", help="Publish rows with a fault: secret, personal-data, license or contaminated."),
@@ -154,7 +155,6 @@ def push(
 
     It refuses rows with secrets, licences that were not allowed, or contamination. If it breaks off, the same command goes on.
     """
-    from snipmill.publish.formats.catalogue import ABOUT
     from snipmill.publish.hub_files import push_folder, repository_name
     from snipmill.publish.release import Release, stage_release
 
@@ -176,16 +176,17 @@ def push(
             repository,
             f"{sum(splits[chosen[0]].values()):,} examples, by snipmill {__version__}",
             public=public,
-            owned=[*ABOUT, "run"],
+            force=force,
             tell=say,
         )
     say(f"{pushed.url} holds {', '.join(chosen)}, commit {pushed.commit[:12]}.")
-    if not public:
-        say("A new data set is private until you change that there; --public makes it public at once.")
+    if pushed.private:
+        say("Only you see it; change that there." if public else "Only you see it; --public makes a new one public.")
 
 
 def reproduce(
     where: Annotated[str, typer.Argument(metavar="DIR|hub:OWNER/NAME", help="A run directory, or what was published.")],
+    sandbox: Annotated[str, typer.Option("--sandbox", help="Tier for programs that run once more.")] = "auto",
     execute: Annotated[
         float, typer.Option("--execute", min=0.0, max=1.0, help="Share of the programs to run once more.")
     ] = 0.0,
@@ -206,7 +207,7 @@ def reproduce(
         folder = fetch_folder(repository_name(where), revision, say)
     elif not folder.is_dir():
         raise UsageError(f"There is no folder {where}. Give a run directory, a published folder, or hub:OWNER/NAME.")
-    proof = prove(folder, execute, say)
+    proof = prove(folder, execute, sandbox, say)
     for difference in proof.differences[:_MOST_TOLD]:
         typer.echo(str(difference))
     for note in proof.notes:
@@ -237,7 +238,6 @@ def forget(
     `run` does not mine the code again. What its duplicates had hidden comes back.
     """
     from snipmill.engine.forget import forget as forget_seeds
-    from snipmill.engine.forget import seeds_of
     from snipmill.publish.release import refresh_pages
     from snipmill.seeds.forgotten import Wanted
     from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -249,14 +249,18 @@ def forget(
         sources=frozenset(sources or ()),
         licenses=frozenset(licenses or ()),
         paths=tuple(paths or ()),
-        ids=frozenset(seeds_of(directory, _lines(ids))) if ids else frozenset(),
+        ids=frozenset(_lines(ids)) if ids else frozenset(),
     )
     found = asyncio.run(forget_seeds(directory, wanted, say))
     refresh_pages(directory)
     console.print(funnel_table(found.funnel))
-    say(f"{found.seeds:,} seeds, {found.rows:,} rows and {found.entries:,} entries of journals are gone from {run}.")
+    say(
+        f"{found.seeds - found.changed:,} seeds, {found.rows:,} rows and {found.entries:,} entries of journals are gone from {run}."
+    )
     if found.came_back:
         say(f"{found.came_back:,} seeds that they had hidden came back.")
+    if found.changed:
+        say(f"{found.changed:,} more seeds are gone: their sources have changed on disk. Their completions are kept.")
     if found.unfinished:
         say(f"{found.unfinished:,} seeds wait for completions: `snipmill run {directory.path / CONFIG}` asks for them.")
 

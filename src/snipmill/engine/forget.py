@@ -1,38 +1,42 @@
 """Takes out of a run everything that grew from some seeds, as if they had never been mined. No model is asked.
 
-The seeds are mined again without what is forgotten, so that what it had hidden as a duplicate comes back; the run's files are made
-anew from the journals; then the journals are rewritten with only what the remaining seeds use, and hashes keep the forgotten from
-being mined again. If this is interrupted, the same command finishes it.
+The seeds are mined again without what is forgotten, so that what it had hidden as a duplicate comes back, and the run's files are
+made anew from the journals. Then the journals are rewritten without what belongs to no remaining seed. Hashes keep the forgotten
+from being mined again. If this is interrupted, the same command finishes it, and `run` waits for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from snipmill.config import Config
 from snipmill.config_file import load_config, render_config
-from snipmill.engine.replay import Replayed, replay, steps_that_execute
+from snipmill.engine.replay import Replayed, look_through, replay, steps_that_execute, steps_that_look_up
 from snipmill.engine.run_files import RunFiles, finish
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
 from snipmill.engine.status import recorded_models
 from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.records import Reject, Response, Row, Seed
-from snipmill.seeds.forgotten import Forgotten, Wanted
+from snipmill.seeds.forgotten import Forgotten, Wanted, license_of
 from snipmill.stages.evidence_runs import next_second
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.seed_stream import everything_in, iterate_seeds, resolve_seeds
+from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
-from snipmill.stages.spec import STAGES
-from snipmill.store.journal import Entry, MiningEntry, keep_entries
+from snipmill.stages.spec import DATASET, STAGES
+from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 _GRADED = "tests"  # the journal of exports: it holds code, and can be made again
+_RECORD = (
+    "record-"  # begins the ids of mining entries that are kept for what they say of their seeds, and are never reused
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class ForgetReport:
         entries: lines of journals.
         came_back: seeds that the forgotten ones had hidden.
         unfinished: seeds that wait for completions.
+        changed: seeds that are gone because their sources have changed on disk.
         funnel: of the run as it is now.
     """
 
@@ -53,6 +58,7 @@ class ForgetReport:
     entries: int
     came_back: int
     unfinished: int
+    changed: int
     funnel: dict[str, Any]
 
 
@@ -61,129 +67,204 @@ async def forget(directory: RunDirectory, wanted: Wanted, tell: Callable[[str], 
 
     Args:
         directory: of the run, finished or not.
-        wanted: what to forget.
+        wanted: what to forget; `ids` may be those of seeds, answers or rows.
         tell: called with what is being done.
 
     Raises:
-        UsageError: nothing of the run is named so, or nothing else would be left.
+        UsageError: nothing of the run is named so, nothing else would be left, or a source that stays is not there.
         StoreError: another process works on the run, or it cannot be written.
     """
-    manifest = directory.read_manifest()
-    before_it = load_config(directory.path / CONFIG)
-    config = _without_sources(before_it, wanted)
-    forgotten = Forgotten(directory.read_forgotten(), wanted)
-    is_named = config != before_it  # as a source stands in the configuration
-    if is_named:
-        _remember_sources(forgotten, before_it, wanted)
-    settings = resolve(config)
-    settings = replace(settings, seeds=replace(settings.seeds, forgotten=forgotten))
+    manifest, config_before = directory.read_manifest(), load_config(directory.path / CONFIG)
     with open_journals(directory) as journals:
-        before = _ids(directory, "seeds", Seed)
-        named = [seed for seed in _records(directory, "seeds", Seed) if forgotten.has_seed(seed)]
-        if not named and not is_named and not directory.read_forgotten() & forgotten.hashes:
+        directory.remove_leftovers()
+        wanted = _with_interrupted(directory, wanted)
+        wanted, config = _without_sources(config_before, wanted)
+        forgotten = Forgotten(directory.read_forgotten(), wanted)
+        settings = resolve(config)
+        settings = replace(settings, seeds=replace(settings.seeds, forgotten=forgotten))
+        named = sum(forgotten.has_seed(seed) for seed in _recorded_seeds(directory))
+        if not named and config == config_before and not directory.forgetting.exists():
             raise UsageError(_nothing_named(directory))
-        rows_before = _ids(directory, "dataset", Row)
+        seeds_before, rows_before = _ids(directory, "seeds", Seed), _ids(directory, DATASET, Row)
+        directory.write_text(directory.forgetting.name, msgspec.json.encode(wanted).decode())
+        directory.write_forgotten(forgotten.hashes)  # what is named stays forgotten even if this is interrupted
         for journal in journals.values():
             journal.used = IdIndex()
         tell("mining again, and making the run's files anew")
-        directory.write_forgotten(forgotten.hashes)  # what is named stays forgotten even if this is interrupted
-        funnel = Funnel()
-        found, kept = await _remake(settings, directory, journals, manifest, funnel)
+        remade = await _remake(settings, directory, journals, manifest, set(seeds_before))
         directory.write_forgotten(forgotten.hashes)
         directory.write_text(CONFIG, render_config(config))
-        finish(config, directory, funnel)
-        directory.write_manifest(_manifest(manifest, funnel, found))
+        finish(config, directory, remade.funnel)
+        directory.write_manifest(_manifest(manifest, remade))
         tell("taking what grew from it out of the journals")
-        entries = sum(_purge(directory, stage, journals) for stage in journals)
+        await _mark_recorded(settings, directory, journals, manifest, remade.kept)
         directory.journal(_GRADED).unlink(missing_ok=True)
-    rows = _ids(directory, "dataset", Row)
+        entries = sum(_purge(directory, stage, journals, forgotten) for stage in journals)
+        directory.forgetting.unlink()
+    gone = [seed for seed in seeds_before if seed not in remade.kept]
     return ForgetReport(
-        seeds=len(before - kept),
-        rows=len(rows_before - rows),
+        seeds=len(gone),
+        rows=len(rows_before - _ids(directory, DATASET, Row)),
         entries=entries,
-        came_back=len(kept - before),
-        unfinished=len(found.unfinished),
-        funnel=funnel.to_json(),
+        came_back=len(remade.kept - seeds_before),
+        unfinished=len(remade.found.unfinished),
+        changed=sum(seed not in remade.rejected and seed not in remade.forgotten for seed in gone),
+        funnel=remade.funnel.to_json(),
     )
 
 
+@dataclass
+class _Remade:
+    """A run's files, made anew: the ids of its seeds, of refused ones, and of those of its old seeds that were named."""
+
+    kept: set[str]
+    rejected: set[str]
+    forgotten: set[str]
+    found: Replayed
+    funnel: Funnel
+
+
 async def _remake(
-    settings: Settings, directory: RunDirectory, journals: Journals, manifest: dict[str, Any], funnel: Funnel
-) -> tuple[Replayed, set[str]]:
-    """The run's files without what is forgotten, and the ids of its seeds."""
-    config = settings.config
-    kept, found = set[str](), Replayed()
+    settings: Settings, directory: RunDirectory, journals: Journals, manifest: dict[str, Any], before: set[str]
+) -> _Remade:
+    """Make the run's files without what is forgotten."""
+    config, forgotten = settings.config, settings.seeds.forgotten
+    named = {seed.id for seed in _records(directory, "seeds", Seed) if forgotten.has_seed(seed)}
+    remade = _Remade(set(), set(), named, Replayed(), Funnel())
     async with settings.execution.open(next_second) as sandboxes:
         tier = str(manifest.get("sandbox_tier") or sandboxes.first.tier)
-        runners = make_runners(
-            settings, journals, Backends(recorded_models(manifest), tier, sandboxes=sandboxes), funnel
-        )
+        backends = Backends(recorded_models(manifest), tier, sandboxes=sandboxes)
+        runners = make_runners(settings, journals, backends, remade.funnel)
         with RunFiles(directory, config) as files:
 
             def drop(reject: Reject) -> None:
                 files.rejects["seeds"].write(reject)
-                funnel["seeds"].count(reject.reason)
+                remade.rejected.add(reject.id)
+                remade.funnel["seeds"].count(reject.reason)
 
-            def seeds() -> Any:
+            def seeds() -> Iterator[Seed]:
                 for seed in iterate_seeds(settings.seeds, drop, journals["seeds"]):
-                    kept.add(seed.id)
+                    remade.kept.add(seed.id)
                     yield seed
 
-            await replay(seeds(), steps_that_execute(runners), config, files, funnel, found)
-    return found, kept
+            def all_are_seen() -> bool:
+                return before <= remade.kept | remade.rejected | named
+
+            steps = steps_that_execute(runners)
+            await replay(seeds(), steps, config, files, remade.funnel, remade.found, all_are_seen)
+            made = set(files.kept)
+    for stage in STAGES[:-1]:
+        if stage.name not in made:  # of an earlier configuration
+            directory.kept(stage.name).unlink(missing_ok=True)
+            directory.rejects(stage.name).unlink(missing_ok=True)
+    return remade
 
 
-def seeds_of(directory: RunDirectory, ids: list[str]) -> set[str]:
+async def _mark_recorded(
+    settings: Settings, directory: RunDirectory, journals: Journals, manifest: dict[str, Any], kept: set[str]
+) -> None:
+    """Mark as used what belongs to seeds that the run knows, does not use now, and has not forgotten: it was paid for."""
+    backends = Backends(recorded_models(manifest), str(manifest.get("sandbox_tier")))
+    runners = make_runners(settings, journals, backends, Funnel())
+    forgotten, seen = settings.seeds.forgotten, IdIndex()
+
+    def others() -> Iterator[Seed]:
+        for seed in _recorded_seeds(directory):
+            if seed.id not in kept and seen.add(seed.id, 0) is None and not forgotten.has_seed(seed):
+                yield seed
+
+    await look_through(others(), steps_that_look_up(runners, Replayed()), settings.config)
+
+
+def _recorded_seeds(directory: RunDirectory) -> Iterator[Seed]:
+    """All seeds that the run has ever mined or used."""
+    for entry in read_journal(directory.journal("seeds"), MiningEntry):
+        yield from entry.seeds
+    yield from _records(directory, "seeds", Seed)
+
+
+def _with_interrupted(directory: RunDirectory, wanted: Wanted) -> Wanted:
+    """What is wanted, with the seeds that ids stand for, and with what an interrupted command wanted."""
+    ids = frozenset(_seeds_of(directory, wanted.ids))
+    if not directory.forgetting.exists():
+        return replace(wanted, ids=ids)
+    earlier = msgspec.json.decode(directory.forgetting.read_bytes(), type=Wanted)
+    return Wanted(
+        sources=wanted.sources | earlier.sources,
+        licenses=wanted.licenses | earlier.licenses,
+        paths=(*wanted.paths, *earlier.paths),
+        ids=ids | earlier.ids,
+    )
+
+
+def _seeds_of(directory: RunDirectory, ids: frozenset[str]) -> set[str]:
     """The seeds that ids name: as seeds, or as what grew from them.
 
     Raises:
-        UsageError: an id is none of the run's.
+        UsageError: an id is none of the run's, and no interrupted command can have taken it out.
     """
-    wanted, found = set(ids), set[str]()
-    for stage, kind in (("seeds", Seed), ("responses", Response), ("dataset", Row)):
+    found = {seed.id for seed in _recorded_seeds(directory) if seed.id in ids} if ids else set[str]()
+    missing = ids - found
+    for stage, kind in (("responses", Response), (DATASET, Row)) if missing else ():
         for record in _records(directory, stage, kind):
-            if record.id in wanted:
-                wanted.discard(record.id)
-                found.add(record.id if stage == "seeds" else str(record.parents.get("seed")))
-    if wanted:
-        raise UsageError(f"{directory.path} has no seed or row {sorted(wanted)[0]!r}. Nothing was changed.")
+            if record.id in missing:
+                missing -= {record.id}
+                found.add(str(record.parents.get("seed")))
+    if missing and not directory.forgetting.exists():
+        raise UsageError(f"{directory.path} has no seed or row {sorted(missing)[0]!r}. Nothing was changed.")
     return found
 
 
-def _without_sources(config: Config, wanted: Wanted) -> Config:
-    """The configuration without the sources that are named as they stand there."""
-    left = tuple(source for source in config.seeds.sources if source not in wanted.sources)
+def _without_sources(config: Config, wanted: Wanted) -> tuple[Wanted, Config]:
+    """What is wanted by the names of provenance, and the configuration without the sources that are named.
+
+    A source is named as it stands in the configuration, or as provenance has it. One that is not on disk any more is known by the
+    last part of its address.
+
+    Raises:
+        UsageError: nothing else would be left, a source that stays is not there, or it has the name of one that goes.
+    """
+    names = {source: first_origin(config, source) for source in config.seeds.sources}
+    gone = [source for source, name in names.items() if source in wanted.sources or name in wanted.sources]
+    gone += [source for source, name in names.items() if name is None and Path(source).name in wanted.sources]
+    left = tuple(source for source in config.seeds.sources if source not in gone)
     if config.seeds.sources and not left:
         raise UsageError("Nothing would be left: the run has no other source. Delete its directory instead.")
-    return msgspec.structs.replace(config, seeds=msgspec.structs.replace(config.seeds, sources=left))
-
-
-def _remember_sources(forgotten: Forgotten, config: Config, wanted: Wanted) -> None:
-    """Remember all that is in the sources that are named as they stand in the configuration; the user may name them again."""
-    sources = tuple(source for source in config.seeds.sources if source in wanted.sources)
-    table = msgspec.structs.replace(config.seeds, sources=sources)
-    try:
-        for one in everything_in(resolve_seeds(msgspec.structs.replace(config, seeds=table))):
-            forgotten.remember(one)
-    except UsageError:  # it was deleted before it was forgotten
-        return
+    absent = next((source for source in left if names[source] is None), None)
+    if absent is not None:
+        raise UsageError(
+            f"{absent} is not there, and must be mined again, since it stays. Bring it back, or forget it too."
+        )
+    going = {names[source] or Path(source).name for source in gone}
+    shared = sorted(going & {names[source] for source in left} - {None})
+    if shared:
+        raise UsageError(
+            f"Another source is called {shared[0]!r} too, and provenance cannot tell them apart. Name it by --path or --ids, or "
+            f"both of them as --source {shared[0]}."
+        )
+    seeds = msgspec.structs.replace(config.seeds, sources=left)
+    return replace(wanted, sources=wanted.sources | going), msgspec.structs.replace(config, seeds=seeds)
 
 
 def _nothing_named(directory: RunDirectory) -> str:
-    origins = [seed.provenance for seed in _records(directory, "seeds", Seed) if seed.provenance is not None]
-    sources, licenses = sorted({one.source for one in origins}), sorted({one.license or "unknown" for one in origins})
+    sources: set[str] = set()
+    licenses: set[str] = set()
+    for seed in _recorded_seeds(directory):
+        licenses.add(license_of(seed))
+        if seed.provenance is not None:
+            sources.add(seed.provenance.source)
     return (
         f"No seed of {directory.path} is named so. Its sources are {_some(sources)}; its licences are {_some(licenses)}. "
         "Nothing was changed."
     )
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:8]) or "unknown"
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:8]) or "unknown"
     return f"{shown} and {len(names) - 8:,} more" if len(names) > 8 else shown
 
 
-def _records(directory: RunDirectory, stage: str, kind: type[Any]) -> Any:
+def _records(directory: RunDirectory, stage: str, kind: type[Any]) -> Iterator[Any]:
     path = directory.kept(stage)
     if path.exists():
         with path.open("rb") as lines:
@@ -195,34 +276,44 @@ def _ids(directory: RunDirectory, stage: str, kind: type[Any]) -> set[str]:
     return {record.id for record in _records(directory, stage, kind)}
 
 
-def _manifest(manifest: dict[str, Any], funnel: Funnel, found: Replayed) -> dict[str, Any]:
+def _manifest(manifest: dict[str, Any], remade: _Remade) -> dict[str, Any]:
     """The run's manifest as it is now. What it cost stays: it was paid."""
-    changed = {**manifest, "funnel": funnel.to_json(), "status": "done"}
-    changed.pop("stopped", None)
-    if found.unfinished:
-        changed |= {
-            "status": "stopped",
-            "stopped": f"{len(found.unfinished):,} seeds wait for completions; `snipmill run` goes on.",
+    rows, unfinished = remade.funnel["select"].kept, len(remade.found.unfinished)
+    changed = {**manifest, "funnel": remade.funnel.to_json()}
+    accounting = manifest.get("accounting")
+    if isinstance(accounting, dict):
+        tokens = accounting.get("prompt_tokens", 0) + accounting.get("completion_tokens", 0)
+        cost = accounting.get("cost")
+        per_row = {
+            "rows": rows,
+            "tokens_per_row": round(tokens / rows) if rows else None,
+            "cost_per_row": round(cost / rows, 6) if cost and rows else None,
         }
+        changed["accounting"] = {**accounting, **per_row}
+    if unfinished:
+        why = str(manifest.get("stopped") or "")
+        waiting = f"{unfinished:,} seeds wait for completions; `snipmill run` goes on."
+        changed |= {"status": "stopped", "stopped": f"{why} {waiting}".strip()}
     return changed
 
 
-def _purge(directory: RunDirectory, stage: str, journals: Journals) -> int:
-    """Rewrite a journal with the entries that were used alone; of mined seeds, those that are not forgotten."""
-    journal = journals[stage]
-    used = journal.used
+def _purge(directory: RunDirectory, stage: str, journals: Journals, forgotten: Forgotten) -> int:
+    """Rewrite a journal without what belongs to no seed that the run still knows."""
+    used = journals[stage].used
     assert used is not None
     kind = next(spec.entry for spec in STAGES if spec.name == stage)
     assert kind is not None
 
     def kept(entry: Entry, offset: int) -> Entry | None:
-        if used.get(entry.id) != offset:
-            return None
-        if isinstance(entry, MiningEntry):
-            seeds = [seed for seed in entry.seeds if not forgotten.has_seed(seed)]
+        is_used = used.get(entry.id) == offset
+        if not isinstance(entry, MiningEntry):
+            return entry if is_used else None
+        seeds = [seed for seed in entry.seeds if not forgotten.has_seed(seed)]
+        if is_used:
             return msgspec.structs.replace(entry, seeds=seeds)
-        return entry
+        # What was refused may speak of what is forgotten, and mining costs nothing.
+        name = entry.id if entry.id.startswith(_RECORD) else f"{_RECORD}{entry.id}"
+        return MiningEntry(id=name, seeds=seeds) if seeds else None
 
-    forgotten = Forgotten(directory.read_forgotten())
     path = directory.journal(stage)
     return keep_entries(path, path, kind, kept)

@@ -25,7 +25,7 @@ from snipmill.engine.flow import SeedOutcome, Steps, grow
 from snipmill.engine.progress import Progress
 from snipmill.engine.run_files import RunFiles, count_grown, finish
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
-from snipmill.errors import BudgetSpent
+from snipmill.errors import BudgetSpent, UsageError
 from snipmill.llm.connect import Connections, connect_stages
 from snipmill.parallel.in_order import gather_or_raise, in_thread, map_in_order
 from snipmill.records import Reject, Seed, content_hash
@@ -72,6 +72,8 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
     open_budget(config)
     directory = RunDirectory(config.run.dir)
     directory.create()
+    if directory.forgetting.exists():
+        raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
     settings = remember_forgotten(settings, directory)
     async with _open_run(settings, directory, progress, wait) as context:
         manifest = _manifest(context)
@@ -107,6 +109,7 @@ async def _open_run(
     async with contextlib.AsyncExitStack() as stack:
         # The journals are opened first: they keep a second process out.
         journals = stack.enter_context(open_journals(directory))
+        directory.remove_leftovers()
         directory.write_text(CONFIG, render_config(config))
         budget = open_budget(config)
         if budget.is_limited:

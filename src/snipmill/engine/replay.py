@@ -85,11 +85,15 @@ def _asked(runner: Runner[Task, Any, Any, Outcome]) -> Callable[[Task], Awaitabl
 
 
 async def replay(
-    seeds: Iterable[Seed], steps: Steps, config: Config, files: RunFiles, funnel: Funnel, found: Replayed
+    seeds: Iterable[Seed],
+    steps: Steps,
+    config: Config,
+    files: RunFiles,
+    funnel: Funnel,
+    found: Replayed,
+    may_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Grow seeds as a run does, and write what comes of them.
-
-    Seeds behind those that are enough are looked through, so that what was paid for them is known as used, but nothing is written.
 
     Args:
         seeds: in their order.
@@ -98,20 +102,15 @@ async def replay(
         files: receive what comes of the seeds.
         funnel: counts what is written.
         found: receives what is found.
+        may_stop: asked when many seeds in a row have no completions; then, if it says so, no more are looked for.
     """
-    with_rows, without = 0, 0
+    with_rows, in_a_row = 0, 0
     enough = config.generate.enough
     written = Funnel()
     written["seeds"].rejected = funnel["seeds"].rejected
     for seed in seeds:
-        is_enough = enough is not None and with_rows >= enough
         outcome = SeedOutcome()
         await grow(seed, steps, config.generate, config.run.seed, outcome)
-        if is_enough:
-            without = without + 1 if outcome.unfinished else 0
-            if without >= _IN_A_ROW:
-                break
-            continue
         funnel["seeds"].count(None)
         count_grown(outcome, funnel)
         outcome.count(written)
@@ -119,5 +118,14 @@ async def replay(
         found.seeds += 1
         if outcome.unfinished:
             found.unfinished.append(seed.id)
+        in_a_row = in_a_row + 1 if outcome.unfinished else 0
         with_rows += outcome.has_row(config.select)
+        if (enough is not None and with_rows >= enough) or (in_a_row >= _IN_A_ROW and may_stop()):
+            break
     funnel.agree_with(written)
+
+
+async def look_through(seeds: Iterable[Seed], steps: Steps, config: Config) -> None:
+    """Follow seeds as far as the journals go, so that the entries that belong to them are known as used."""
+    for seed in seeds:
+        await grow(seed, steps, config.generate, config.run.seed, SeedOutcome())

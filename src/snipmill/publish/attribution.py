@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from snipmill.publish.markdown import plain
 from snipmill.records import Provenance, Row
 
 Lines = tuple[int, int]
@@ -70,19 +71,15 @@ def render_attribution(attribution: Attribution) -> Iterator[str]:
     for origin in sorted(attribution.rows):
         files = len(attribution.files[origin])
         cells = (origin.source, origin.revision or "unknown", origin.license or "unknown")
-        yield f"| {' | '.join(map(_cell, cells))} | {attribution.rows[origin]:,} | {files:,} |"
+        yield f"| {' | '.join(map(plain, cells))} | {attribution.rows[origin]:,} | {files:,} |"
     if attribution.without:
         yield f"| unknown | unknown | unknown | {attribution.without:,} | |"
     for origin in sorted(attribution.rows):
         yield ""
-        yield f"## {_cell(origin.source)} {_cell(origin.revision)}".rstrip()
+        yield f"## {plain(origin.source)} {plain(origin.revision)}".rstrip()
         yield ""
-        yield f"Licence: {origin.license or 'unknown'}"
+        yield f"Licence: {plain(origin.license or 'unknown')}"
         yield ""
         for path, lines in sorted(attribution.files[origin].items()):
             shown = ", ".join(f"{start}-{end}" if end > start else str(start) for start, end in sorted(lines) if start)
-            yield f"- {_cell(path) or '(no path)'}{f': lines {shown}' if shown else ''}"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+            yield f"- {plain(path) or '(no path)'}{f': lines {shown}' if shown else ''}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from snipmill.config import Config
 from snipmill.errors import UsageError
+from snipmill.publish.markdown import code, plain
 from snipmill.records import Row
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -20,6 +21,7 @@ _KNOWN_LICENSES = frozenset(
     | {"gpl-2.0", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "agpl-3.0", "bsl-1.0", "artistic-2.0", "wtfpl", "ncsa", "epl-2.0"}
 )
 _UNKNOWN = "unknown"
+_NOT_EXECUTED = "not executed"
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Census:
         self.languages[row.language] += 1
         self.categories[row.category] += 1
         self.difficulties[row.difficulty] += 1
-        self.tiers[row.verdict.tier if row.verdict is not None and row.verdict.tier else "not executed"] += 1
+        self.tiers[row.verdict.tier if row.verdict is not None and row.verdict.tier else _NOT_EXECUTED] += 1
         self.thinking += row.thinking is not None
         if found is not None:
             self.confident += 1
@@ -73,12 +75,14 @@ class Files:
 
     Attributes:
         splits: by format, how many examples each split has.
+        features: by format, the types of its columns.
         repository: OWNER/NAME on the hub; None for a folder.
         has_journals: whether what reproduces the data set is there.
         sums: the SHA-256 of the file of checksums of the journals.
     """
 
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    features: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     repository: str | None = None
     has_journals: bool = False
     sums: str | None = None
@@ -115,6 +119,8 @@ def _header(census: Census, files: Files) -> dict[str, Any]:
         "tags": tags,
         **_license(census),
     }
+    if files.features:
+        header["dataset_info"] = [{"config_name": name, "features": found} for name, found in files.features.items()]
     if files.splits:
         header["configs"] = [
             {
@@ -152,25 +158,28 @@ def _title(files: Files) -> str:
 def _body(manifest: dict[str, Any], config: Config, census: Census, files: Files) -> Iterator[str]:
     yield f"# {_title(files)}"
     yield ""
+    executed = census.rows - census.tiers.get(_NOT_EXECUTED, 0)
     yield (
-        f"{census.rows:,} programming tasks with verified answers. Each task grew from a function of real code; the model "
-        f"`{_code(manifest.get('model'))}` wrote the tasks, and answered each up to {config.generate.samples} times "
-        "with tests of its own. Answers were executed in a sandbox and held against each other. Made with snipmill "
-        f"{manifest.get('snipmill')}, {manifest.get('started', '')[:10]}."
+        f"{census.rows:,} programming tasks with answers. Each task grew from a piece of real code; the model "
+        f"{code(manifest.get('model'))} wrote the tasks, and answered each up to {config.generate.samples} times with tests of its "
+        f"own. {executed:,} of the answers passed their tests in an execution{_isolation(manifest)}. Made with snipmill "
+        f"{plain(manifest.get('snipmill'))}, {plain(str(manifest.get('started', ''))[:10])}."
     )
-    if manifest.get("status") != "done":
+    if manifest.get("status") != "done" or manifest.get("stopped"):
         yield ""
-        yield (
-            "**The run was not finished when this was written**: " + str(manifest.get("stopped") or "it goes on") + "."
-        )
+        yield f"**The run was not finished when this was written.** {plain(manifest.get('stopped') or '')}".rstrip()
     yield from _loading(files)
     yield from _funnel(manifest)
     yield from _making(manifest, config)
     yield from _origin(census)
     yield from _contamination(manifest, config)
     yield from _trust(census)
-    yield from _limits(census)
+    yield from _limits(census, config)
     yield from _proof(files)
+
+
+def _isolation(manifest: dict[str, Any]) -> str:
+    return " without a sandbox" if manifest.get("sandbox_tier") == "none" else " in a sandbox"
 
 
 def _loading(files: Files) -> Iterator[str]:
@@ -212,20 +221,22 @@ def _making(manifest: dict[str, Any], config: Config) -> Iterator[str]:
     yield from ("", "## How it was made", "", "| what | value |", "| --- | --- |")
     models = manifest.get("models") or {}
     for stage, name in models.items():
-        yield f"| model for {stage} | `{_code(name)}` |"
-    yield f"| prompting | {manifest.get('prompting')} |"
+        yield f"| model for {stage} | {code(name)} |"
+    yield f"| prompting | {plain(manifest.get('prompting'))} |"
     for mode, digest in (manifest.get("prompt_hashes") or {}).items():
-        yield f"| prompt {mode} | `{digest}` |"
-    yield f"| few-shot bank | `{manifest.get('fewshot_hash')}` |"
+        yield f"| prompt {plain(mode)} | {code(digest)} |"
+    yield f"| few-shot bank | {code(manifest.get('fewshot_hash'))} |"
     sampling = config.model.sampling
     yield f"| temperature | {0.7 if sampling.temperature is None else sampling.temperature} |"
-    yield f"| samples for a task | at most {config.generate.samples}; enough after {config.generate.accept} that agree |"
-    yield f"| sandbox | tier `{manifest.get('sandbox_tier')}`, {config.execute.timeout:g} s, {config.execute.memory:,} MiB |"
+    accept = config.generate.accept
+    until = f"until {accept} passed and agreed" if accept else "all are drawn"
+    yield f"| samples for a task | at most {config.generate.samples}; {until} |"
+    yield f"| sandbox | tier {code(manifest.get('sandbox_tier'))}, {config.execute.timeout:g} s, {config.execute.memory:,} MiB |"
     verify = config.verify
     checks = {"crosswise": verify.agreement, "second run": verify.rerun, "mutants": verify.mutation}
     yield f"| verification | {', '.join(f'{name} {_yes(value)}' for name, value in checks.items())} |"
     yield f"| style of rows | {config.select.style} |"
-    yield f"| Python | {manifest.get('python')} |"
+    yield f"| Python | {plain(manifest.get('python'))} |"
     accounting = manifest.get("accounting") or {}
     if accounting.get("completion_tokens"):
         yield f"| tokens written | {accounting['completion_tokens']:,} |"
@@ -236,7 +247,7 @@ def _making(manifest: dict[str, Any], config: Config) -> Iterator[str]:
 def _origin(census: Census) -> Iterator[str]:
     yield from ("", "## Where the seeds come from", "", "| licence | rows |", "| --- | ---: |")
     for name, count in census.licenses.most_common():
-        yield f"| {_code(name)} | {count:,} |"
+        yield f"| {plain(name)} | {count:,} |"
     yield ""
     yield (
         f"{len(census.sources):,} sources; [ATTRIBUTION.md](ATTRIBUTION.md) lists each with its revision, licence, "
@@ -248,21 +259,22 @@ def _origin(census: Census) -> Iterator[str]:
         ("Difficulties", census.difficulties),
     ):
         yield ""
-        yield f"{title}: {', '.join(f'{_code(name)} {count:,}' for name, count in counts.most_common())}."
+        yield f"{title}: {', '.join(f'{plain(name)} {count:,}' for name, count in counts.most_common())}."
 
 
 def _contamination(manifest: dict[str, Any], config: Config) -> Iterator[str]:
     funnel = manifest.get("funnel") or {}
     dropped = sum(count.get("rejected", {}).get("contaminated", 0) for count in funnel.values())
     sets = ["HumanEval", "MBPP"] if config.select.decontaminate else []
-    sets += [_code(name.rpartition("/")[2]) for name in config.select.benchmarks]
+    sets += [plain(name.rpartition("/")[2]) for name in config.select.benchmarks]
     yield from ("", "## Contamination", "")
     if not sets:
-        yield "The data set was **not** held against any benchmark."
+        yield "The rows were **not** held against any benchmark."
         return
+    what = "Seeds and rows" if config.seeds.decontaminate else "Rows, but not their seeds,"
     yield (
-        f"Seeds and rows were held against {', '.join(sets)}, by runs of 13 words, whole solutions, and names with docstrings: "
-        f"{dropped:,} were dropped, none is left by these rules."
+        f"{what} were held against {', '.join(sets)}, by runs of 13 words, whole solutions, and names with docstrings: "
+        f"{dropped:,} were dropped."
     )
 
 
@@ -272,8 +284,8 @@ def _trust(census: Census) -> Iterator[str]:
         yield "The rows carry no evidence beside their verdicts."
         return
     yield (
-        "Each row has a confidence: the fitted probability that its code is right, from the agreement of independent "
-        "samples and the strength of its tests."
+        "Each row has a confidence: the fitted probability that its code is right, from what the run found of the "
+        "agreement of its samples and the strength of its tests."
     )
     yield from ("", "| confidence | rows | |", "| --- | ---: | --- |")
     most = max(census.confidences)
@@ -292,12 +304,16 @@ def _trust(census: Census) -> Iterator[str]:
         yield f"The rows' tests notice {census.killed:,} of {census.mutants:,} mutants of their code ({share})."
 
 
-def _limits(census: Census) -> Iterator[str]:
+def _limits(census: Census, config: Config) -> Iterator[str]:
     yield from ("", "## Known limits", "")
+    verify = config.verify
     yield "- A passing test is evidence, not proof. What all samples of a task misread alike, no agreement between them shows."
-    yield "- Tests were written by the model that wrote the code. Assertions that most samples contradict were taken out."
+    contradicted = " Assertions that most samples contradict were taken out." if verify.repair != "off" else ""
+    yield f"- Tests were written by the model that wrote the code.{contradicted if verify.agreement else ''}"
+    if not verify.agreement:
+        yield "- Samples were not held against each other."
     yield "- Instructions may be vague where the tests are not: names and edge cases are the model's choice."
-    unverified = census.tiers.get("not executed", 0)
+    unverified = census.tiers.get(_NOT_EXECUTED, 0)
     if unverified:
         yield f"- {unverified:,} rows were not executed."
     if census.licenses.get(_UNKNOWN):
@@ -323,8 +339,3 @@ def _proof(files: Files) -> Iterator[str]:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _code(text: Any) -> str:
-    """A text of others for a line of Markdown."""
-    return " ".join(str(text).replace("|", "\\|").replace("`", "'").split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -82,7 +82,11 @@ def compare_with_digests(path: Path, digests: Path, name: str) -> Iterator[Diffe
     with digests.open("rb") as expected_lines, path.open("rb") as lines:
         found = iter(lines)
         for number, expected_line in enumerate(expected_lines, start=1):
-            expected = decoder.decode(expected_line)
+            try:
+                expected = decoder.decode(expected_line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                yield Difference(digests.name, "", "", f"line {number} is no digest: {error}.")
+                return
             line = next(found, None)
             if line is None:
                 yield Difference(name, expected.id, "", "is missing, and all records behind it.")
@@ -117,6 +121,12 @@ def write_sums(folder: Path, names: Iterable[str], out: Path) -> None:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """The SHA-256 by file name."""
+    """The SHA-256 by file name. Names that lead out of the folder, or that a terminal cannot show, are left out."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if name}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines) if is_inside(name)}
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name can only be that of a file in the folder that it is relative to, and can be shown."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and name.isprintable() and not name.startswith("/") and ".." not in parts

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import platform
+import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
 from snipmill import __version__
 from snipmill.config import Config
-from snipmill.config_file import load_config
+from snipmill.config_file import load_config, render_config
 from snipmill.errors import StoreError, UsageError
+from snipmill.languages import PYTHON
 from snipmill.parallel.in_order import map_in_order
-from snipmill.publish.formats import harbor
+from snipmill.publish.formats import harbor, preferences
 from snipmill.publish.formats.catalogue import ABOUT, TABLES
 from snipmill.publish.formats.item import FIELDS_OF_THOUGHT, Format, GradedTask, Options, Thinking
+from snipmill.publish.formats.preferences import fault_of
+from snipmill.publish.journals import replay_directory
 from snipmill.publish.sampled import STAGE, SampledTask, read_rows, read_tasks
-from snipmill.publish.shard_files import MARK, SPLITS, Kind, ShardWriter, new_folder
+from snipmill.publish.shard_files import MARK, SPLITS, Kind, ShardWriter, entries_of, features, new_folder
 from snipmill.publish.split import Split, split_rows
 from snipmill.reasons import Reason
-from snipmill.records import Reject
+from snipmill.records import Execution, Reject, Row
 from snipmill.select.styles import resolve_look
 from snipmill.stages.grade_tests import Grader, MatrixEntry
 from snipmill.stages.settings import resolve_execution
 from snipmill.store.journal import Journal
 from snipmill.store.jsonl import Writer
-from snipmill.store.run_directory import CONFIG, RunDirectory, rejects_path
+from snipmill.store.run_directory import CONFIG, RunDirectory
 from snipmill.text.sections import Malformed, parse_sections
 from snipmill.verify.any_program import build_any_program
+from snipmill.verify.tampering import tampers
 
 _JOURNAL = "tests"
+_REJECTS = "rejects.jsonl"
 _WINDOW = 16  # tasks whose tests are graded at a time
 
 
@@ -55,7 +62,7 @@ class Request:
 
     source: str
     format: str
-    out: Path
+    out: str
     split: float = 0.0
     kind: Kind = "parquet"
     shard_rows: int = 50_000
@@ -69,7 +76,7 @@ class Exported:
 
     Attributes:
         examples: how many were written, by split.
-        left_out: how many rows or samples gave none, by reason; for rows see the rejects beside the folder.
+        left_out: how many rows or samples gave none, by reason; rows are in the folder's rejects.
         unfinished: whether the run had not come to its end.
         tasks: how many tasks were looked at so far.
     """
@@ -80,6 +87,25 @@ class Exported:
     tasks: int = 0
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What is read: a run with its configuration, or a data set under default settings.
+
+    Attributes:
+        path: of the run directory, or the data set.
+        dataset: its rows.
+        config: of the run.
+        journal: where grades are written down; None for nowhere.
+        python: the version under which it was verified.
+    """
+
+    path: str
+    dataset: str
+    config: Config
+    journal: Path | None
+    python: str
+
+
 async def export(request: Request, progress: Exported) -> Exported:
     """Write a folder of examples.
 
@@ -88,47 +114,75 @@ async def export(request: Request, progress: Exported) -> Exported:
         progress: is kept up to date.
 
     Raises:
-        UsageError: there is no such format, run or data set, or the folder holds other files.
+        UsageError: there is no such format, run or data set, nothing comes of it, or the folder holds other files.
         StoreError: it cannot be written.
     """
     if request.format not in ABOUT:
         raise UsageError(f"There is no format {request.format!r}; the formats are {', '.join(ABOUT)}.")
-    directory = RunDirectory(request.source)
-    is_run = directory.is_there
-    dataset = str(directory.dataset) if is_run else request.source
-    if is_run:
-        manifest = directory.read_manifest()
-        progress.unfinished = manifest.get("status") != "done" or bool(manifest.get("stopped"))
-        if not directory.dataset.exists():
-            raise UsageError(f"{directory.path} has no rows yet; go on with `snipmill run {directory.path / CONFIG}`.")
-    config = load_config(directory.path / CONFIG) if is_run else Config()
-    options = Options(request.thinking, resolve_look(config.select.style, config.select.look), config.run.seed)
-    with new_folder(request.out) as folder, Writer[Reject](rejects_path(request.out)) as rejects:
+    async with _open_source(request, progress) as source:
+        config = source.config
+        options = Options(request.thinking, resolve_look(config.select.style, config.select.look), config.run.seed)
+        with new_folder(request.out) as folder:
+            with Writer[Reject](folder / _REJECTS) as rejects:
 
-        def drop(reject: Reject) -> None:
-            progress.left_out[reject.reason] += 1
-            rejects.write(reject)
+                def drop(reject: Reject) -> None:
+                    progress.left_out[reject.reason] += 1
+                    rejects.write(reject)
 
-        split = split_rows(read_rows(dataset, lambda _reject: None), request.split, config.run.seed)
-        table = TABLES.get(request.format)
-        if table is not None and table.of_row is not None:
-            _write_rows(table, request, options, split, folder, dataset, drop, progress)
-        else:
-            graded = _graded(request, config, is_run, drop, progress)
-            async with contextlib.aclosing(graded) as tasks:
-                if table is None:
-                    await _write_folders(tasks, split, folder, progress)
+                split = split_rows(read_rows(source.dataset, lambda _reject: None), request.split, config.run.seed)
+                table = TABLES.get(request.format)
+                if table is not None and table.of_row is not None:
+                    _write_rows(table, request, options, split, folder, source.dataset, drop, progress)
                 else:
-                    await _write_tasks(table, tasks, request, options, split, folder, progress)
-        _describe(folder, request, dataset, progress)
-    if not progress.left_out.total():
-        rejects_path(request.out).unlink(missing_ok=True)
+                    async with contextlib.aclosing(_graded(request, source, drop, progress)) as tasks:
+                        if table is None:
+                            await _write_folders(tasks, split, folder, source.python, drop, progress)
+                        else:
+                            await _write_tasks(table, tasks, request, options, split, folder, progress)
+            if not rejects.count:
+                (folder / _REJECTS).unlink()
+            if not sum(progress.examples.values()):
+                raise UsageError(_nothing(request, progress))
+            _describe(folder, request, source.dataset, progress)
     return progress
 
 
+@contextlib.asynccontextmanager
+async def _open_source(request: Request, progress: Exported) -> AsyncIterator[_Source]:
+    """The run or data set. Of a run that is still under way, what its journals give so far."""
+    directory = RunDirectory(request.source)
+    if not directory.is_there:
+        yield _Source(request.source, request.source, Config(), None, platform.python_version())
+        return
+    if Path(request.out).resolve().is_relative_to(directory.path.resolve()):  # noqa: ASYNC240
+        raise UsageError(f"{request.out} lies in the run directory. Give a folder elsewhere as --out.")
+    manifest, config = directory.read_manifest(), load_config(directory.path / CONFIG)
+    progress.unfinished = manifest.get("status") != "done" or bool(manifest.get("stopped"))
+    journal, python = directory.journal(_JOURNAL), str(manifest.get("python"))
+    if manifest.get("status") == "running" or not directory.dataset.exists():
+        with tempfile.TemporaryDirectory(prefix="snipmill-") as scratch:
+            await replay_directory(directory, config, RunDirectory(scratch))
+            RunDirectory(scratch).write_text(CONFIG, render_config(config))
+            yield _Source(scratch, str(RunDirectory(scratch).dataset), config, journal, python)
+        return
+    yield _Source(request.source, str(directory.dataset), config, journal, python)
+
+
+def _nothing(request: Request, progress: Exported) -> str:
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
+    return (
+        f"Nothing of {request.source} can be exported as {request.format}: {progress.tasks:,} tasks were looked at"
+        f"{f'; left out were {reasons}' if reasons else ''}. Nothing was written."
+    )
+
+
 def _writer(folder: Path, table: Format, request: Request) -> ShardWriter:
-    without = FIELDS_OF_THOUGHT if request.thinking != "field" else frozenset[str]()
-    return ShardWriter(folder, table.columns, request.kind, request.shard_rows, without)
+    return ShardWriter(folder, table.columns, request.kind, request.shard_rows, left_out_columns(request))
+
+
+def left_out_columns(request: Request) -> frozenset[str]:
+    """The columns and fields that an export does not have."""
+    return FIELDS_OF_THOUGHT if request.thinking != "field" else frozenset()
 
 
 def _write_rows(
@@ -165,16 +219,41 @@ async def _write_tasks(
     with _writer(folder, table, request) as out:
         progress.examples = out.counts
         async for graded in tasks:
+            _count_unused(table, graded, progress)
             for example in table.of_task(graded, options):
                 out.write(split.of(graded.task.row.id), example)
 
 
-async def _write_folders(tasks: AsyncIterator[GradedTask], split: Split, folder: Path, progress: Exported) -> None:
+def _count_unused(table: Format, graded: GradedTask, progress: Exported) -> None:
+    """Count what a format of tasks does not show: more rows of the task, and failures that are no fault of the code."""
+    if graded.task.more_rows:
+        progress.left_out["more rows of the same task"] += graded.task.more_rows
+    for sample in graded.task.failed if table in preferences.FORMATS else ():
+        fault = fault_of(graded, sample)
+        if fault != "code":
+            progress.left_out["samples with wrong tests" if fault == "tests" else "samples that fit no check"] += 1
+
+
+async def _write_folders(
+    tasks: AsyncIterator[GradedTask],
+    split: Split,
+    folder: Path,
+    python: str,
+    drop: Callable[[Reject], None],
+    progress: Exported,
+) -> None:
     """Harbor: a folder for each task."""
+    taken: set[str] = set()
     async for graded in tasks:
-        part = split.of(graded.task.row.id)
-        for name, (text, executable) in harbor.harbor_files(graded).items():
-            path = folder / part / graded.task.row.id / name
+        row, part = graded.task.row, split.of(graded.task.row.id)
+        name = harbor.folder_name(row.id, taken)
+        made = harbor.harbor_files(graded, name, python)
+        if isinstance(made, Malformed):
+            drop(Reject(id=row.id, stage=STAGE, reason=made.reason, detail=made.detail))
+            continue
+        taken.add(name)
+        for inner, (text, executable) in made.items():
+            path = folder / part / name / inner
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", errors="replace")
             path.chmod(0o755 if executable else 0o644)
@@ -182,28 +261,29 @@ async def _write_folders(tasks: AsyncIterator[GradedTask], split: Split, folder:
 
 
 async def _graded(
-    request: Request, config: Config, is_run: bool, drop: Callable[[Reject], None], progress: Exported
+    request: Request, source: _Source, drop: Callable[[Reject], None], progress: Exported
 ) -> AsyncGenerator[GradedTask, None]:
     """The tasks with their tests graded, in order. What was graded before is looked up in the run's journal."""
-    table = (
-        config.execute if request.sandbox is None else msgspec.structs.replace(config.execute, sandbox=request.sandbox)
-    )
+    table = source.config.execute
+    if request.sandbox is not None:
+        table = msgspec.structs.replace(table, sandbox=request.sandbox)
     execution = resolve_execution(table)
-    journal_path = RunDirectory(request.source).journal(_JOURNAL) if is_run else None
-    with Journal(journal_path, MatrixEntry) as journal:
+    with Journal(source.journal, MatrixEntry) as journal:
         async with execution.sandbox(table.sandbox) as sandbox:
             grader = Grader(sandbox, execution.context(sandbox.tier), journal)
 
             async def work(task: SampledTask) -> GradedTask | Reject:
                 return await _grade(task, grader)
 
-            async with contextlib.aclosing(map_in_order(read_tasks(request.source, drop), work, _WINDOW)) as outcomes:
+            number = 0
+            async with contextlib.aclosing(map_in_order(read_tasks(source.path, drop), work, _WINDOW)) as outcomes:
                 async for outcome in outcomes:
                     progress.tasks += 1
                     if isinstance(outcome, Reject):
                         drop(outcome)
                     else:
-                        yield outcome
+                        yield replace(outcome, number=number)
+                        number += 1
 
 
 async def _grade(task: SampledTask, grader: Grader) -> GradedTask | Reject:
@@ -220,12 +300,20 @@ async def _grade(task: SampledTask, grader: Grader) -> GradedTask | Reject:
     if matrix is None:
         detail = "The sandbox failed while its tests were tried. Export again; what was tried before is kept."
         return Reject(id=task.row.id, stage=STAGE, reason=Reason.SANDBOX_ERROR, detail=detail)
+    if not matrix.passes:
+        detail = "Its own program does not pass here, so that it is neither an answer nor a grader."
+        return Reject(id=task.row.id, stage=STAGE, reason=Reason.FAILED, detail=detail)
+    if tampers(*split):
+        detail = (
+            "Its code changes names or modules that its tests use, so that it cannot be told from code that games them."
+        )
+        return Reject(id=task.row.id, stage=STAGE, reason=Reason.VACUOUS, detail=detail)
     return GradedTask(task, *split, matrix)
 
 
-def code_and_tests(row: Any) -> tuple[str, str] | Malformed:
+def code_and_tests(row: Execution | Row) -> tuple[str, str] | Malformed:
     """The implementation and the tests of a row in Python, with four sections or with blocks alone."""
-    if row.is_unverified:
+    if row.language != PYTHON:
         return Malformed(Reason.UNVERIFIED, f"{row.language} is not executed, so its tests cannot grade anything.")
     built = build_any_program(row.response, None)
     if isinstance(built, Malformed):
@@ -239,6 +327,15 @@ def code_and_tests(row: Any) -> tuple[str, str] | Malformed:
 def _describe(folder: Path, request: Request, dataset: str, progress: Exported) -> None:
     """What `datasets` needs to load the folder, and by which the next export knows that it may replace it."""
     splits = [name for name in SPLITS if progress.examples.get(name)]
+    table = TABLES.get(request.format)
+    if table is not None:
+        header = {
+            "configs": [{"config_name": "default", "data_files": [_files_of(name, "data") for name in splits]}],
+            "dataset_info": {"features": features(table.columns, left_out_columns(request))},
+        }
+        lines = [f"{name}: {msgspec.json.encode(value).decode()}" for name, value in header.items()]  # JSON is YAML
+        card = "\n".join(["---", *lines, "---", "", f"{ABOUT[request.format]}", ""])
+        (folder / "README.md").write_text(card, encoding="utf-8")
     about = {
         "snipmill": __version__,
         "format": request.format,
@@ -248,29 +345,44 @@ def _describe(folder: Path, request: Request, dataset: str, progress: Exported) 
         "shard_rows": request.shard_rows,
         "thinking": request.thinking,
         "dataset_sha256": _digest(Path(dataset)),
+        "entries": entries_of(folder),
     }
     text = msgspec.json.format(msgspec.json.encode(about), indent=1).decode()
     (folder / MARK).write_text(f"{text}\n", encoding="utf-8")
-    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
-    for name in splits:
-        lines += [f"  - split: {name}", f"    path: data/{name}-*"]
-    if request.format != harbor.NAME and splits:
-        (folder / "README.md").write_text(
-            "\n".join([*lines, "---", ""]) + f"\n{ABOUT[request.format]}\n", encoding="utf-8"
-        )
+
+
+def _files_of(split: str, folder: str) -> dict[str, str]:
+    return {"split": split, "path": f"{folder}/{split}-*"}
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What the mark of an export says of how it was made."""
+
+    format: str
+    split: float
+    kind: Kind
+    shard_rows: Annotated[int, msgspec.Meta(ge=1)]
+    thinking: Thinking
 
 
 def request_of(exported: Path, source: str, out: Path) -> Request:
-    """The request that made an export, for making it again."""
-    about = msgspec.json.decode((exported / MARK).read_bytes())
+    """The request that made an export, for making it again.
+
+    Raises:
+        UsageError: its mark is damaged.
+    """
+    try:
+        about = msgspec.json.decode((exported / MARK).read_bytes(), type=_About)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UsageError(f"{exported / MARK} is not what an export writes: {error}.") from error
     return Request(
         source=source,
-        format=about["format"],
-        out=out,
-        split=about["split"],
-        kind=about["kind"],
-        shard_rows=about["shard_rows"],
-        thinking=about["thinking"],
+        format=about.format,
+        out=str(out),
+        split=about.split,
+        kind=about.kind,
+        shard_rows=about.shard_rows,
+        thinking=about.thinking,
     )
 
 

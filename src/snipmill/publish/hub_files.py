@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from snipmill.errors import HubRefused, UsageError
+from snipmill.publish.digests import read_sums
+from snipmill.publish.journals import SUMS
 
 PREFIX = "hub:"
+_ATTRIBUTES = ".gitattributes"  # the hub's own
 _GROUP = 50  # files that are sent before the next ones are looked at
 _MEANING = {
     401: "it does not know the token; log in with `hf auth login`, or set HF_TOKEN",
@@ -25,15 +28,18 @@ _MEANING = {
 
 
 class Pushed(NamedTuple):
-    """Where a folder is on the hub, and its commit."""
+    """Where a folder is on the hub, its commit, and whether only its owner sees it."""
 
     url: str
     commit: str
+    private: bool
 
 
 def _library() -> Any:
     try:
         import huggingface_hub
+        import huggingface_hub.errors
+        import huggingface_hub.utils
     except ImportError:
         raise UsageError("The hub needs huggingface_hub: run `pip install 'snipmill[hub]'`.") from None
     return huggingface_hub
@@ -57,42 +63,61 @@ def repository_name(text: str) -> str:
 
 
 def push_folder(
-    folder: Path, name: str, message: str, *, public: bool, owned: Sequence[str], tell: Callable[[str], None]
+    folder: Path, name: str, message: str, *, public: bool, force: bool, tell: Callable[[str], None]
 ) -> Pushed:
     """Make a data set on the hub the same as a folder, in one commit.
 
     Large files are sent first, a few at a time; what the hub has already is not sent again, so the same command goes on after a
-    failure. Nothing is visible before the commit.
+    failure. Nothing is visible before the commit. Files that an earlier release listed in its checksums and this one does not have
+    are deleted; others are left alone.
 
     Args:
-        folder: what to push.
+        folder: what to push; it holds its checksums.
         name: OWNER/NAME.
         message: of the commit.
-        public: whether a new data set is public. One that exists stays as it is.
-        owned: folders in the data set of which files that are not in `folder` are deleted.
+        public: whether everybody may see it.
+        force: whether files that no earlier release wrote may be replaced.
         tell: called with how far it is.
 
     Raises:
         HubRefused: the hub cannot be reached, or refuses.
+        UsageError: the data set is public and `public` is not given, or files of others would be replaced.
     """
     hub = _library()
     api = hub.HfApi(library_name="snipmill")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with _refusals(name):
         url = str(api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True))
-        head = api.repo_info(name, repo_type="dataset").sha
+        about = api.repo_info(name, repo_type="dataset")
+        if not about.private and not public:
+            raise UsageError(
+                f"{PREFIX}{name} is public. Give --public if everybody may see this, or give another name."
+            )
+        head = about.sha
         there = set(api.list_repo_files(name, repo_type="dataset", revision=head))
+        released = _released(hub, name, head) if SUMS in there else set()
         additions = [hub.CommitOperationAdd(path.relative_to(folder).as_posix(), str(path)) for path in paths]
+        ours = {addition.path_in_repo for addition in additions}
+        foreign = sorted((ours & there) - released - {_ATTRIBUTES})
+        if foreign and not force:
+            raise UsageError(
+                f"{PREFIX}{name} holds {foreign[0]}, which no release of snipmill wrote. Give --force to replace it, or "
+                "another name."
+            )
         sent, rest = 0, iter(additions)
         while group := list(islice(rest, _GROUP)):
             api.preupload_lfs_files(name, group, repo_type="dataset", revision="main", free_memory=False)
             sent += len(group)
             tell(f"{sent:,} of {len(additions):,} files sent")
-        ours = {addition.path_in_repo for addition in additions}
-        stale = sorted(path for path in there - ours if path.startswith(tuple(f"{one}/" for one in owned)))
-        operations = [*additions, *(hub.CommitOperationDelete(path) for path in stale)]
+        operations = [*additions, *map(hub.CommitOperationDelete, sorted(released & there - ours - {_ATTRIBUTES}))]
         info = api.create_commit(name, operations, commit_message=message, repo_type="dataset", parent_commit=head)
-    return Pushed(url, str(info.oid))
+    return Pushed(url, str(info.oid), bool(about.private))
+
+
+def _released(hub: Any, name: str, revision: str) -> set[str]:
+    """The files that an earlier release wrote, by its checksums."""
+    path = hub.hf_hub_download(name, SUMS, repo_type="dataset", revision=revision)
+    return {*read_sums(Path(path)), SUMS}
 
 
 def fetch_folder(name: str, revision: str | None, tell: Callable[[str], None]) -> Path:

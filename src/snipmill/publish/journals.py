@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from snipmill.config import Config
+from snipmill.config import Config, SeedsTable
 from snipmill.config_file import load_config, render_config
 from snipmill.config_model import ModelTable, StageModelTable
 from snipmill.engine.replay import Replayed, replay, steps_that_look_up
@@ -26,38 +28,43 @@ from snipmill.engine.runners import Backends, make_runners, open_journals
 from snipmill.engine.status import recorded_models
 from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
-from snipmill.publish.digests import write_digests, write_sums
+from snipmill.publish.digests import sha256, write_digests, write_sums
 from snipmill.records import Reject, Seed
+from snipmill.seeds.forgotten import Forgotten
+from snipmill.seeds.private import private_findings
+from snipmill.stages.benchmark_files import load_index, write_index
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.seed_stream import resolve_seeds
+from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.settings import ExecutionSettings, Settings, resolve_execution, resolve_generation
 from snipmill.stages.spec import STAGES
-from snipmill.store.journal import Entry, MiningEntry, keep_entries
+from snipmill.store.journal import Entry, Journal, MiningEntry, keep_entries
 from snipmill.store.reading import read_records
 from snipmill.store.run_directory import CONFIG, DATASET, RunDirectory
 
-FOLDER, SUMS, DIGESTS, FEWSHOT = "run", "SHA256SUMS", "digests", "fewshot"
+FOLDER, SUMS, DIGESTS, FEWSHOT, BENCHMARKS = "run", "SHA256SUMS", "digests", "fewshot", "benchmarks"
 _SEEDS = "seeds.jsonl"
 _PRIVATE = ("served", "platform")  # of the manifest: where it was made
 _NO_ADDRESS = "http://removed.invalid/v1"
 M = TypeVar("M", ModelTable, StageModelTable)
 
 
-def publish_journals(directory: RunDirectory, out: Path) -> None:
+def publish_journals(directory: RunDirectory, out: Path, allow: frozenset[str] = frozenset()) -> None:
     """Copy what reproduces a run into a new folder.
 
     Args:
         directory: of a finished run.
         out: the folder to make.
+        allow: kinds of secrets that are published all the same.
 
     Raises:
-        UsageError: the run's journals do not give its data set.
+        UsageError: the run's journals do not give its data set, or its configuration holds secrets.
     """
     config = load_config(directory.path / CONFIG)
     out.mkdir(parents=True)
     (out / "journal").mkdir()
     (out / DIGESTS).mkdir()
-    published = without_addresses(_with_bank(config, out))
+    published = _without_private(_with_benchmarks(_with_bank(config, out), out))
+    _refuse_secrets(published, allow)
     (out / CONFIG).write_text(render_config(published), encoding="utf-8")
     manifest = {name: value for name, value in directory.read_manifest().items() if name not in _PRIVATE}
     RunDirectory(out).write_manifest(manifest)
@@ -81,20 +88,42 @@ def publish_journals(directory: RunDirectory, out: Path) -> None:
     write_sums(out, [*names, *(f"{DIGESTS}/{path.name}" for path in (out / DIGESTS).iterdir())], out / SUMS)
 
 
-def without_addresses(config: Config) -> Config:
-    """A configuration without the addresses of servers, which are nobody's business; that there was one stays to be seen."""
+def _without_private(config: Config) -> Config:
+    """A configuration without addresses, paths and names of keys, and with the published seeds as its source."""
     model = config.model
     stages = {name: _anonymous(getattr(model.stages, name)) for name in model.stages.__struct_fields__}
     model = _anonymous(msgspec.structs.replace(model, stages=msgspec.structs.replace(model.stages, **stages)))
-    judge = msgspec.structs.replace(config.judge, model=_anonymous(config.judge.model))
-    return msgspec.structs.replace(config, model=model, judge=judge)
+    defaults = ModelTable()
+    model = msgspec.structs.replace(
+        model, serve_args=defaults.serve_args, serve_python=defaults.serve_python, key_variable=defaults.key_variable
+    )
+    return msgspec.structs.replace(
+        config,
+        run=msgspec.structs.replace(config.run, dir=FOLDER),
+        seeds=msgspec.structs.replace(config.seeds, sources=(_SEEDS,), columns=SeedsTable().columns),
+        model=model,
+        judge=msgspec.structs.replace(config.judge, model=_anonymous(config.judge.model)),
+        execute=msgspec.structs.replace(config.execute, interpreter=None),
+    )
 
 
 def _anonymous(table: M) -> M:
-    if not table.base_url and not table.headers:
-        return table
     address = _NO_ADDRESS if table.base_url else table.base_url
-    return msgspec.structs.replace(table, base_url=address, headers={})
+    return msgspec.structs.replace(table, base_url=address, headers={}, key_variable=type(table)().key_variable)
+
+
+def _refuse_secrets(config: Config, allow: frozenset[str]) -> None:
+    """Refuse a configuration in which something looks like a secret: `extra_body` may hold anything.
+
+    Raises:
+        UsageError: it does.
+    """
+    for kind, finding in private_findings(render_config(config)):
+        if kind not in allow:
+            raise UsageError(
+                f"Not pushed: the configuration holds what looks like: {finding.kind} (line {finding.line} of what would be "
+                f"published as {FOLDER}/{CONFIG}). Take it out, or give --allow {kind}."
+            )
 
 
 def _with_bank(config: Config, out: Path) -> Config:
@@ -109,15 +138,26 @@ def _with_bank(config: Config, out: Path) -> Config:
         target.mkdir()
         shutil.copyfile(bank, target / "bank.txt")
         target = target / "bank.txt"
-    name = f"{FOLDER}/{target.relative_to(out)}"
-    return msgspec.structs.replace(config, generate=msgspec.structs.replace(config.generate, fewshot=name))
+    generate = msgspec.structs.replace(config.generate, fewshot=str(target.relative_to(out)))
+    return msgspec.structs.replace(config, generate=generate)
+
+
+def _with_benchmarks(config: Config, out: Path) -> Config:
+    """The configuration with fingerprints in place of the user's own benchmarks, which may be private."""
+    names = []
+    for number, benchmark in enumerate(config.select.benchmarks):
+        name = f"{BENCHMARKS}/{number}.fingerprints"
+        (out / BENCHMARKS).mkdir(exist_ok=True)
+        write_index(load_index(benchmark), str(out / name))
+        names.append(name)
+    return msgspec.structs.replace(config, select=msgspec.structs.replace(config.select, benchmarks=tuple(names)))
 
 
 def _used_entries(directory: RunDirectory, config: Config, scratch: RunDirectory) -> dict[str, IdIndex]:
     """The entries that a replay of the run uses, by stage."""
     used: dict[str, IdIndex] = {}
-    replayed = replay_directory(directory, config, scratch, used)
-    if replayed.missing or scratch.dataset.read_bytes() != directory.dataset.read_bytes():
+    replayed = asyncio.run(replay_directory(directory, config, scratch, used))
+    if replayed.missing or sha256(scratch.dataset) != sha256(directory.dataset):
         raise UsageError(
             f"The journals of {directory.path} do not give its data set. Its configuration or snipmill has changed since; "
             f"`snipmill run {directory.path / CONFIG}` makes it anew."
@@ -125,7 +165,7 @@ def _used_entries(directory: RunDirectory, config: Config, scratch: RunDirectory
     return used
 
 
-def replay_directory(
+async def replay_directory(
     directory: RunDirectory, config: Config, scratch: RunDirectory, used: dict[str, IdIndex] | None = None
 ) -> Replayed:
     """Make a run's files again from its seeds and journals, without a model and without executing anything.
@@ -148,12 +188,21 @@ def replay_directory(
                 journal.used = used[stage] = IdIndex()
         backends = Backends(recorded_models(manifest), str(manifest.get("sandbox_tier")))
         runners = make_runners(settings, journals, backends, funnel)
-        seeds = read_records(str(directory.kept("seeds")), Seed, "reproduce")
-        kept = (seed for seed in seeds if not isinstance(seed, Reject))
         with RunFiles(scratch, config) as files:
-            asyncio.run(replay(kept, steps_that_look_up(runners, found), config, files, funnel, found))
+            kept = _seeds(directory, config, journals["seeds"])
+            await replay(kept, steps_that_look_up(runners, found), config, files, funnel, found)
         finish(config, scratch, funnel)
     return found
+
+
+def _seeds(directory: RunDirectory, config: Config, journal: Journal[MiningEntry]) -> Iterator[Seed]:
+    """The seeds of a run, in their order. Where it has not come to write them down, they are mined as it does."""
+    path = directory.kept("seeds")
+    if path.exists():
+        seeds = read_records(str(path), Seed, "reproduce")
+        return (seed for seed in seeds if not isinstance(seed, Reject))
+    settings = replace(resolve_seeds(config), forgotten=Forgotten(directory.read_forgotten()))
+    return iterate_seeds(settings, lambda _reject: None, journal)
 
 
 def _recorded_settings(config: Config, environment: str | None) -> Settings:

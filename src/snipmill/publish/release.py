@@ -11,16 +11,17 @@ from snipmill.config_file import load_config
 from snipmill.errors import UsageError
 from snipmill.publish.attribution import attribute, render_attribution
 from snipmill.publish.card import Files, render_card, take_census
-from snipmill.publish.digests import sha256
+from snipmill.publish.digests import sha256, write_sums
 from snipmill.publish.export import Exported, Request, export
 from snipmill.publish.formats import harbor
-from snipmill.publish.formats.catalogue import ROW_FORMATS
+from snipmill.publish.formats.catalogue import ROW_FORMATS, TABLES
+from snipmill.publish.formats.item import FIELDS_OF_THOUGHT
 from snipmill.publish.journals import FOLDER, SUMS, publish_journals
 from snipmill.publish.sampled import read_rows
 from snipmill.publish.screening import check_release
-from snipmill.publish.shard_files import Kind
+from snipmill.publish.shard_files import Kind, features
 from snipmill.records import Row
-from snipmill.store.run_directory import CONFIG, RunDirectory, rejects_path
+from snipmill.store.run_directory import CONFIG, RunDirectory
 
 CARD, ATTRIBUTION = "README.md", "ATTRIBUTION.md"
 
@@ -102,23 +103,28 @@ def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -
     splits: dict[str, dict[str, int]] = {}
     for name in release.formats:
         tell(f"exporting {name}")
-        splits[name] = _export(release, name, folder)
+        splits[name] = _export(release, name, folder, tell)
     if release.journals:
         tell("gathering journals")
-        publish_journals(directory, folder / FOLDER)
+        publish_journals(directory, folder / FOLDER, release.allow)
     tables = {name: counts for name, counts in splits.items() if name != harbor.NAME and counts}
     sums = sha256(folder / FOLDER / SUMS) if release.journals else None
-    card = write_card(directory, Files(tables, release.repository, release.journals, sums))
+    types = {name: features(TABLES[name].columns, FIELDS_OF_THOUGHT) for name in tables}
+    card = write_card(directory, Files(tables, types, release.repository, release.journals, sums))
     (folder / CARD).write_text(card, encoding="utf-8")
     (folder / ATTRIBUTION).write_text(write_attribution(directory), encoding="utf-8")
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    write_sums(folder, names, folder / SUMS)
     return splits
 
 
-def _export(release: Release, name: str, folder: Path) -> dict[str, int]:
+def _export(release: Release, name: str, folder: Path, tell: Callable[[str], None]) -> dict[str, int]:
     """One format, in a folder of its name."""
     progress, target = Exported(), folder / name
-    request = Request(release.run, name, target, release.split, release.kind, release.shard_rows)
+    request = Request(release.run, name, str(target), release.split, release.kind, release.shard_rows)
     asyncio.run(export(request, progress))
+    if progress.unfinished:
+        tell(f"{release.run} is not finished; this is what is there")
     _flatten(target)
     return progress.examples
 
@@ -130,4 +136,4 @@ def _flatten(exported: Path) -> None:
             path.rename(exported / path.name)
         (exported / "data").rmdir()
         (exported / CARD).unlink(missing_ok=True)
-    rejects_path(exported).unlink(missing_ok=True)
+    (exported / "rejects.jsonl").unlink(missing_ok=True)

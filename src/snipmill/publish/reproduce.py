@@ -6,21 +6,21 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from snipmill import __version__
-from snipmill.config import Config
+from snipmill.config import Config, ExecuteTable
 from snipmill.config_file import change_config, load_config
 from snipmill.errors import StoreError, UsageError
 from snipmill.id_index import IdIndex
-from snipmill.publish.digests import Difference, compare_with_digests, fields_of, read_sums, sha256
+from snipmill.publish.digests import Difference, compare_with_digests, fields_of, is_inside, read_sums, sha256
 from snipmill.publish.export import Exported, export, request_of
 from snipmill.publish.formats.catalogue import TABLES
-from snipmill.publish.journals import DIGESTS, FEWSHOT, FOLDER, SUMS, replay_directory
+from snipmill.publish.journals import DIGESTS, FOLDER, SUMS, replay_directory
 from snipmill.publish.shard_files import MARK
 from snipmill.randomness import rank
 from snipmill.records import Execution, Reject, Response
@@ -33,6 +33,8 @@ from snipmill.store.run_directory import CONFIG, MANIFEST, RunDirectory
 from snipmill.tables.table import Table
 from snipmill.tables.values import decode_row
 
+_TIMEOUT, _MEMORY = 60.0, 4096  # seconds and MiB: the most that a stranger's configuration may ask for
+_MOST = 1000  # differences of one file
 _DOUBTFUL = ("timeout", "memory", "sandbox-error", "unsupported")  # verdicts that another machine may give differently
 
 
@@ -59,20 +61,21 @@ class Proof:
     notes: list[str] = field(default_factory=list)
 
 
-async def _execute_again(programs: list[tuple[str, Program, str]], config: Config, proof: Proof) -> None:
+async def _execute_again(programs: list[tuple[str, Program, str]], config: Config, sandbox: str, proof: Proof) -> None:
     """Run programs once more, and compare their verdicts.
 
     Args:
         programs: id, program and recorded status.
-        config: limits and sandbox.
+        config: of the run. It may be a stranger's: its limits are bounded, and it does not choose how programs are isolated.
+        sandbox: the tier.
         proof: receives what differs.
     """
-    execution = resolve_execution(msgspec.structs.replace(config.execute, interpreter=None))
-    async with execution.sandbox("auto" if config.execute.sandbox != "none" else "none") as sandbox:
-        place = 0
-        async for verdict in sandbox.stream(program for _, program, _ in programs):
-            name, _, status = programs[place]
-            place += 1
+    limits = {"timeout": min(config.execute.timeout, _TIMEOUT), "memory": min(config.execute.memory, _MEMORY)}
+    execution = resolve_execution(msgspec.structs.replace(ExecuteTable(), sandbox=sandbox, **limits))
+    async with execution.sandbox(sandbox) as place:
+        numbers = iter(programs)
+        async for verdict in place.stream(program for _, program, _ in programs):
+            name, _, status = next(numbers)
             proof.executed += 1
             if verdict.status == status:
                 continue
@@ -97,12 +100,13 @@ def find_run(folder: Path) -> RunDirectory:
     )
 
 
-def prove(folder: Path, share: float, tell: Callable[[str], None]) -> Proof:
+def prove(folder: Path, share: float, sandbox: str, tell: Callable[[str], None]) -> Proof:
     """Compare a folder with what its journals give, and run some programs once more.
 
     Args:
-        folder: a run directory, or a published folder.
+        folder: a run directory, or a published folder, which may be a stranger's.
         share: of the programs that shall run once more.
+        sandbox: the tier in which they run.
         tell: called with what is being done.
 
     Raises:
@@ -110,60 +114,112 @@ def prove(folder: Path, share: float, tell: Callable[[str], None]) -> Proof:
         StoreError: a journal is damaged, and nothing tells where.
     """
     directory, proof = find_run(folder), Proof()
+    is_published = directory.path != folder or (folder / SUMS).exists()
     tell("comparing files with their checksums")
-    proof.differences += _compare_sums(directory.path)
+    if is_published:
+        proof.differences += _compare_release(folder, directory.path)
     try:
         config = load_config(directory.path / CONFIG)
         manifest = directory.read_manifest()
-    except UsageError as error:
+        if is_published:
+            config = _confined(config, directory.path)
+        if manifest.get("snipmill") != __version__:
+            proof.notes.append(f"It was made by snipmill {manifest.get('snipmill')}; this is {__version__}.")
+        with tempfile.TemporaryDirectory(prefix="snipmill-") as scratch:
+            programs = _make_again(folder, directory, config, share, Path(scratch), proof, tell)
+    except (UsageError, StoreError) as error:
         if not proof.differences:
             raise
-        proof.notes.append(f"The journals were not followed: {error}")
+        proof.notes.append(f"The journals were not followed to their end: {error}")
         return proof
-    if manifest.get("snipmill") != __version__:
-        proof.notes.append(f"It was made by snipmill {manifest.get('snipmill')}; this is {__version__}.")
-    if (bank := directory.path / FEWSHOT).exists():
-        only = bank / "bank.txt"
-        config = change_config(config, {"generate.fewshot": str(only if only.exists() else bank)})
-    with tempfile.TemporaryDirectory(prefix="snipmill-") as scratch:
-        made = RunDirectory(scratch)
-        tell("making the data set again from its journals")
-        try:
-            replayed = replay_directory(directory, config, made)
-        except StoreError as error:
-            if not proof.differences:
-                raise
-            proof.notes.append(f"The journals were not followed: {error}")
-            return proof
-        proof.seeds, proof.sha256 = replayed.seeds, sha256(made.dataset)
-        for name in _derived_files(directory):
-            proof.differences += _compare_files(directory.path / name, made.path / name, name)
-        for stage, name in replayed.missing:
-            proof.differences.append(Difference(f"journal/{stage}.jsonl", name, "verdict", "is not there."))
-        proof.rows = sum(1 for _ in made.dataset.open("rb"))
-        if directory.path != folder:
-            for mark in sorted(folder.glob(f"*/{MARK}")):
-                tell(f"exporting {mark.parent.name} again")
-                proof.differences += _compare_export(mark.parent, directory, Path(scratch) / "export", proof)
-        programs = _chosen_programs(made, share, config.run.seed) if share > 0 else []
     if programs:
         tell(f"running {len(programs):,} programs once more")
-        asyncio.run(_execute_again(programs, config, proof))
+        asyncio.run(_execute_again(programs, config, sandbox, proof))
     proof.differences = list(dict.fromkeys(proof.differences))
     return proof
 
 
-def _compare_sums(folder: Path) -> Iterator[Difference]:
-    """Where published files differ from their checksums; nothing of a folder without any."""
-    if not (folder / SUMS).exists():
-        return
-    for name, expected in read_sums(folder / SUMS).items():
-        path, digests = folder / name, folder / DIGESTS / name.replace("/", "-")
-        if not path.is_file():
-            yield Difference(name, "", "", "is missing.")
-        elif sha256(path) != expected:
-            known = list(compare_with_digests(path, digests, name)) if digests.exists() else []
-            yield from known or [Difference(name, "", "", "was changed since it was published.")]
+def _make_again(
+    folder: Path,
+    directory: RunDirectory,
+    config: Config,
+    share: float,
+    scratch: Path,
+    proof: Proof,
+    tell: Callable[[str], None],
+) -> list[tuple[str, Program, str]]:
+    """Make the run's files and tables again, and compare them; the programs that shall run once more."""
+    made = RunDirectory(scratch / "made")
+    made.path.mkdir()
+    below = "" if directory.path == folder else f"{FOLDER}/"
+    tell("making the data set again from its journals")
+    replayed = asyncio.run(replay_directory(directory, config, made))
+    proof.seeds, proof.sha256 = replayed.seeds, sha256(made.dataset)
+    for name in _derived_files(directory):
+        if (made.path / name).exists():  # else it is of an earlier configuration of the run
+            proof.differences += islice(
+                _compare_files(directory.path / name, made.path / name, f"{below}{name}"), _MOST
+            )
+    for stage, name in replayed.missing[:_MOST]:
+        proof.differences.append(Difference(f"{below}journal/{stage}.jsonl", name, "verdict", "is not there."))
+    with made.dataset.open("rb") as lines:
+        proof.rows = sum(1 for _ in lines)
+    for mark in sorted(folder.glob(f"*/{MARK}")) if directory.path != folder else ():
+        tell(f"exporting {mark.parent.name} again")
+        proof.differences += islice(_compare_export(mark.parent, directory, scratch / "export", proof), _MOST)
+    return _chosen_programs(made, share, config.run.seed) if share > 0 else []
+
+
+def _confined(config: Config, folder: Path) -> Config:
+    """A stranger's configuration, with the files that it names in the published folder.
+
+    Raises:
+        UsageError: it names a file elsewhere, or on the hub.
+    """
+    bank, benchmarks = config.generate.fewshot, config.select.benchmarks
+    for name in (*benchmarks, *([bank] if bank is not None else [])):
+        if not is_inside(name) or not (folder / name).exists():
+            raise UsageError(f"{folder / CONFIG} names {name!r}, which is not a part of what was published.")
+    changes: dict[str, Any] = {"select.benchmarks": [str(folder / name) for name in benchmarks]}
+    if bank is not None:
+        changes["generate.fewshot"] = str(folder / bank)
+    return change_config(config, changes)
+
+
+def _compare_release(folder: Path, run: Path) -> Iterator[Difference]:
+    """Where a published folder differs from its checksums: files that changed, are missing, or were not published."""
+    for place in dict.fromkeys((folder, run)):
+        shown = "" if place == folder else f"{place.relative_to(folder)}/"
+        if not (place / SUMS).exists():
+            yield Difference(f"{shown}{SUMS}", "", "", "is missing, so that nothing says what was published.")
+            continue
+        sums = read_sums(place / SUMS)
+        for name, expected in sums.items():
+            yield from _compare_with_sum(place, name, expected, shown)
+        there = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+        for name in sorted(there - sums.keys() - {SUMS}):
+            if not name.startswith((".git", ".cache/")):
+                yield Difference(f"{shown}{name}", "", "", "was not published.")
+    card = folder / "README.md"
+    has_both = run != folder and card.exists() and (run / SUMS).exists()
+    if has_both and sha256(run / SUMS) not in card.read_text(encoding="utf-8", errors="replace"):
+        yield Difference("README.md", "", "", f"does not have the SHA-256 of {FOLDER}/{SUMS}.")
+
+
+def _compare_with_sum(folder: Path, name: str, expected: str, shown: str) -> Iterator[Difference]:
+    path, digests = folder / name, folder / DIGESTS / name.replace("/", "-")
+    if name.startswith(f"{FOLDER}/") and (folder / FOLDER / SUMS).exists():
+        digests = folder / FOLDER / DIGESTS / name.removeprefix(f"{FOLDER}/").replace("/", "-")
+    if not path.is_file():
+        yield Difference(f"{shown}{name}", "", "", "is missing.")
+    elif sha256(path) != expected:
+        found = list(islice(compare_with_digests(path, digests, f"{shown}{name}"), _MOST)) if digests.exists() else None
+        if found is None:
+            yield Difference(f"{shown}{name}", "", "", "was changed since it was published.")
+        elif found:
+            yield from found
+        else:
+            yield Difference(f"{shown}{SUMS}", "", "", f"does not fit {name}, of which no record was changed.")
 
 
 def _compare_export(published: Path, directory: RunDirectory, out: Path, proof: Proof) -> Iterator[Difference]:
@@ -174,7 +230,7 @@ def _compare_export(published: Path, directory: RunDirectory, out: Path, proof: 
         proof.notes.append(f"{published.name} holds what programs did, and was not made again.")
         return
     asyncio.run(export(request, Exported()))
-    made = {path.name: path for path in sorted((request.out / "data").iterdir())}
+    made = {path.name: path for path in sorted((Path(request.out) / "data").iterdir())}
     for path in sorted(published.iterdir()):
         name = f"{published.name}/{path.name}"
         if path.name in made and sha256(path) != sha256(made[path.name]):

@@ -8,6 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
+from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
@@ -38,12 +41,14 @@ class SampledTask:
             is all that there is.
         passed: the task's other samples that were verified.
         failed: its samples whose program failed.
+        more_rows: how many more rows of the data set are of this task.
     """
 
     row: Row
     verified: Execution | Row
     passed: list[Execution] = field(default_factory=list)
     failed: list[FailedSample] = field(default_factory=list)
+    more_rows: int = 0
 
 
 def read_rows(path: str, on_reject: Callable[[Reject], None]) -> Iterator[Row]:
@@ -63,6 +68,8 @@ def read_tasks(source: str, on_reject: Callable[[Reject], None]) -> Iterator[Sam
         on_reject: called with what is no row.
     """
     directory = RunDirectory(source)
+    if directory.is_there and not directory.kept("responses").exists():
+        raise UsageError(f"{directory.kept('responses')} is missing; `snipmill run` writes it again.")
     if not directory.dataset.exists():
         yield from (SampledTask(row, row) for row in read_rows(source, on_reject))
         return
@@ -77,7 +84,8 @@ def read_tasks(source: str, on_reject: Callable[[Reject], None]) -> Iterator[Sam
         row, best = _at(rows, row_at.get(chosen.id), Row), _at(verified, verified_at.get(chosen.id), Execution)
         if row is None:
             continue
-        task = SampledTask(row, best or row)
+        rows_here = sum(sample.id in row_at for sample in samples)
+        task = SampledTask(row, best or row, more_rows=rows_here - 1)
         for sample in samples:
             if sample.id in verified_at:
                 passed = _at(verified, verified_at.get(sample.id), Execution)
@@ -96,8 +104,13 @@ def _records(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
         return
     offset = 0
     with path.open("rb") as handle:
-        for line in handle:
-            yield offset, decode_record(line, kind)
+        for number, line in enumerate(handle, start=1):
+            try:
+                yield offset, decode_record(line, kind)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise UsageError(
+                    f"{path}:{number} is damaged: {error}. `snipmill run` writes the file again."
+                ) from error
             offset += len(line)
 
 

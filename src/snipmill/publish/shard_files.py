@@ -7,6 +7,7 @@ DIR/data/train-00000-of-00003.parquet    or .jsonl
 from __future__ import annotations
 
 import shutil
+import tempfile
 import types
 import typing
 from collections.abc import Iterator
@@ -27,29 +28,69 @@ Example = dict[str, Any]
 
 
 @contextmanager
-def new_folder(path: Path, mark: str = MARK) -> Iterator[Path]:
-    """A folder to write into, which takes the place of `path` when the block ends without an error.
+def new_folder(given: str) -> Iterator[Path]:
+    """A folder to write into, which takes the place of the given one when the block ends without an error.
+
+    The block must write the mark, with the folder's `entries` as `entries_of` lists them: by that, the next export knows whether
+    all that is there is its own.
 
     Raises:
-        UsageError: `path` holds files that are not an earlier export.
+        UsageError: the given folder holds files that are not an earlier export's.
         StoreError: it cannot be written.
     """
-    if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / mark).exists())):
+    path = Path(given).resolve()
+    if not given or path == Path.cwd():
+        raise UsageError("--out is this folder; give the name of a new one.")
+    if not _may_be_replaced(path):
         raise UsageError(f"{path} holds other files. Give an empty or new folder as --out.")
-    partial, old = (path.with_name(f".{path.name}.{word}") for word in ("partial", "old"))
+    partial = None
     try:
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        partial.chmod(0o755)
         yield partial
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        _take_place(partial, path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def entries_of(folder: Path) -> list[str]:
+    """What lies in a folder and right below its folders, without the mark."""
+    paths = [path for path in folder.iterdir() if path.name != MARK]
+    paths += [below for path in paths if path.is_dir() for below in path.iterdir()]
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether there is nothing, or nothing but an earlier export."""
+    if not path.exists():
+        return True
+    if not path.is_dir():
+        return False
+    try:
+        there = entries_of(path)
+        known = msgspec.json.decode((path / MARK).read_bytes())["entries"] if (path / MARK).exists() else []
+        return set(there) <= set(known)
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
+        return False
+
+
+def _take_place(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    path.rename(aside / path.name)
+    try:
+        new.rename(path)
+    except OSError:
+        (aside / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 class ShardWriter:
@@ -193,3 +234,26 @@ def _arrow_type(annotation: Any, without: frozenset[str]) -> Any:
         fields = [field for field in msgspec.structs.fields(annotation) if field.name not in without]
         return pyarrow.struct([(field.encode_name, _arrow_type(field.type, without)) for field in fields])
     raise TypeError(f"{annotation} has no Arrow type")
+
+
+def features(columns: type[msgspec.Struct], without: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+    """The columns of a type as the header of a card has them, so that JSON lines are read with these types."""
+    types_of = {field.name: field.type for field in msgspec.structs.fields(columns)}
+    return [{"name": name, **_feature(types_of[name], without)} for name in column_names(columns, without)]
+
+
+def _feature(annotation: Any, without: frozenset[str]) -> dict[str, Any]:
+    plain = {str: "string", int: "int64", float: "float64", bool: "bool"}
+    if annotation in plain:
+        return {"dtype": plain[annotation]}
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        inner = _feature(arguments[0], without)
+        if "struct" in inner:
+            return {"list": inner["struct"]}
+        return {"sequence": inner.get("dtype", inner)}
+    if origin in (typing.Union, types.UnionType):
+        (inner_type,) = (one for one in arguments if one is not type(None))
+        return _feature(inner_type, without)
+    fields = [field for field in msgspec.structs.fields(annotation) if field.name not in without]
+    return {"struct": [{"name": field.encode_name, **_feature(field.type, without)} for field in fields]}

@@ -57,7 +57,7 @@ def split_rows(rows: Iterable[Row], share: float, seed: int) -> Split:
     for place, root in enumerate(group):
         members.setdefault(root, []).append(place)
     ranked = sorted(members.values(), key=lambda places: min(rank(seed, "split", reduced.ids[one]) for one in places))
-    test, most = IdIndex(), max(1, round(share * len(group)))
+    test, most = IdIndex(), round(share * len(group))
     for places in ranked:
         if len(test) + len(places) <= most:
             for place in places:
@@ -127,5 +127,5 @@ class _Reduced:
                     yield first.setdefault(key, place), place
         order: NDArray[np.int64] = np.arange(len(self.ids), dtype=np.int64)
         for raw in self._signatures:
-            signs = np.frombuffer(bytes(raw), dtype=np.uint32).reshape(-1, PERMUTATIONS)
+            signs = np.frombuffer(raw, dtype=np.uint32).reshape(-1, PERMUTATIONS)
             yield from near_duplicates(signs, order, NEAR).items()

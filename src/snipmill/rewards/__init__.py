@@ -25,12 +25,13 @@ __all__ = ["areward", "areward_all", "compute_score", "configure", "reward", "re
 Completion = str | Sequence[dict[str, Any]]
 
 
-def reward(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float]:
+def reward(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float | None]:
     """The weighted share of each task's checks that hold for a completion, from 0 to 1; 1 only if all its tests pass.
 
     Args:
         completions: texts, or the turns of the assistant.
-        columns: `tests`, and `checks` and `weights` where there are some; other columns are ignored.
+        columns: `tests`, and `checks` and `weights` where there are some; other columns are ignored. Where `tests` is None, as in
+            a mixture of data sets, the reward is None.
 
     Raises:
         SandboxError: programs cannot be isolated here.
@@ -38,17 +39,17 @@ def reward(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[
     return grade(_tasks(completions, columns), by_share=True)
 
 
-def reward_all(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float]:
+def reward_all(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float | None]:
     """1 where all tests pass, else 0. Arguments and errors are those of `reward`."""
     return grade(_tasks(completions, columns), by_share=False)
 
 
-async def areward(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float]:
+async def areward(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float | None]:
     """`reward`, without holding up the event loop."""
     return await grade_all(_tasks(completions, columns), by_share=True)
 
 
-async def areward_all(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float]:
+async def areward_all(completions: Sequence[Completion], **columns: Sequence[Any]) -> list[float | None]:
     """`reward_all`, without holding up the event loop."""
     return await grade_all(_tasks(completions, columns), by_share=False)
 
@@ -64,16 +65,19 @@ def compute_score(
         ground_truth: tests, checks and weights, as JSON.
     """
     del data_source, extra_info, options
-    return grade([Task(solution_str, **json.loads(ground_truth))], by_share=True)[0]
+    return grade([Task(solution_str, **json.loads(ground_truth))], by_share=True)[0] or 0.0
 
 
-def _tasks(completions: Sequence[Completion], columns: dict[str, Sequence[Any]]) -> list[Task]:
+def _tasks(completions: Sequence[Completion], columns: dict[str, Sequence[Any]]) -> list[Task | None]:
     count = len(completions)
-    tests = columns.get("tests")
-    if tests is None:
+    if columns.get("tests") is None:
         raise TypeError("The column `tests` is missing; use a data set of `snipmill export --format tasks`.")
-    checks, weights = columns.get("checks") or [()] * count, columns.get("weights") or [()] * count
+    used = {name: columns.get(name) or [None] * count for name in ("tests", "checks", "weights")}
+    for name, values in used.items():
+        if len(values) != count:
+            raise ValueError(f"The column {name!r} has {len(values)} values for {count} completions.")
+    rows = zip(completions, *used.values(), strict=True)
     return [
-        Task(completion_text(completion), *task)
-        for completion, *task in zip(completions, tests, checks, weights, strict=True)
+        None if tests is None else Task(completion_text(completion), tests, checks or (), weights or ())
+        for completion, tests, checks, weights in rows
     ]

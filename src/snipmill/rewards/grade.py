@@ -14,6 +14,7 @@ from snipmill.text.sections import Malformed
 from snipmill.verify.any_program import build_any_program
 from snipmill.verify.foreign_tests import ForeignTests
 from snipmill.verify.programs import join_program
+from snipmill.verify.tampering import tampers
 
 _CHECK_TIME = 1.0  # seconds for one check
 _ENDED_ITSELF = ("failed", "timeout")  # verdicts under which single checks may still hold
@@ -40,8 +41,11 @@ def completion_text(completion: str | Sequence[dict[str, Any]]) -> str:
     """The text of a completion that may be a conversation: that of the assistant's last turn."""
     if isinstance(completion, str):
         return completion
-    said = [turn.get("content") or "" for turn in completion if turn.get("role", "assistant") == "assistant"]
-    return str(said[-1]) if said else ""
+    said = [turn.get("content") for turn in completion if turn.get("role", "assistant") == "assistant"]
+    last = said[-1] if said else None
+    if isinstance(last, list):  # parts, as servers and multimodal data sets have them
+        return "".join(str(part.get("text") or "") for part in last if isinstance(part, dict))
+    return str(last or "")
 
 
 async def grade_one(task: Task, sandbox: Sandbox, by_share: bool) -> float:
@@ -59,12 +63,12 @@ async def grade_one(task: Task, sandbox: Sandbox, by_share: bool) -> float:
         SandboxError: the sandbox failed, which says nothing about the code.
     """
     built = build_any_program(task.completion, ForeignTests(task.tests))
-    if isinstance(built, Malformed):
+    if isinstance(built, Malformed) or tampers(built.implementation, task.tests):
         return 0.0
     verdict = await sandbox.run_once(built.program)
     if verdict.status == "passed":
         return 1.0
-    if verdict.status in ("sandbox-error", "unsupported"):
+    if verdict.status == "sandbox-error":
         raise SandboxError(f"A completion could not be graded: {verdict.detail}")
     if not by_share or verdict.status not in _ENDED_ITSELF or not task.checks:
         return 0.0

@@ -39,17 +39,17 @@ class SharedSandbox:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, tasks: Sequence[Task], by_share: bool) -> Future[list[float]]:
+    def submit(self, tasks: Sequence[Task | None], by_share: bool) -> Future[list[float | None]]:
         """Begin to grade completions."""
         return asyncio.run_coroutine_threadsafe(self._grade(tasks, by_share), self._loop)
 
-    async def _grade(self, tasks: Sequence[Task], by_share: bool) -> list[float]:
+    async def _grade(self, tasks: Sequence[Task | None], by_share: bool) -> list[float | None]:
         if self._opened is None or (self._opened.done() and self._opened.exception() is not None):
             self._opened = asyncio.ensure_future(self._sandbox.__aenter__())
         sandbox = await asyncio.shield(self._opened)
 
-        async def work(task: Task) -> float:
-            return await grade_one(task, sandbox, by_share)
+        async def work(task: Task | None) -> float | None:
+            return None if task is None else await grade_one(task, sandbox, by_share)
 
         return [found async for found in map_in_order(tasks, work, self._window)]
 
@@ -67,8 +67,18 @@ class SharedSandbox:
         self._thread.join()
 
 
+def _forget_parent() -> None:
+    """A fork has neither the thread nor the sandbox of its parent, whose lock may have been held."""
+    global _lock
+    _lock = threading.Lock()
+    _shared.clear()
+
+
 _lock = threading.Lock()
 _shared: list[SharedSandbox] = []  # the one of this process; a fork has none that works
+
+
+os.register_at_fork(after_in_child=_forget_parent)
 
 
 def configure(sandbox: str = "auto", workers: int | None = None, timeout: float = 5.0, memory: int = 1024) -> None:
@@ -77,7 +87,7 @@ def configure(sandbox: str = "auto", workers: int | None = None, timeout: float 
     Args:
         sandbox: the tier; `auto` for the strongest that works here.
         workers: completions that run at a time; None for one per CPU.
-        timeout: wall time in seconds of all tests of a completion.
+        timeout: wall time in seconds of all tests of a completion; a single check then has one second.
         memory: address space in MiB of a completion's program.
     """
     with _lock:
@@ -93,11 +103,11 @@ def _of_this_process() -> SharedSandbox:
         return _shared[0]
 
 
-def grade(tasks: Sequence[Task], *, by_share: bool) -> list[float]:
-    """The rewards of completions."""
+def grade(tasks: Sequence[Task | None], *, by_share: bool) -> list[float | None]:
+    """The rewards of completions; None where there is no task."""
     return _of_this_process().submit(tasks, by_share).result()
 
 
-async def grade_all(tasks: Sequence[Task], *, by_share: bool) -> list[float]:
+async def grade_all(tasks: Sequence[Task | None], *, by_share: bool) -> list[float | None]:
     """As `grade`, for an event loop."""
     return await asyncio.wrap_future(_of_this_process().submit(tasks, by_share))

@@ -36,12 +36,12 @@ class CodeTask(vf.Task[CodeData]):
     @vf.reward
     async def share(self, trace: vf.Trace) -> float:
         """From 0 to 1."""
-        return (await areward([trace.last_reply], **self._columns()))[0]
+        return (await areward([trace.last_reply], **self._columns()))[0] or 0.0
 
     @vf.metric
     async def all_pass(self, trace: vf.Trace) -> float:
         """1 or 0."""
-        return (await areward_all([trace.last_reply], **self._columns()))[0]
+        return (await areward_all([trace.last_reply], **self._columns()))[0] or 0.0
 
     def _columns(self) -> dict[str, Any]:
         return {"tests": [self.data.tests], "checks": [self.data.checks], "weights": [self.data.weights]}

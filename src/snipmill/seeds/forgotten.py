@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from snipmill.records import Seed, content_hash
 from snipmill.seeds.document import Document
 
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -16,7 +18,7 @@ class Wanted:
 
     Attributes:
         sources: by name, as provenance has it.
-        licenses: SPDX expressions, as provenance has them.
+        licenses: SPDX expressions, as provenance has them; `unknown` for code that has none.
         paths: patterns over the path within a source (`*` matches any characters).
         ids: of seeds.
     """
@@ -33,9 +35,9 @@ class Wanted:
     def has_seed(self, seed: Seed) -> bool:
         """Whether a seed is named."""
         origin = seed.provenance
-        if seed.id in self.ids:
+        if seed.id in self.ids or license_of(seed) in self.licenses:
             return True
-        return origin is not None and (origin.license in self.licenses or self.has_file(origin.source, origin.path))
+        return origin is not None and self.has_file(origin.source, origin.path)
 
 
 @dataclass
@@ -55,24 +57,28 @@ class Forgotten:
         self.hashes |= {tombstone("license", name) for name in self.wanted.licenses}
         self.hashes |= {tombstone("seed", name) for name in self.wanted.ids}
 
-    def remember(self, one: Document | Seed) -> None:
-        """Forget a document or a seed, by its hash."""
-        if isinstance(one, Document):
-            self.hashes.add(tombstone("file", one.source, one.path or ""))
-        else:
-            self.hashes.add(tombstone("seed", one.id))
-
     def has_document(self, document: Document) -> bool:
         """Whether a document is forgotten, by its source or its path."""
         if self.wanted.has_file(document.source, document.path):
-            self.remember(document)
+            self.hashes.add(tombstone("file", document.source, document.path or ""))
         return not self.hashes.isdisjoint(_of_file(document.source, document.path))
 
     def has_seed(self, seed: Seed) -> bool:
         """Whether a seed is forgotten, by anything that is known of it."""
-        if self.wanted.has_seed(seed):
-            self.remember(seed)
-        return not self.hashes.isdisjoint(_of_seed(seed)) if self.hashes else False
+        origin = seed.provenance
+        if (
+            origin is not None
+            and origin.path is not None
+            and self.wanted.has_seed(seed)
+            and seed.id not in self.wanted.ids
+        ):
+            self.hashes.add(tombstone("file", origin.source, origin.path))  # its file, with what was refused there
+        return bool(self.hashes) and not self.hashes.isdisjoint(_of_seed(seed))
+
+
+def license_of(seed: Seed) -> str:
+    """The licence of a seed; `unknown` where it has none."""
+    return (seed.provenance.license if seed.provenance is not None else None) or UNKNOWN
 
 
 def tombstone(kind: str, *parts: str) -> str:
@@ -88,7 +94,6 @@ def _of_file(source: str, path: str | None) -> Iterator[str]:
 
 def _of_seed(seed: Seed) -> Iterable[str]:
     yield tombstone("seed", seed.id)
+    yield tombstone("license", license_of(seed))
     if seed.provenance is not None:
         yield from _of_file(seed.provenance.source, seed.provenance.path)
-        if seed.provenance.license is not None:
-            yield tombstone("license", seed.provenance.license)

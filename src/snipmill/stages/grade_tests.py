@@ -14,6 +14,7 @@ from snipmill.sandbox.program import RULES
 from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.execute import ExecutionContext
 from snipmill.store.journal import Entry, Journal
+from snipmill.verify.programs import join_program
 from snipmill.verify.test_matrix import MOST_PROGRAMS, keep_held, own_trial, read_checks, suspects
 
 _ALL_AT_ONCE = 8  # trials of one row that wait for a slot
@@ -22,10 +23,11 @@ _ALL_AT_ONCE = 8  # trials of one row that wait for a slot
 class MatrixEntry(Entry, frozen=True, kw_only=True):
     """The checks of a row, and the programs that were tried.
 
-    `checks` are those that hold for the row's own code, each as test code. `asked` and `failed` hold, for each of `programs`, which
-    checks fitted its interface, and which of these it failed.
+    `passes` says whether the row's own program passes. `checks` are those that hold for the row's own code, each as test code.
+    `asked` and `failed` hold, for each of `programs`, which checks fitted its interface, and which of these it failed.
     """
 
+    passes: bool
     checks: list[str] = msgspec.field(default_factory=list)
     programs: list[str] = msgspec.field(default_factory=list)
     asked: list[list[int]] = msgspec.field(default_factory=list)
@@ -75,11 +77,16 @@ class Grader:
         return entry
 
     async def _try_all(self, key: str, code: str, tests: str, samples: Sequence[tuple[str, str, str]]) -> MatrixEntry:
+        verdict = await self.sandbox.run_once(join_program(code, tests))
+        if verdict.status == "sandbox-error":
+            raise SlotLost(verdict.detail)
+        if verdict.status != "passed":
+            return MatrixEntry(id=key, passes=False)
         checks = await asyncio.to_thread(read_checks, code, tests)
         if checks.assertions:
             checks = keep_held(checks, await self.sandbox.try_units(own_trial(checks)))
         if not checks.assertions:
-            return MatrixEntry(id=key)
+            return MatrixEntry(id=key, passes=True)
         found = await asyncio.to_thread(suspects, checks, samples)
         gate = asyncio.Semaphore(_ALL_AT_ONCE)
 
@@ -92,6 +99,7 @@ class Grader:
         results = await asyncio.gather(*map(tried, range(len(found))), return_exceptions=True)
         return MatrixEntry(
             id=key,
+            passes=True,
             checks=checks.texts,
             programs=[one.name for one in found],
             asked=[list(one.asked) for one in found],

@@ -148,16 +148,19 @@ def _open_all(settings: SeedSettings) -> tuple[list[str], list[Iterator[Document
     return [source for source in sources if is_ready_made(source, columns)], opened
 
 
-def everything_in(settings: SeedSettings) -> Iterator[Document | Seed]:
-    """All documents and ready-made seeds of the sources, before anything is mined or dropped.
+def first_origin(config: Config, source: str) -> str | None:
+    """The name that provenance has for a source of a configuration, by its first document; None where it cannot be read.
 
-    Raises:
-        UsageError: a source does not exist.
+    Tables may have another name in each row, and files of ready-made seeds have one for each seed.
     """
-    ready_made, opened = _open_all(settings)
-    for source in ready_made:
-        yield from (seed for seed in read_records(source, Seed, STAGE) if isinstance(seed, Seed))
-    yield from (one for one in chain.from_iterable(opened) if isinstance(one, Document))
+    table = msgspec.structs.replace(config.seeds, sources=(source,))
+    try:
+        ready_made, opened = _open_all(resolve_seeds(msgspec.structs.replace(config, seeds=table)))
+    except UsageError:
+        return None
+    if ready_made or table.columns.code is not None:
+        return source
+    return next((one.source for one in chain.from_iterable(opened) if isinstance(one, Document)), source)
 
 
 def resolve_seeds(config: Config) -> SeedSettings:

@@ -11,6 +11,7 @@ forgotten.jsonl                  hashes of what must not be mined again, where `
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import msgspec
 
 from snipmill.errors import StoreError, UsageError
 
+_LEFTOVER = re.compile(r"\.[\w.-]+\.(jsonl\.\w{8}|rejects\.jsonl\.\w{8}|partial)")
 MANIFEST, CONFIG, DATASET, FORGOTTEN = "manifest.json", "config.toml", "dataset.jsonl", "forgotten.jsonl"
 
 
@@ -81,6 +83,17 @@ class RunDirectory:
     def write_forgotten(self, hashes: set[str]) -> None:
         """Replace the tombstones."""
         self.write_text(FORGOTTEN, "".join(f'{{"hash":"{one}"}}\n' for one in sorted(hashes)))
+
+    def remove_leftovers(self) -> None:
+        """Remove files that a killed process was writing. Call it only while the journals are locked."""
+        for path in self.path.glob(".*"):
+            if path.is_file() and _LEFTOVER.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+    @property
+    def forgetting(self) -> Path:
+        """What a `forget` that is under way, or was interrupted, takes out."""
+        return self.path / "forgetting.json"
 
     def create(self) -> None:
         """Create the directory.

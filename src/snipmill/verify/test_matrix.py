@@ -6,19 +6,16 @@ that fails at least one check. Functions over texts and outcomes; `stages/grade_
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from snipmill.sandbox.program import Trial, Unit, UnitOutcome
 from snipmill.verify.interface import align, interface, used_names
 from snipmill.verify.mutants import mutants
-from snipmill.verify.statements import parse
 from snipmill.verify.units import Assertion, assertions
 
 MOST_PROGRAMS = 24  # other samples' implementations that are asked; mutants have a bound of their own
-_UNIT_TIME = 1.0  # seconds for one check: a program that loops has failed it
-_WEAK = (ast.Compare, ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Tuple)
+_UNIT_TIME = 2.0  # seconds for one check: a program that loops has failed it
 _MOST_STEPS = 20_000  # of the search for a smallest set
 
 
@@ -37,7 +34,7 @@ class Checks:
     @property
     def texts(self) -> list[str]:
         """Each check as test code that stands alone."""
-        return [check_text(one.unit) for one in self.assertions]
+        return [one.text for one in self.assertions]
 
 
 @dataclass(frozen=True)
@@ -62,31 +59,17 @@ def read_checks(code: str, tests: str) -> Checks:
     return Checks(code, tuple(found.values()))
 
 
-def check_text(unit: Unit) -> str:
-    """A check as test code that stands alone."""
-    if unit.value is not None:
-        line = f"assert {_operand(unit.value)} == {_operand(unit.expected or '')}"
-    else:
-        line = f"assert {unit.check}" if unit.check is not None else ""
-    return "\n".join(part for part in (unit.setup, line) if part)
-
-
-def _operand(text: str) -> str:
-    """One side of a comparison, in brackets where it binds less strongly than `==`."""
-    tree = parse(text)
-    value = tree.body[0].value if tree is not None and tree.body and isinstance(tree.body[0], ast.Expr) else None
-    return f"({text})" if value is None or isinstance(value, _WEAK) else text
-
-
 def own_trial(checks: Checks) -> Trial:
-    """All checks on the row's own code. Those that do not hold there (they may build on one another) are no checks."""
-    return Trial(source=checks.code, units=tuple(one.unit for one in checks.assertions), unit_timeout=2 * _UNIT_TIME)
+    """All checks on the row's own code, each as it is asked of others and as test code that stands alone."""
+    units = tuple(unit for one in checks.assertions for unit in (one.unit, Unit(setup=one.text)))
+    return Trial(source=checks.code, units=units, unit_timeout=_UNIT_TIME)
 
 
 def keep_held(checks: Checks, outcomes: Sequence[UnitOutcome]) -> Checks:
-    """The checks that hold for the row's own code."""
-    held = zip(checks.assertions, outcomes, strict=True)
-    return Checks(checks.code, tuple(one for one, outcome in held if outcome.status == "passed"))
+    """The checks that hold for the row's own code. Others may build on one another, and are no checks by themselves."""
+    held = [outcome.status == "passed" for outcome in outcomes]
+    pairs = zip(checks.assertions, held[::2], held[1::2], strict=True)
+    return Checks(checks.code, tuple(one for one, asked, alone in pairs if asked and alone))
 
 
 def suspects(checks: Checks, samples: Sequence[tuple[str, str, str]]) -> list[Suspect]:
@@ -128,7 +111,7 @@ def weigh(failed: Sequence[Sequence[int]], checks: int) -> list[float]:
     for one in programs:
         for check in one:
             shares[check] += 1.0 / len(one)
-    return [round(share / (1 + len(programs)), 6) for share in shares]
+    return [share / (1 + len(programs)) for share in shares]
 
 
 def smallest_set(failed: Sequence[Sequence[int]]) -> list[int]:

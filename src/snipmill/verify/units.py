@@ -28,12 +28,14 @@ class Assertion:
         key: equal for assertions that test the same, whatever their layout.
         names: the free names that it uses.
         span: first and last line in the tests (from 1) if it is at module level, where it can be removed.
+        text: it as test code that stands alone, as its author wrote it; empty where it was made from another.
     """
 
     unit: Unit
     key: str
     names: frozenset[str]
     span: tuple[int, int] | None = None
+    text: str = ""
 
 
 def assertions(tests: str, offered: Collection[str]) -> list[Assertion]:
@@ -111,7 +113,8 @@ class _Reader:
         else:
             unit = Unit(setup=before, check=ast.unparse(test))
         key = f"{before}\n{unit.value}\n{unit.expected}\n{unit.check}"
-        return Assertion(unit, key, names_in([test, *needed]), span)
+        text = f"{before}\nassert {ast.unparse(test)}".lstrip("\n")
+        return Assertion(unit, key, names_in([test, *needed]), span, text)
 
     def _is_asked(self, side: ast.expr, setup: list[ast.stmt]) -> bool:
         """Whether one side of a comparison comes from the offered names, directly or through its setup."""
@@ -153,4 +156,4 @@ def _says_nothing(statement: ast.stmt) -> bool:
 def _whole(statement: ast.stmt, setup: list[ast.stmt], span: tuple[int, int] | None) -> Assertion:
     needed = [*needed_for(statement, setup), statement]
     text = "\n".join(ast.unparse(part) for part in needed)
-    return Assertion(Unit(setup=text), text, names_in(needed), span)
+    return Assertion(Unit(setup=text), text, names_in(needed), span, text)

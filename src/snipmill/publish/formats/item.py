@@ -12,6 +12,7 @@ from snipmill.publish.sampled import SampledTask
 from snipmill.records import Row
 from snipmill.select.styles import Look
 from snipmill.stages.grade_tests import MatrixEntry
+from snipmill.text.thinking import split_thinking
 
 Thinking = Literal["inline", "field", "drop"]
 FIELDS_OF_THOUGHT = frozenset({"reasoning_content", "thinking"})  # only there with `--thinking field`
@@ -59,12 +60,14 @@ class GradedTask:
         code: the row's implementation.
         tests: its tests.
         matrix: which of its checks notice which wrong programs.
+        number: its place in the export, from 0.
     """
 
     task: SampledTask
     code: str
     tests: str
     matrix: MatrixEntry
+    number: int = 0
 
 
 class Format(NamedTuple):
@@ -104,10 +107,25 @@ def asked(text: str) -> Message:
 
 def answered(text: str, thinking: str | None, options: Options) -> Message:
     """An assistant's turn, with its thought where it belongs."""
-    field = thinking if options.thinking == "field" else None
+    field = thought_field(text, thinking, options)
     return Message(role="assistant", content=answer_text(text, thinking, options), reasoning_content=field)
 
 
 def answer_text(text: str, thinking: str | None, options: Options) -> str:
-    """An answer, with its thought before it if that is wanted."""
-    return f"<think>\n{thinking}\n</think>\n\n{text}" if thinking and options.thinking == "inline" else text
+    """An answer, with its thought before it if that is wanted. A thought that stands in the text itself is moved."""
+    thought, answer = _thought_and_answer(text, thinking)
+    if thought is None or options.thinking != "inline":
+        return answer
+    return f"<think>\n{thought.replace('</think>', '</ think>')}\n</think>\n\n{answer}"
+
+
+def thought_field(text: str, thinking: str | None, options: Options) -> str | None:
+    """The thought, if it is wanted in a field of its own."""
+    return _thought_and_answer(text, thinking)[0] if options.thinking == "field" else None
+
+
+def _thought_and_answer(text: str, thinking: str | None) -> tuple[str | None, str]:
+    split = split_thinking(text)
+    if split.thinking is None or not split.answer.strip():
+        return thinking or None, text
+    return thinking or split.thinking or None, split.answer.lstrip("\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -15,6 +17,7 @@ from snipmill.verify.statements import names_in, parse
 from snipmill.verify.test_matrix import smallest_set, weigh
 
 _DATA_SOURCE = "snipmill"
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class RewardTask(Traced, frozen=True, kw_only=True):
@@ -77,30 +80,45 @@ def reward_task(graded: GradedTask) -> RewardTask:
 
 
 def prompt_text(graded: GradedTask) -> str:
-    """The instruction, with the signature of whatever the tests call and the instruction does not name."""
+    """The instruction, with the signature of whatever the tests use and the instruction does not name as code."""
     instruction = graded.task.verified.instruction
-    unnamed = [line for name, line in _signatures(graded.code, graded.tests) if name not in instruction]
+    unnamed = [line for name, line in _offered(graded.code, graded.tests) if not _names(instruction, name)]
     if not unnamed:
         return instruction
-    return f"{instruction}\n\nUse these names, since tests will call them:\n\n{render_fence(chr(10).join(unnamed))}"
+    return f"{instruction}\n\nUse these names, since tests will use them:\n\n{render_fence(chr(10).join(unnamed))}"
 
 
-def _signatures(code: str, tests: str) -> Iterator[tuple[str, str]]:
-    """The functions and classes that tests use, each as a line of Python."""
+def _names(instruction: str, name: str) -> bool:
+    """Whether a text names something as code: in backticks, or as a call. A word of its prose may be meant otherwise."""
+    escaped = re.escape(name)
+    return re.search(rf"`[^`\n]*\b{escaped}\b[^`\n]*`|\b{escaped}\(", instruction) is not None
+
+
+def _offered(code: str, tests: str) -> Iterator[tuple[str, str]]:
+    """What the tests use of the code, each name with how it is declared."""
     tree, tested = parse(code), parse(tests)
     if tree is None or tested is None:
         return
     used = names_in(tested.body) & interface(code).keys()
     for one in tree.body:
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name in used:
-            kind = "async def" if isinstance(one, ast.AsyncFunctionDef) else "def"
-            yield one.name, f"{kind} {one.name}({ast.unparse(one.args)}): ..."
-        elif isinstance(one, ast.ClassDef) and one.name in used:
-            methods = [part for part in one.body if isinstance(part, ast.FunctionDef)]
-            shown = [
-                f"    def {part.name}({ast.unparse(part.args)}): ..." for part in methods if _is_offered(part.name)
-            ]
-            yield one.name, "\n".join([f"class {one.name}:", *(shown or ["    ..."])])
+        if isinstance(one, (*_FUNCTIONS, ast.ClassDef)) and one.name in used:
+            yield one.name, ast.unparse(_declared(one))
+        elif isinstance(one, ast.Assign | ast.AnnAssign):
+            for target in one.targets if isinstance(one, ast.Assign) else [one.target]:
+                if isinstance(target, ast.Name) and target.id in used:
+                    yield target.id, f"{target.id} = ..."
+
+
+def _declared(one: ast.stmt) -> ast.stmt:
+    """A function or class without its bodies; of a class, what can be used from outside."""
+    changed = copy.deepcopy(one)
+    if isinstance(changed, _FUNCTIONS):
+        changed.body = [ast.Expr(ast.Constant(...))]
+    elif isinstance(changed, ast.ClassDef):
+        kept = [part for part in changed.body if isinstance(part, ast.AnnAssign)]
+        methods = [part for part in changed.body if isinstance(part, _FUNCTIONS) and _is_offered(part.name)]
+        changed.body = [*kept, *map(_declared, methods)] or [ast.Expr(ast.Constant(...))]
+    return changed
 
 
 def _is_offered(name: str) -> bool:
@@ -120,7 +138,7 @@ def _verl(graded: GradedTask, _options: Options) -> Iterator[_Verl]:
         ability="code",
         reward_model=_RewardModel(style="rule", ground_truth=json.dumps(truth, ensure_ascii=False)),
         extra_info=_ExtraInfo(
-            index=0,
+            index=graded.number,
             id=task.id,
             reference=task.reference,
             confidence=task.confidence,

@@ -14,6 +14,7 @@ from snipmill.publish.formats.item import (
     answer_text,
     answered,
     asked,
+    thought_field,
     traced,
 )
 from snipmill.records import Row
@@ -100,7 +101,7 @@ def _answer(row: Row, options: Options) -> str:
 
 
 def _field(row: Row, options: Options) -> str | None:
-    return row.thinking if options.thinking == "field" else None
+    return thought_field(row.response, row.thinking, options)
 
 
 FORMATS = (
