@@ -3,14 +3,16 @@
     python benchmarks/rewards.py [COUNT]
 
 The peer, in the same run: the same completions and checks, each program in a fresh `python` of its own without a sandbox, as most
-reward functions in the wild do it. Completions are mutants of the few-shot bank's implementations and the implementations
-themselves, half and half, each made unique by a comment, so that nothing is looked up. The second line of each adds one program in
-a hundred that never ends, under a limit of 5 s: what a policy does early in training.
+reward functions in the wild do it. Completions are the implementations of the few-shot bank and mutants of them that end, half and
+half, each made unique by a comment, so that nothing is looked up. In the second line one program in a hundred never ends, under a
+limit of 5 s.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -22,8 +24,11 @@ from pathlib import Path
 
 from snipmill.prompts.fewshot import parse_bank
 from snipmill.rewards import configure, reward
+from snipmill.sandbox.driver import Sandbox
+from snipmill.sandbox.program import Limits, Trial, Unit
 from snipmill.text.sections import Sections, parse_sections
 from snipmill.verify.mutants import mutants
+from snipmill.verify.programs import join_program
 from snipmill.verify.test_matrix import read_checks
 
 TIMEOUT = 5.0
@@ -43,12 +48,28 @@ def completions(count: int, looping: int) -> list[tuple[str, str, list[str]]]:
         if isinstance(sections, Sections) and sections.language == "Python":
             checks = read_checks(sections.code, sections.tests).texts
             wrong = [mutant.source for mutant in mutants(sections.code)[1:9]]
-            for code in wrong:
+            for code in asyncio.run(ending(wrong, sections.tests)):
                 kinds += [(sections.code, sections.tests, checks), (code, sections.tests, checks)]
     found = []
     for number, (code, tests, checks) in enumerate(islice(cycle(kinds), count)):
         loops = looping and number % looping == looping - 1
         found.append((f"{LOOP if loops else code}\n# {number}\n", tests, checks))
+    return found
+
+
+async def ending(codes: list[str], tests: str) -> list[str]:
+    """The codes that come to an end soon, with all tests and with each check."""
+    checks = read_checks(codes[0], tests).texts if codes else []
+    found = []
+    async with Sandbox(limits=Limits(timeout=1)) as sandbox:
+        for code in codes:
+            verdict = await sandbox.run(join_program(code, tests))
+            units = tuple(Unit(setup=check) for check in checks)
+            outcomes = await sandbox.try_units(Trial(source=code, units=units, unit_timeout=0.2))
+            if verdict.status != "timeout" and all(
+                outcome.status in ("passed", "failed", "error") for outcome in outcomes
+            ):
+                found.append(code)
     return found
 
 
@@ -89,7 +110,7 @@ def main() -> None:
             checks=[checks for _, _, checks in given],
         )
         seconds = time.monotonic() - began
-        few = given[:: max(1, count // 200)] if not looping else given[:200]
+        few = random.Random(0).sample(given, min(200, count))
         began = time.monotonic()
         theirs = in_fresh_processes(few)
         peer = (time.monotonic() - began) * len(given) / len(few)

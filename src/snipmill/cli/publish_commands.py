@@ -82,7 +82,8 @@ def export_command(
         )
     if progress.left_out:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
-        say(f"Left out: {reasons}; {out}/rejects.jsonl says which rows.")
+        which = f" {out}/rejects.jsonl says which rows." if (Path(out) / "rejects.jsonl").exists() else ""
+        say(f"Left out: {reasons}.{which}")
 
 
 def attribution(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from snipmill.errors import SandboxError
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Trial, Unit
 from snipmill.sandbox.slot import SlotLost
-from snipmill.text.sections import Malformed
-from snipmill.verify.any_program import build_any_program
+from snipmill.verify.any_program import find_implementation, names_used
 from snipmill.verify.foreign_tests import ForeignTests
 from snipmill.verify.programs import join_program
 from snipmill.verify.tampering import tampers
@@ -48,6 +48,11 @@ def completion_text(completion: str | Sequence[dict[str, Any]]) -> str:
     return str(last or "")
 
 
+@lru_cache(maxsize=4096)
+def _names_in(tests: str) -> frozenset[str]:
+    return names_used(ForeignTests(tests))
+
+
 async def grade_one(task: Task, sandbox: Sandbox, by_share: bool) -> float:
     """The reward of a completion.
 
@@ -62,17 +67,17 @@ async def grade_one(task: Task, sandbox: Sandbox, by_share: bool) -> float:
     Raises:
         SandboxError: the sandbox failed, which says nothing about the code.
     """
-    built = build_any_program(task.completion, ForeignTests(task.tests))
-    if isinstance(built, Malformed) or tampers(built.implementation, task.tests):
+    code = find_implementation(task.completion, _names_in(task.tests))
+    if code is None or tampers(code, task.tests):
         return 0.0
-    verdict = await sandbox.run_once(built.program)
+    verdict = await sandbox.run_once(join_program(code, task.tests))
     if verdict.status == "passed":
         return 1.0
     if verdict.status == "sandbox-error":
         raise SandboxError(f"A completion could not be graded: {verdict.detail}")
     if not by_share or verdict.status not in _ENDED_ITSELF or not task.checks:
         return 0.0
-    units = tuple(Unit(program=join_program(built.implementation, check)) for check in task.checks)
+    units = tuple(Unit(program=join_program(code, check)) for check in task.checks)
     trial = Trial(source="", units=units, unit_timeout=_CHECK_TIME, extra=len(units) - 1)
     try:
         outcomes = await sandbox.try_units(trial)

@@ -37,26 +37,49 @@ def build_any_program(response: str, tests: ForeignTests | None) -> AnyProgram |
     if tests is None and not isinstance(parse_sections(answer), Malformed):
         parsed = parse_response(answer)
         return parsed if isinstance(parsed, Malformed) else _joined(parsed.sections.code, parsed.sections.tests)
-    blocks = code_blocks(answer)
-    # Code as it is, in which a docstring may show a block; without blocks, whatever it is.
-    whole = Block(answer.replace("\r\n", "\n"))
-    if (whole.tree is not None and (tests is not None or not blocks)) or (
-        not blocks and tests is not None and "```" not in answer
-    ):
-        blocks = [whole]
+    blocks = _blocks(answer, has_tests=tests is not None)
     if not blocks or (tests is None and not any(block.has_checks for block in blocks)):
         return Malformed(Reason.NO_TESTS, "Neither the response nor another column holds a check.")
     return _with_own_tests(blocks) if tests is None else _with_foreign_tests(blocks, tests)
+
+
+def find_implementation(response: str, used: frozenset[str]) -> str | None:
+    """The code of an answer that tests from elsewhere call; None where there is none.
+
+    Args:
+        response: Markdown, or code.
+        used: the names that the tests use.
+    """
+    blocks = _blocks(answer_text(response), has_tests=True)
+    return _called_code(blocks, used) if blocks else None
+
+
+def names_used(tests: ForeignTests) -> frozenset[str]:
+    """The names that occur in tests, as words."""
+    return frozenset(_NAME.findall(f"{tests.text} {tests.entry_point}"))
+
+
+def _blocks(answer: str, has_tests: bool) -> list[Block]:
+    """The blocks of an answer, or all of it."""
+    blocks = code_blocks(answer)
+    # Code as it is, in which a docstring may show a block; without blocks, whatever it is.
+    whole = Block(answer.replace("\r\n", "\n"))
+    if (whole.tree is not None and (has_tests or not blocks)) or (not blocks and has_tests and "```" not in answer):
+        return [whole]
+    return blocks
 
 
 def _with_foreign_tests(blocks: list[Block], tests: ForeignTests) -> AnyProgram | Malformed:
     built = _with_tests(_code(blocks), tests)
     if not isinstance(built, Malformed) and built.program.dialogues:  # a script, which the tests talk to
         return _with_tests(_script(blocks), tests)
-    # Tests in the answer are not needed, and may be wrong where those from elsewhere are right.
+    return _with_tests(_called_code(blocks, names_used(tests)), tests)
+
+
+def _called_code(blocks: list[Block], used: frozenset[str]) -> str:
+    """The code that tests from elsewhere call. Tests in the answer are not needed, and may be wrong where those are right."""
     without_tests = [block for block in blocks if block.has_definitions or not block.has_checks] or blocks
-    used = frozenset(_NAME.findall(f"{tests.text} {tests.entry_point}"))
-    return _with_tests(without_script_part(_code(blocks_that_count(without_tests, used))), tests)
+    return without_script_part(_code(blocks_that_count(without_tests, used)))
 
 
 def _script(blocks: list[Block]) -> str:

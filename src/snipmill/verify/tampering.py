@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from functools import lru_cache
 
 from snipmill.verify.statements import bound_names, names_in, parse
 
@@ -22,23 +23,34 @@ def tampers(code: str, tests: str) -> bool:
         code: of the answer.
         tests: that it will be graded by.
     """
-    tree, tested = parse(code), parse(tests)
-    if tree is None or tested is None:
+    tree = parse(code)
+    if tree is None:
         return False
     bound = {name for statement in tree.body for name in bound_names(statement)}
-    used = names_in(tested.body)
-    # Tests that call what the answer defines under a built-in name are about that name.
-    called_first = {name for name in used & _BUILTINS & bound if not _is_helper(tested, name)}
-    if bound & used & _BUILTINS - called_first or bound & set(_MARKS):
+    if bound & _helpers(tests) or bound & set(_MARKS):
         return True
-    imported = {
-        name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for name in bound_names(node)
-    }
-    return any(_changes_module(node, imported) for node in ast.walk(tree))
+    changed = [target for node in ast.walk(tree) for target in _assigned_attributes(node)]
+    if not changed:
+        return False
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {name for node in imports for name in bound_names(node)}
+    return any(_root(target) in imported for target in changed)
+
+
+@lru_cache(maxsize=4096)
+def _helpers(tests: str) -> frozenset[str]:
+    """The built-in names that tests use for their own ends: around other calls, as in `all(f(x) for x in y)`.
+
+    A built-in name that is only called with plain arguments may be what the tests are about.
+    """
+    tested = parse(tests)
+    if tested is None:
+        return frozenset()
+    used = names_in(tested.body) & _BUILTINS
+    return frozenset(name for name in used if _is_helper(tested, name))
 
 
 def _is_helper(tested: ast.Module, name: str) -> bool:
-    """Whether tests use a name around other calls, as in `all(f(x) for x in y)` or `isinstance(f(1), int)`."""
     for node in ast.walk(tested):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             inside = [inner for argument in node.args for inner in ast.walk(argument)]
@@ -47,17 +59,18 @@ def _is_helper(tested: ast.Module, name: str) -> bool:
     return False
 
 
-def _changes_module(node: ast.AST, imported: set[str]) -> bool:
-    """Whether a statement assigns to, or deletes, an attribute of something imported."""
+def _assigned_attributes(node: ast.AST) -> list[ast.Attribute]:
+    """The attributes that a statement assigns to, or deletes."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign | ast.Delete):
         targets = node.targets
     elif isinstance(node, ast.AugAssign | ast.AnnAssign):
         targets = [node.target]
-    return any(isinstance(target, ast.Attribute) and _root(target) in imported for target in targets)
+    return [target for target in targets if isinstance(target, ast.Attribute)]
 
 
 def _root(target: ast.expr) -> str | None:
+    """The name that a chain of attributes begins with."""
     while isinstance(target, ast.Attribute):
         target = target.value
     return target.id if isinstance(target, ast.Name) else None
