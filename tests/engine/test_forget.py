@@ -79,7 +79,9 @@ def test_it_is_the_run_of_one_who_never_saw_the_source(
     done = snipmill("forget", both.path, "--path" if how == "--path" else "--source", named)
     assert done.returncode == 0, done.stderr
     assert (
-        len(standin.requests) == asked and "hidden came back" in done.stderr and "wait for completions" in done.stderr
+        len(standin.requests) == asked
+        and "came in their place" in done.stderr
+        and "wait for completions" in done.stderr
     )
     # Nothing of it is left, in any file: neither code nor names, nor what grew from them.
     left = everything(both)

@@ -334,3 +334,45 @@ def test_what_was_tried_is_not_tried_again(tmp_path: Path, finished: RunDirector
     assert snipmill("export", finished.path, "-f", "kto", "-o", "two").returncode == 0
     assert time.monotonic() - began < 60
     assert size in (0, journal.stat().st_size)
+
+
+NASTY = [
+    '{"instruction": "\\ud800 lone", "response": %(r)s}',
+    '{"instruction": "NaN", "response": %(r)s, "verification": {"samples": 1, "passed": 1, "confidence": NaN}}',
+    '{"instruction": "nul\\u0000", "response": "\\u0000"}',
+    '{"instruction": null, "response": %(r)s}',
+    '{"instruction": "deep", "response": %(r)s, "concepts": ' + "[" * 500 + "]" * 500 + "}",
+    '{"instruction": "number", "response": 7}',
+    '{"instruction": "long", "response": "' + "x" * 1_000_000 + '"}',
+    '{"instruction": "fence", "response": "```python\\ndef f(:\\n```"}',
+    '{"instruction": "provenance", "response": %(r)s, "provenance": {"source": "a|b\\n<script>", "path": "../x", "license": "?"}}',
+    '{"instruction": "huge", "response": %(r)s, "sample": 100000000000000000000}',
+    '{"id": "", "instruction": "empty", "response": ""}',
+    "[1, 2]",
+    "{broken",
+    "null",
+]
+
+
+@pytest.mark.parametrize("name", ["messages", "sharegpt", "tasks", "harbor"])
+def test_a_bad_row_stops_no_export(name: str, tmp_path: Path, snipmill: Snipmill) -> None:
+    """Each nasty row stands between two good ones."""
+    good = [
+        json.dumps(
+            {"id": f"good{n}", "instruction": f"Double it, {n}.", "response": RESPONSE.replace("double", f"double{n}")}
+        )
+        for n in range(len(NASTY) + 1)
+    ]
+    nasty = [text.replace("%(r)s", json.dumps(RESPONSE)) for text in NASTY]
+    lines = [line for pair in zip(good, [*nasty, good[0]], strict=True) for line in pair][:-1]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    for kind in ("--jsonl", "--parquet"):
+        done = snipmill(
+            "export", "rows.jsonl", "-f", name, "-o", f"o{kind}", kind, "--split", "0.3", "--thinking", "field"
+        )
+        assert done.returncode == 0, done.stderr
+        if name == "harbor":
+            found = {path.parent.name for path in Path(f"o{kind}").rglob("instruction.md")}
+        else:
+            found = {row["id"] for part in load(tmp_path / f"o{kind}").values() for row in part}
+        assert len(found) >= len(good)

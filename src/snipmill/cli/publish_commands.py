@@ -259,7 +259,7 @@ def forget(
         f"{found.seeds - found.changed:,} seeds, {found.rows:,} rows and {found.entries:,} entries of journals are gone from {run}."
     )
     if found.came_back:
-        say(f"{found.came_back:,} seeds that they had hidden came back.")
+        say(f"{found.came_back:,} seeds came in their place: they were hidden, or not reached.")
     if found.changed:
         say(f"{found.changed:,} more seeds are gone: their sources have changed on disk. Their completions are kept.")
     if found.unfinished:
