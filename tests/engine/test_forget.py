@@ -169,8 +169,10 @@ main()
     assert done.returncode == -9, done.stderr
 
 
-@pytest.mark.parametrize("place", ["replay", "finish", "_mark_recorded", "keep_entries"])
-@pytest.mark.parametrize("how", ["--ids", "--source"])
+@pytest.mark.parametrize(
+    ("how", "place"),
+    [("--ids", "keep_entries"), ("--ids", "replay"), ("--source", "finish"), ("--source", "_mark_recorded")],
+)
 def test_a_killed_forget_is_finished_by_the_same_command(
     how: str, place: str, tmp_path: Path, standin: StandIn, snipmill: Snipmill
 ) -> None:
