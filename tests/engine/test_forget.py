@@ -113,6 +113,7 @@ def test_by_licence_and_by_id(tmp_path: Path, standin: StandIn, snipmill: Snipmi
     rows = read_lines(directory.dataset)
     assert {row["provenance"]["license"] for row in rows} == {"MIT", "BSD-3-Clause"}
     assert b"Apache-2.0" not in b"".join(directory.journal(name).read_bytes() for name in ("seeds", "responses"))
+    assert snipmill("card", directory.path).returncode == 0
     victim = rows[0]
     (tmp_path / "ids").write_text(f"{victim['id']}\n")
     done = snipmill("forget", directory.path, "--ids", "ids")
@@ -120,11 +121,15 @@ def test_by_licence_and_by_id(tmp_path: Path, standin: StandIn, snipmill: Snipmi
     seeds = {seed["id"] for seed in read_lines(directory.kept("seeds"))}
     assert victim["parents"]["seed"] not in seeds and len(seeds) == 5
     assert victim["parents"]["seed"].encode() not in everything(directory)
+    assert victim["provenance"]["path"].encode() not in (directory.path / "ATTRIBUTION.md").read_bytes()
     # The next run leaves it out as well, and asks nothing.
     asked = len(standin.requests)
     before = directory.dataset.read_bytes()
     assert snipmill("run", directory.path / "config.toml", "--base-url", standin.url).returncode == 0
     assert directory.dataset.read_bytes() == before and len(standin.requests) == asked
+    # With the last row goes what was said of it.
+    assert snipmill("forget", directory.path, "--license", "MIT", "--license", "BSD-3-Clause").returncode == 0
+    assert not directory.dataset.read_bytes() and not (directory.path / "ATTRIBUTION.md").exists()
 
 
 def test_what_is_paid_for_and_not_named_stays(tmp_path: Path, standin: StandIn, snipmill: Snipmill) -> None:

@@ -354,7 +354,7 @@ NASTY = [
 ]
 
 
-@pytest.mark.parametrize("name", ["messages", "sharegpt", "tasks", "harbor"])
+@pytest.mark.parametrize("name", ["messages", "tasks", "harbor"])
 def test_a_bad_row_stops_no_export(name: str, tmp_path: Path, snipmill: Snipmill) -> None:
     """Each nasty row stands between two good ones."""
     good = [

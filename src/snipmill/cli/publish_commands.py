@@ -252,8 +252,7 @@ def forget(
         paths=tuple(paths or ()),
         ids=frozenset(_lines(ids)) if ids else frozenset(),
     )
-    found = asyncio.run(forget_seeds(directory, wanted, say))
-    refresh_pages(directory)
+    found = asyncio.run(forget_seeds(directory, wanted, say, lambda: refresh_pages(directory)))
     console.print(funnel_table(found.funnel))
     say(
         f"{found.seeds - found.changed:,} seeds, {found.rows:,} rows and {found.entries:,} entries of journals are gone from {run}."

@@ -62,13 +62,16 @@ class ForgetReport:
     funnel: dict[str, Any]
 
 
-async def forget(directory: RunDirectory, wanted: Wanted, tell: Callable[[str], None]) -> ForgetReport:
+async def forget(
+    directory: RunDirectory, wanted: Wanted, tell: Callable[[str], None], remake_pages: Callable[[], None]
+) -> ForgetReport:
     """Forget some seeds of a run.
 
     Args:
         directory: of the run, finished or not.
         wanted: what to forget; `ids` may be those of seeds, answers or rows.
         tell: called with what is being done.
+        remake_pages: called when the data set is made anew, for what else was made of it.
 
     Raises:
         UsageError: nothing of the run is named so, nothing else would be left, or a source that stays is not there.
@@ -96,6 +99,7 @@ async def forget(directory: RunDirectory, wanted: Wanted, tell: Callable[[str], 
         directory.write_text(CONFIG, render_config(config))
         finish(config, directory, remade.funnel)
         directory.write_manifest(_manifest(manifest, remade))
+        remake_pages()
         tell("taking what grew from it out of the journals")
         await _mark_recorded(settings, directory, journals, manifest, remade.kept)
         directory.journal(_GRADED).unlink(missing_ok=True)

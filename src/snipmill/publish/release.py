@@ -66,17 +66,27 @@ def write_attribution(directory: RunDirectory) -> str:
 
 
 def refresh_pages(directory: RunDirectory) -> None:
-    """Make card and attribution in a run directory anew, where they are."""
-    if (directory.path / CARD).exists():
-        directory.write_text(CARD, write_card(directory, Files()))
-    if (directory.path / ATTRIBUTION).exists():
-        directory.write_text(ATTRIBUTION, write_attribution(directory))
+    """Make card and attribution in a run directory anew, where they are; without rows, there is nothing to say."""
+    pages: dict[str, Callable[[], str]] = {
+        CARD: lambda: write_card(directory, Files()),
+        ATTRIBUTION: lambda: write_attribution(directory),
+    }
+    for name, text in pages.items():
+        path = directory.path / name
+        if path.exists() and directory.dataset.stat().st_size:
+            directory.write_text(name, text())
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _rows(directory: RunDirectory) -> Iterator[Row]:
-    if not directory.dataset.exists():
+    _require_rows(directory)
+    return read_rows(str(directory.dataset), lambda _reject: None)
+
+
+def _require_rows(directory: RunDirectory) -> None:
+    if not directory.dataset.exists() or not directory.dataset.stat().st_size:
         raise UsageError(f"{directory.path} has no rows yet; go on with `snipmill run {directory.path / CONFIG}`.")
-    return read_rows(str(directory.dataset), lambda _reject: None) if directory.dataset.stat().st_size else iter(())
 
 
 def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -> dict[str, dict[str, int]]:
@@ -96,6 +106,7 @@ def stage_release(release: Release, folder: Path, tell: Callable[[str], None]) -
     directory = RunDirectory(release.run)
     if not directory.is_there:
         raise UsageError(f"{release.run} is no run directory.")
+    _require_rows(directory)
     config = load_config(directory.path / CONFIG)
     tell("looking for secrets, licences and contamination")
     samples = release.journals or any(name not in ROW_FORMATS for name in release.formats)

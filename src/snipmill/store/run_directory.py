@@ -7,6 +7,7 @@ STAGE.jsonl                      the output of each stage, in order: derived
 STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
+forgetting.json                  what a `forget` takes out that is under way, or was interrupted
 """
 
 from __future__ import annotations
