@@ -12,8 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from snipmill.config import AUDIT_DEFAULTS, Config
 from snipmill.config_file import change_config, load_config
 from snipmill.engine import local
@@ -26,7 +24,7 @@ from snipmill.records import Reject, Row, Seed
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.spec import BY_NAME
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.jsonl import decode_record
+from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 from snipmill.verify.data_sets import Columns
 
@@ -89,15 +87,7 @@ class Run:
 
 
 def _records(path: Path, kind: type[Any]) -> Iterator[Any]:
-    if path.exists():
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield decode_record(line, kind)
-                except (msgspec.DecodeError, ValueError) as error:
-                    raise UsageError(
-                        f"{path}:{number} is damaged: {error}. `snipmill run` writes the file again."
-                    ) from None
+    return (record for _, record in own_records(path, kind))
 
 
 async def arun(config: Config, progress: Progress | None = None) -> Run:

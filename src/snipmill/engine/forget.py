@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,7 @@ from snipmill.engine.runners import Backends, Journals, make_runners, open_journ
 from snipmill.engine.status import recorded_models
 from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
-from snipmill.records import Reject, Response, Row, Seed
+from snipmill.records import Record, Reject, Response, Row, Seed
 from snipmill.seeds.forgotten import Forgotten, Wanted, license_of
 from snipmill.stages.evidence_runs import next_second
 from snipmill.stages.funnel import Funnel
@@ -30,9 +30,10 @@ from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import DATASET, STAGES
 from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
-from snipmill.store.jsonl import decode_record
+from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
+R = TypeVar("R", bound=Record)
 _GRADED = "tests"  # the journal of exports: it holds code, and can be made again
 _RECORD = (
     "record-"  # begins the ids of mining entries that are kept for what they say of their seeds, and are never reused
@@ -209,8 +210,8 @@ def _seeds_of(directory: RunDirectory, ids: frozenset[str]) -> set[str]:
     """
     found = {seed.id for seed in _recorded_seeds(directory) if seed.id in ids} if ids else set[str]()
     missing = ids - found
-    for stage, kind in (("responses", Response), (DATASET, Row)) if missing else ():
-        for record in _records(directory, stage, kind):
+    for stage in ("responses", DATASET) if missing else ():
+        for record in _records(directory, stage, Response if stage != DATASET else Row):
             if record.id in missing:
                 missing -= {record.id}
                 found.add(str(record.parents.get("seed")))
@@ -268,15 +269,11 @@ def _some(names: set[str]) -> str:
     return f"{shown} and {len(names) - 8:,} more" if len(names) > 8 else shown
 
 
-def _records(directory: RunDirectory, stage: str, kind: type[Any]) -> Iterator[Any]:
-    path = directory.kept(stage)
-    if path.exists():
-        with path.open("rb") as lines:
-            for line in lines:
-                yield decode_record(line, kind)
+def _records(directory: RunDirectory, stage: str, kind: type[R]) -> Iterator[R]:
+    return (record for _, record in own_records(directory.kept(stage), kind))
 
 
-def _ids(directory: RunDirectory, stage: str, kind: type[Any]) -> set[str]:
+def _ids(directory: RunDirectory, stage: str, kind: type[Record]) -> set[str]:
     return {record.id for record in _records(directory, stage, kind)}
 
 

@@ -8,14 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from snipmill.errors import UsageError
 from snipmill.id_index import IdIndex
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Record, Reject, Response, Row
 from snipmill.store.jsonl import decode_record
-from snipmill.store.reading import read_records
+from snipmill.store.reading import own_records, read_records
 from snipmill.store.run_directory import RunDirectory
 
 R = TypeVar("R", bound=Record)
@@ -75,7 +73,7 @@ def read_tasks(source: str, on_reject: Callable[[Reject], None]) -> Iterator[Sam
         return
     rows, verified, failed = directory.dataset, directory.kept("verify"), directory.rejects("execute")
     row_at, verified_at, failed_at = _index(rows, Row), _index(verified, Execution), _index(failed, Reject)
-    responses = (record for _, record in _records(directory.kept("responses"), Response))
+    responses = (record for _, record in own_records(directory.kept("responses"), Response))
     for _, group in groupby(responses, lambda response: response.parents.get("instruction")):
         samples = list(group)
         chosen = next((sample for sample in samples if sample.id in row_at), None)
@@ -98,25 +96,9 @@ def read_tasks(source: str, on_reject: Callable[[Reject], None]) -> Iterator[Sam
         yield task
 
 
-def _records(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
-    """The records of a file of the run, with their places in it; none of a file that is not there."""
-    if not path.exists():
-        return
-    offset = 0
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
-            try:
-                yield offset, decode_record(line, kind)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise UsageError(
-                    f"{path}:{number} is damaged: {error}. `snipmill run` writes the file again."
-                ) from error
-            offset += len(line)
-
-
 def _index(path: Path, kind: type[Record]) -> IdIndex:
     places = IdIndex()
-    for offset, record in _records(path, kind):
+    for offset, record in own_records(path, kind):
         places.put(record.id, offset)
     return places
 

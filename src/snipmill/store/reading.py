@@ -6,14 +6,17 @@ Rows of others are read as well: see `foreign`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from snipmill.errors import UsageError
 from snipmill.languages import LANGUAGES, PYTHON, language_named
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject, encode_json
 from snipmill.store.foreign import Columns, columns_of, decoder, record_of
+from snipmill.store.jsonl import decode_record
 from snipmill.tables.table import Table
 from snipmill.tables.values import BrokenOff, Unreadable, Value
 
@@ -116,3 +119,23 @@ def _refused(error: Exception, kind: type[Record], where: str, stage: str) -> Re
 
 def _bad(where: str, stage: str, reason: str, detail: str) -> Reject:
     return Reject(id=where, stage=stage, reason=reason, detail=f"{where} {detail}", where=where)
+
+
+def own_records(path: Path, kind: type[R]) -> Iterator[tuple[int, R]]:
+    """The records of a file that a run wrote, with their offsets in it; none of a file that is not there.
+
+    Raises:
+        UsageError: a line is damaged.
+    """
+    if not path.exists():
+        return
+    offset = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield offset, decode_record(line, kind)
+            except (msgspec.DecodeError, ValueError) as error:
+                raise UsageError(
+                    f"{path}:{number} is damaged: {error}. `snipmill run` writes the file again."
+                ) from None
+            offset += len(line)
