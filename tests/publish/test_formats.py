@@ -306,6 +306,13 @@ def test_thoughts_in_the_text_are_moved(tmp_path: Path, snipmill: Snipmill) -> N
             assert row.get("thinking") == (thought if where == "field" else None)
 
 
+def test_a_thought_cannot_end_before_its_end(tmp_path: Path, snipmill: Snipmill) -> None:
+    write_lines(tmp_path / "rows.jsonl", {"instruction": "i", "response": RESPONSE, "thinking": "a </think> b"})
+    snipmill("export", "rows.jsonl", "-f", "alpaca", "-o", "o", "--thinking", "inline", "--jsonl")
+    (row,) = read_lines(tmp_path / "o/data/train-00000-of-00001.jsonl")
+    assert row["output"].count("</think>") == 1 and row["output"].endswith(RESPONSE)
+
+
 def test_what_is_wrong_with_a_row_is_told(tmp_path: Path, snipmill: Snipmill) -> None:
     """A row whose program fails is neither an answer nor a grader, nor is one that changes what tests are made of."""
     wrong = RESPONSE.replace("== 4", "== 5")

@@ -13,6 +13,8 @@ import pytest
 from snipmill.publish.release import Release, stage_release
 from snipmill.store.run_directory import RunDirectory
 from tests.conftest import Snipmill, read_lines, write_lines
+from tests.publish.conftest import make_run, seeds_with_origins
+from tests.standin import StandIn
 
 
 @pytest.fixture(scope="module")
@@ -184,15 +186,25 @@ def test_whatever_was_published_is_proven(published: Path, snipmill: Snipmill, t
     assert "is no digest" in proof(digests)
 
 
-def test_a_stranger_chooses_neither_the_sandbox_nor_files_of_ours(
-    published: Path, snipmill: Snipmill, tmp_path: Path
-) -> None:
-    for text in ('[execute]\nsandbox = "none"\nallow_fork = true\ntimeout = 86400.0\n',):
-        folder = Path(shutil.copytree(published, tmp_path / "none"))
-        path = folder / "run/config.toml"
-        path.write_text(path.read_text().replace("[execute]\n", text, 1))
-        done = snipmill("reproduce", folder, "--execute", "1")
-        assert done.returncode == 8 and "was changed" in done.stdout  # and what ran, ran in the strongest tier
+def test_a_stranger_does_not_choose_the_sandbox(standin: StandIn, snipmill: Snipmill, tmp_path: Path) -> None:
+    """The run was made without one, by programs that leave a file behind where they may."""
+    trace = tmp_path / "trace"
+    leaving = f"try:\n    open({str(trace)!r}, 'w').close()\nexcept OSError:\n    pass\n\n\ndef "
+    standin.dress_base = lambda answer: answer.replace("def ", leaving)
+    seeds = seeds_with_origins(tmp_path / "seeds.jsonl", 3)
+    run = make_run(tmp_path / "run", seeds, standin.url, '[execute]\nsandbox = "none"')
+    assert trace.exists() and run.dataset.stat().st_size
+    folder = tmp_path / "published"
+    folder.mkdir()
+    stage_release(Release(str(run.path), ["alpaca"], "owner/name", journals=True), folder, lambda _text: None)
+    for where in (folder, run.path):
+        trace.unlink(missing_ok=True)
+        done = snipmill("reproduce", where, "--execute", "1")
+        assert done.returncode == 0 and "ran once more" in done.stderr, done.stderr
+        assert not trace.exists()
+
+
+def test_a_stranger_names_no_files_of_ours(published: Path, snipmill: Snipmill, tmp_path: Path) -> None:
     for key, name in (
         ("benchmarks", "/etc/passwd"),
         ("benchmarks", "hub:evil/tracker/x.jsonl"),

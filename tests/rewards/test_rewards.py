@@ -111,6 +111,11 @@ def test_code_that_games_its_tests(tests: str, code: str, expected: float) -> No
     assert reward([fenced(code)], tests=[tests]) == [expected]
 
 
+def test_all_checks_without_all_tests_are_less_than_everything() -> None:
+    one = fenced("def one(): return 1")
+    assert reward([one], tests=["assert one() == 1\nassert one() == 2"], checks=[["assert one() == 1"]]) == [0.5]
+
+
 def test_a_fork_opens_a_sandbox_of_its_own() -> None:
     assert reward_all(list(COMPLETIONS)[:1], **columns(1)) == [1.0]
     context = multiprocessing.get_context("fork")
