@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,6 +13,9 @@ from rich.markup import escape
 from snipmill import __version__
 from snipmill.cli.display import console, funnel_table, say, told_now_and_then
 from snipmill.errors import UsageError
+
+if TYPE_CHECKING:
+    from snipmill.publish.export import Exported, Request
 
 _MOST_TOLD = 200  # differences; the first ones show where it began
 
@@ -72,17 +75,26 @@ def export_command(
     )
     with told_now_and_then(lambda: f"{progress.tasks:,} rows looked at, {sum(progress.examples.values()):,} examples"):
         asyncio.run(export(request, progress))
+    _tell_exported(request, progress)
+
+
+def _tell_exported(request: Request, progress: Exported) -> None:
+    """What came of an export, and what gave nothing."""
+    from snipmill.publish.formats.catalogue import ABOUT
+
     if progress.unfinished:
-        say(f"{source} is not finished; this is what is there.")
+        say(f"{request.source} is not finished; this is what is there.")
     written = ", ".join(f"{number:,} for {name}ing" for name, number in progress.examples.items()) or "no examples"
-    say(f"{written} in {out}, as {format_name}: {ABOUT[format_name]}.")
-    if split and not progress.examples.get("test"):
+    say(f"{written} in {request.out}, as {request.format}: {ABOUT[request.format]}.")
+    if request.split and not progress.examples.get("test"):
         say(
             "No row is for testing: too few of them are alike in nothing. More sources, or a larger --split, will help."
         )
     if progress.left_out:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
-        which = f" {out}/rejects.jsonl says which rows." if (Path(out) / "rejects.jsonl").exists() else ""
+        which = (
+            f" {request.out}/rejects.jsonl says which rows." if (Path(request.out) / "rejects.jsonl").exists() else ""
+        )
         say(f"Left out: {reasons}.{which}")
 
 
@@ -200,8 +212,9 @@ def reproduce(
     What differs is listed on standard output, by file, record and field. The exit code is 8 if anything does.
     """
     from snipmill.errors import NotReproduced
-    from snipmill.publish.hub_files import PREFIX, fetch_folder, repository_name
+    from snipmill.publish.hub_files import fetch_folder, repository_name
     from snipmill.publish.reproduce import prove
+    from snipmill.tables.hub import PREFIX
 
     folder = Path(where)
     if where.startswith(PREFIX):

@@ -48,13 +48,20 @@ def account(
         "thinking_tokens": thinking,
         "tokens_per_second": round(fresh / seconds, 1) if seconds else 0.0,
         "rows_per_hour": round(3600 * funnel["execute"].fresh / seconds, 1) if seconds else 0.0,
-        "rows": rows,
-        "tokens_per_row": round((prompt + completion) / rows) if rows else None,
+        **per_row(rows, prompt + completion, price),
         "tokens_per_accepted_sample": round((prompt + completion) / accepted) if accepted else None,
         "samples_drawn": drawn,
         "samples_spared": spared,
         "response_tokens": responses.completion_tokens,
         "response_tokens_without_early_stop": round(responses.completion_tokens * share),
         "cost": round(price, 6) if price else None,
-        "cost_per_row": round(price / rows, 6) if price and rows else None,
+    }
+
+
+def per_row(rows: int, tokens: int, cost: float | None) -> dict[str, Any]:
+    """What a row cost, in tokens and in money; None while there is none, or where prices are not given."""
+    return {
+        "rows": rows,
+        "tokens_per_row": round(tokens / rows) if rows else None,
+        "cost_per_row": round(cost / rows, 6) if cost and rows else None,
     }

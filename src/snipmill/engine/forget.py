@@ -16,6 +16,7 @@ import msgspec
 
 from snipmill.config import Config
 from snipmill.config_file import load_config, render_config
+from snipmill.engine.account import per_row
 from snipmill.engine.replay import Replayed, look_through, replay, steps_that_execute, steps_that_look_up
 from snipmill.engine.run_files import RunFiles, finish
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
@@ -28,7 +29,7 @@ from snipmill.stages.evidence_runs import next_second
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
-from snipmill.stages.spec import DATASET, STAGES
+from snipmill.stages.spec import BY_NAME, DATASET, STAGES
 from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
 from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -95,7 +96,7 @@ async def forget(
         for journal in journals.values():
             journal.used = IdIndex()
         tell("mining again, and making the run's files anew")
-        remade = await _remake(settings, directory, journals, manifest, set(seeds_before))
+        remade = await _remake(settings, directory, journals, manifest, seeds_before)
         directory.write_forgotten(forgotten.hashes)
         directory.write_text(CONFIG, render_config(config))
         finish(config, directory, remade.funnel)
@@ -284,13 +285,7 @@ def _manifest(manifest: dict[str, Any], remade: _Remade) -> dict[str, Any]:
     accounting = manifest.get("accounting")
     if isinstance(accounting, dict):
         tokens = accounting.get("prompt_tokens", 0) + accounting.get("completion_tokens", 0)
-        cost = accounting.get("cost")
-        per_row = {
-            "rows": rows,
-            "tokens_per_row": round(tokens / rows) if rows else None,
-            "cost_per_row": round(cost / rows, 6) if cost and rows else None,
-        }
-        changed["accounting"] = {**accounting, **per_row}
+        changed["accounting"] = {**accounting, **per_row(rows, tokens, accounting.get("cost"))}
     if unfinished:
         why = str(manifest.get("stopped") or "")
         waiting = f"{unfinished:,} seeds wait for completions; `snipmill run` goes on."
@@ -302,7 +297,7 @@ def _purge(directory: RunDirectory, stage: str, journals: Journals, forgotten: F
     """Rewrite a journal without what belongs to no seed that the run still knows."""
     used = journals[stage].used
     assert used is not None
-    kind = next(spec.entry for spec in STAGES if spec.name == stage)
+    kind = BY_NAME[stage].entry
     assert kind is not None
 
     def kept(entry: Entry, offset: int) -> Entry | None:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from snipmill.errors import HubRefused, UsageError
 from snipmill.publish.digests import read_sums
 from snipmill.publish.journals import SUMS
+from snipmill.tables.hub import PREFIX
 
-PREFIX = "hub:"
 _ATTRIBUTES = ".gitattributes"  # the hub's own
 _GROUP = 50  # files that are sent before the next ones are looked at
 _MEANING = {

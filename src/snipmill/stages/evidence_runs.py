@@ -80,8 +80,17 @@ async def execute_crosswise(samples: Sequence[Sample], sandbox: Sandbox) -> Agre
         SlotLost: the sandbox failed, which says nothing about the samples.
     """
     questions = await asyncio.to_thread(gather_questions, samples)
-    answers = await asyncio.gather(*map(sandbox.try_units, questions.trials), return_exceptions=True)
-    return take_answers(questions, [_or_raise(found) for found in answers])
+    return take_answers(questions, await try_all(sandbox, questions.trials))
+
+
+async def try_all(sandbox: Sandbox, trials: Sequence[Trial]) -> list[list[UnitOutcome]]:
+    """The outcomes of several trials, in their order. Where one is lost, the others are still waited for.
+
+    Raises:
+        SlotLost: the sandbox failed, which says nothing about the programs.
+    """
+    found = await asyncio.gather(*map(sandbox.try_units, trials), return_exceptions=True)
+    return [_or_raise(one) for one in found]
 
 
 def _or_raise(found: list[UnitOutcome] | BaseException) -> list[UnitOutcome]:

@@ -10,14 +10,13 @@ import msgspec
 
 from snipmill.records import content_hash
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import RULES
+from snipmill.sandbox.program import RULES, UnitOutcome
 from snipmill.sandbox.slot import SlotLost
+from snipmill.stages.evidence_runs import try_all
 from snipmill.stages.execute import ExecutionContext
 from snipmill.store.journal import Entry, Journal
 from snipmill.verify.programs import join_program
 from snipmill.verify.test_matrix import MOST_PROGRAMS, keep_held, own_trial, read_checks, suspects
-
-_ALL_AT_ONCE = 8  # trials of one row that wait for a slot
 
 
 class MatrixEntry(Entry, frozen=True, kw_only=True):
@@ -88,26 +87,17 @@ class Grader:
         if not checks.assertions:
             return MatrixEntry(id=key, passes=True)
         found = await asyncio.to_thread(suspects, checks, samples)
-        gate = asyncio.Semaphore(_ALL_AT_ONCE)
-
-        async def tried(place: int) -> list[int]:
-            async with gate:
-                outcomes = await self.sandbox.try_units(found[place].trial)
-            answers = zip(found[place].asked, outcomes, strict=True)
-            return [check for check, outcome in answers if outcome.status != "passed"]
-
-        results = await asyncio.gather(*map(tried, range(len(found))), return_exceptions=True)
+        outcomes = await try_all(self.sandbox, [one.trial for one in found])
         return MatrixEntry(
             id=key,
             passes=True,
             checks=checks.texts,
             programs=[one.name for one in found],
             asked=[list(one.asked) for one in found],
-            failed=[_or_raise(one) for one in results],
+            failed=[_failed(one.asked, tried) for one, tried in zip(found, outcomes, strict=True)],
         )
 
 
-def _or_raise(found: list[int] | BaseException) -> list[int]:
-    if isinstance(found, BaseException):
-        raise found
-    return found
+def _failed(asked: Sequence[int], outcomes: Sequence[UnitOutcome]) -> list[int]:
+    """The checks that a program failed."""
+    return [check for check, outcome in zip(asked, outcomes, strict=True) if outcome.status != "passed"]

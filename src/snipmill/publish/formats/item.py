@@ -46,9 +46,9 @@ class Options:
         seed: the run's, for the draws of the style.
     """
 
-    thinking: Thinking = "drop"
-    look: Look | None = None
-    seed: int = 0
+    thinking: Thinking
+    look: Look
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,6 @@ def rendered_like_rows(response: Response, row: Row, options: Options) -> str | 
     sections = parse_sections(response.response, response.language)
     if isinstance(sections, Malformed):
         return None
-    if options.look is None:
-        return response.response
     return render_row(row.id, row.instruction, sections, options.look, options.seed)[1]
 
 
