@@ -88,7 +88,7 @@ def _tell_exported(request: Request, progress: Exported) -> None:
     say(f"{written} in {request.out}, as {request.format}: {ABOUT[request.format]}.")
     if request.split and not progress.examples.get("test"):
         say(
-            "No row is for testing: too few of them are alike in nothing. More sources, or a larger --split, will help."
+            "No row is for testing: every group of rows that hang together is larger than the share that was asked for."
         )
     if progress.left_out:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in progress.left_out.most_common())
