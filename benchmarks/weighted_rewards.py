@@ -17,19 +17,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent / "false_passes"))
+from recorded import verification
+
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
+from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.grade_tests import Grader, MatrixEntry
 from snipmill.store.journal import Journal
-from snipmill.verify.agreement import Support
 from snipmill.verify.code_equality import normal_form
 from snipmill.verify.confidence import confidence
 from snipmill.verify.programs import ParsedResponse, parse_response
 from snipmill.verify.test_matrix import smallest_set, weigh
 
 KINDS = ("all", "share", "weighted", "smallest")
-FIELDS = set(Support.__dataclass_fields__)
 
 
 def auc(scored: list[tuple[float, bool]]) -> float | None:
@@ -41,12 +43,9 @@ def auc(scored: list[tuple[float, bool]]) -> float | None:
     return wins / (len(right) * len(wrong))
 
 
-def belief(row: dict[str, Any]) -> float:
+def belief(row: dict[str, Any], samples: int) -> float:
     """The confidence that a run would give a sample."""
-    support = Support(**{name: row[name] for name in FIELDS - {"passed"}}, passed=row["passed_share"])
-    strength = row["drop"]["strength"]
-    mutation = strength["killed"] / strength["mutants"] if strength and strength["mutants"] else None
-    return confidence(support, passed=row["passed"], mutation=mutation)
+    return confidence(verification(row, samples), shipped_calibration())
 
 
 def score(matrix: MatrixEntry, name: str, same: set[str]) -> dict[str, float] | None:
@@ -84,7 +83,7 @@ async def of_folder(folder: Path) -> list[dict[str, Any]]:
                 rows = [row for row in task["samples"] if row["passed"] and row["drop"]["holds"]]
                 if not rows:
                     continue
-                row = max(rows, key=belief)
+                row = max(rows, key=lambda row: belief(row, len(task["samples"])))
                 parsed = {one["id"]: parse_response(responses[one["id"]]) for one in task["samples"]}
                 sections = {name: one.sections for name, one in parsed.items() if isinstance(one, ParsedResponse)}
                 others = [(name, one.code, one.tests) for name, one in sections.items() if name != row["id"]]

@@ -14,12 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 import snipmill
 from snipmill.records import content_hash
-from snipmill.verify.confidence import WEIGHTS
 from snipmill.verify.programs import ParsedResponse, parse_response
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
@@ -99,8 +97,7 @@ def test_verdicts_and_verifications_have_the_recorded_keys(run: Path) -> None:
     expected, asked = set(), set()
     for samples in by_instruction.values():
         programs = [program_key(response) for response in samples]
-        weights = msgspec.json.encode(WEIGHTS).decode()
-        context = content_hash(VERIFY, weights, *(executed[program] for program in programs), *programs)
+        context = content_hash(VERIFY, *(executed[program] for program in programs), *programs)
         expected |= {f"v-{content_hash(context, response['id'])}" for response in samples}
         first = [program for program, response in zip(programs, samples, strict=True) if response["sample"] < 2]
         asked |= {f"e-{content_hash(VERIFY, 1, *programs)}", f"e-{content_hash(VERIFY, 1, *first)}"}

@@ -1,11 +1,11 @@
 """How good is each filter, and what is the evidence worth? Replays the evidence.jsonl of every model in seconds.
 
-    python benchmarks/false_passes/fit.py [--weights]
+    python benchmarks/false_passes/fit.py [--ship]
 
 For each model and filter: rows kept (one for each task), how many fail the hidden tests (false passes), and the right rows.
 Confidence is cross-validated: each task's samples are judged by weights fitted on all other tasks, of all models; `strangers`
-are weights fitted on all other tasks of the other models only. `--weights` prints the table for
-src/snipmill/verify/confidence.py, fitted on all.
+are weights fitted on all other tasks of the other models only. `--ship` writes the calibration that comes with snipmill, fitted on
+all samples, with the reviews of each model by itself.
 
 Some dozens of tasks are a small sample: the comparison with the original's filter also says between what it lies for 90% of 2,000
 samples of as many tasks, drawn with replacement (bootstrap).
@@ -14,66 +14,53 @@ samples of as many tasks, drawn with replacement (bootstrap).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from recorded import Recorded, load
 
-from snipmill.verify.agreement import Support
-from snipmill.verify.confidence import features
+import snipmill
+from snipmill.verify.calibration import SHIPPED, Calibration, encode_calibration
+from snipmill.verify.confidence import confidence
+from snipmill.verify.fitting import cross_validated, fit_all, roc_area
 
-HERE = Path(__file__).parent
-RIDGE = 3.0
 RESAMPLES = 2000
 Samples = list[dict[str, Any]]
-FIELDS = set(Support.__dataclass_fields__)
 
 
-def load() -> Samples:
-    """All samples, each with its model, its task and its features."""
-    samples = []
-    for path in sorted(HERE.glob("*/evidence.jsonl")):
-        for task in map(json.loads, path.read_text().splitlines()):
-            for sample in task["samples"]:
-                fields = {name: value for name, value in sample.items() if name in FIELDS}
-                shares = {"passed": sample["passed_share"], "samples": len(task["samples"])}
-                support = Support(**{**fields, **shares})
-                strength = sample["recompute"]["strength"] or {}
-                mutation = strength["killed"] / strength["mutants"] if strength.get("mutants") else None
-                found = features(support, passed=sample["passed"], mutation=mutation)
-                samples.append({**sample, "model": path.parent.name, "task": task["task"], "features": found})
-    return samples
+def as_lines(recorded: list[Recorded]) -> Samples:
+    """The samples as lines of evidence, with the model and task of each."""
+    return [{**one.line, "model": one.setting, "task": one.task, "found": one.found} for one in recorded]
 
 
-def fit(samples: Samples) -> NDArray[np.float64]:
-    """Weights by ridge-penalised logistic regression (Newton's method); the constant is not penalised."""
-    x = np.array([list(sample["features"].values()) for sample in samples])
-    y = np.array([float(sample["right"]) for sample in samples])
-    penalty = np.full(x.shape[1], RIDGE)
-    penalty[0] = 1e-3
-    weights = np.zeros(x.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ weights))
-        gradient = x.T @ (p - y) + penalty * weights
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
-        weights -= np.linalg.solve(hessian, gradient)
-    return weights
+def by_strangers(recorded: list[Recorded]) -> list[float]:
+    """Each sample's confidence by weights that have seen neither its task nor its model."""
+    calibrations: dict[tuple[str, str], Calibration] = {}
+    scores = []
+    for one in recorded:
+        key = one.task, one.setting
+        if key not in calibrations:
+            others = [other.judged for other in recorded if other.task != one.task and other.setting != one.setting]
+            calibrations[key] = Calibration(model="strangers", fits=fit_all(others, draws=0))
+        scores.append(confidence(one.found, calibrations[key]))
+    return scores
 
 
-def cross_validated(samples: Samples, *, strangers: bool = False) -> list[float]:
-    """Each sample's confidence by weights that have not seen its task, nor its model where it is judged by strangers."""
-    weights: dict[tuple[str, str], NDArray[np.float64]] = {}
-    found = []
-    for sample in samples:
-        task, model = sample["task"], sample["model"] if strangers else ""
-        if (task, model) not in weights:
-            weights[task, model] = fit([one for one in samples if one["task"] != task and one["model"] != model])
-        score = float(np.dot(list(sample["features"].values()), weights[task, model]))
-        found.append(1 / (1 + np.exp(-score)))
-    return found
+def shipped(recorded: list[Recorded]) -> Calibration:
+    """The calibration that comes with snipmill. Questions are left out: their answers carry over to no other reviewer."""
+    return Calibration(
+        model=SHIPPED,
+        review="likelihood",
+        samples=8,
+        tasks=len({one.task for one in recorded}),
+        judged=len(recorded),
+        right=sum(one.is_right for one in recorded),
+        snipmill=snipmill.__version__,
+        fits=fit_all([one.judged for one in recorded]),
+    )
 
 
 def expected(samples: Samples, keep: Callable[[dict[str, Any]], bool]) -> tuple[int, float]:
@@ -122,7 +109,7 @@ FILTERS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "(c) repaired tests hold, one more implementation agrees": lambda s: s["recompute"]["holds"] and s["group"] >= 2,
     "(c) repaired tests hold, two more agree": lambda s: s["recompute"]["holds"] and s["group"] >= 3,
     "(d) the same, and mutation score at least 0.8": lambda s: (
-        s["recompute"]["holds"] and s["group"] >= 2 and s["features"]["mutation score"] >= 0.8
+        s["recompute"]["holds"] and s["group"] >= 2 and (s["found"].mutation or 0.0) >= 0.8
     ),
 }
 
@@ -149,7 +136,7 @@ def report_model(samples: Samples, scores: list[float]) -> None:
         report(f"    confidence at least {threshold}", len(kept), sum(kept), tasks)
     report_origins(samples, scores)
     report_comparison(samples, scores)
-    print(f"area under the ROC curve over all samples: {roc_area(samples, scores):.3f}")
+    print(f"area under the ROC curve over all samples: {roc_area([s['right'] for s in samples], scores):.3f}")
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         inside = [(score, s["right"]) for score, s in zip(scores, samples, strict=True) if low <= score < low + 0.2]
         if inside:
@@ -198,32 +185,25 @@ def compare(tasks: list[tuple[list[bool], list[tuple[float, bool]]]]) -> tuple[i
     return rows, good, most, rows - int(right[min(rows, len(right)) - 1])
 
 
-def roc_area(samples: Samples, scores: list[float]) -> float:
-    """The probability that a right sample has a higher score than a wrong one."""
-    truth = np.array([sample["right"] for sample in samples])[np.argsort(scores)]
-    ranks = np.arange(1, len(truth) + 1)
-    positives = truth.sum()
-    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * (len(truth) - positives)))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", action="store_true")
+    parser.add_argument("--ship", action="store_true")
     args = parser.parse_args()
-    samples = load()
-    if args.weights:
-        for name, weight in zip(samples[0]["features"], fit(samples), strict=True):
-            print(f'    "{name}": {weight:.3f},')
+    if args.ship:
+        target = Path(str(files("snipmill.verify").joinpath("shipped_calibration.json")))
+        target.write_bytes(encode_calibration(shipped(load("own", "likelihood"))))
         return
+    recorded = load()
+    samples = as_lines(recorded)
     models = sorted({sample["model"] for sample in samples})
-    scores = cross_validated(samples)
-    strange = cross_validated(samples, strangers=True) if len(models) > 1 else []
+    scores = cross_validated([one.judged for one in recorded], folds=len(recorded))
+    strange = by_strangers(recorded) if len(models) > 1 else []
     for model in models:
         mine = [number for number, sample in enumerate(samples) if sample["model"] == model]
         print(f"\n== {model}")
         report_model([samples[number] for number in mine], [scores[number] for number in mine])
         if strange:
-            area = roc_area([samples[number] for number in mine], [strange[number] for number in mine])
+            area = roc_area([samples[number]["right"] for number in mine], [strange[number] for number in mine])
             said = float(np.mean([strange[number] for number in mine]))
             was = float(np.mean([samples[number]["right"] for number in mine]))
             print(f"judged by strangers: area {area:.3f}, said {said:.2f} on average, was {was:.2f}")

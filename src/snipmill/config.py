@@ -185,6 +185,31 @@ class VerifyTable(Table, frozen=True, kw_only=True):
     ] = "drop"
     mutation: Annotated[bool, key("Try the tests on mutants of the code.")] = True
     rerun: Annotated[bool, key("Run what passed a second time, with another hash seed and in another folder.")] = True
+    tests: Annotated[
+        Natural,
+        key("Assertions that the model is asked for from the instruction alone, as more evidence; 0 asks for none."),
+    ] = 0
+    calibration: Annotated[
+        str | None,
+        key(
+            "What evidence is worth for your model: a file that `snipmill calibrate` made.",
+            default="weights that were fitted on two small models",
+        ),
+    ] = None
+
+
+class ReviewTable(Table, frozen=True, kw_only=True):
+    """A model that compares each verified answer with its instruction. docs/review.md explains the evidence."""
+
+    evidence: Annotated[
+        Literal["off", "likelihood", "questions", "both"],
+        key(
+            "`likelihood` of the instruction given the code, two `questions` whether the code does it, `both`, or `off`. "
+            "Questions count once a calibration has them."
+        ),
+    ] = "off"
+    shots: Annotated[int, msgspec.Meta(ge=0, le=4), key("Examples in each prompt.")] = 2
+    model: StageModelTable = StageModelTable()
 
 
 def overrides(meaning: str) -> msgspec.Meta:
@@ -233,6 +258,9 @@ class SelectTable(Table, frozen=True, kw_only=True):
     min_reached: Annotated[Share, key("Minimum share of the checks in a row's tests that came to a result.")] = 0.0
     min_agreement: Annotated[Positive, key("Minimum number of implementations that compute the same.")] = 1
     min_confidence: Annotated[Share, key("Minimum probability that a row's code is right.")] = 0.0
+    max_wrong: Annotated[
+        Share, key("Maximum expected share of wrong rows; the most confident rows stay, as many as fit.")
+    ] = 1.0
     min_rare_confidence: Annotated[
         Share, key("Minimum confidence for tasks where fewer than a third of the samples passed.")
     ] = 0.0
@@ -260,6 +288,7 @@ class Config(Table, frozen=True, kw_only=True):
     generate: Annotated[GenerateTable, key("Generation")] = GenerateTable()
     execute: Annotated[ExecuteTable, key("Execution")] = ExecuteTable()
     verify: Annotated[VerifyTable, key("Verification")] = VerifyTable()
+    review: Annotated[ReviewTable, key("Review")] = ReviewTable()
     select: Annotated[SelectTable, key("Selection")] = SelectTable()
 
 

@@ -213,6 +213,20 @@ class Verdict(Evidence, frozen=True, kw_only=True):
     output_dropped: int = 0
 
 
+class Review(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model found that compared an answer's code with its instruction, in nats.
+
+    `without_code` is the mean log probability of the instruction's tokens where only the signature of the code is shown, and `gain`
+    how much more it is where the code is shown. `yes` is half of how much more likely yes is than no to the question whether the
+    code does the task, minus the same for the question whether it fails to.
+    """
+
+    reviewer: str
+    gain: float | None = None
+    without_code: float | None = None
+    yes: float | None = None
+
+
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What the other samples and the tests' strength say of a row. Shares are from 0 to 1.
 
@@ -223,7 +237,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     the mean squared share of inputs from which the others do. `own_assertions` hold; `contradicted` ones do too, but not
     for the majority; `changed` were taken out or given another value, since the evidence was against them. `foreign_true` of
     `foreign` assertions of other samples hold. `mutants` are changed implementations, `killed` those that the tests notice;
-    `lines` and `branches` are the tests' coverage. `confidence` is the fitted probability that the code is right.
+    `lines` and `branches` are the tests' coverage. `review` is what a reviewer found. `confidence` is the fitted probability
+    that the code is right.
     """
 
     samples: int
@@ -245,6 +260,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     killed: int = 0
     lines: float = 0.0
     branches: float = 0.0
+    review: Review | None = None
     confidence: float = 0.0
 
     @property
@@ -312,6 +328,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     was complete, `hopeless` where no continuation could be parsed any more, `thinking` where the model thought without coming
     to an answer, and `unstated` where the server gave no reason. `first` has the log probabilities of tokens that could have
     begun the text, where they were asked for and the server gave them. `thinking` is the trace of thought before the text.
+    Where a given text was to be scored, `scores` are the log probabilities of its tokens.
     """
 
     text: str
@@ -319,6 +336,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     first: dict[str, float] = {}
     thinking: str = ""
+    scores: list[float] = []
 
     @property
     def stopped_by_itself(self) -> bool:

@@ -15,6 +15,7 @@ from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
 from snipmill.sandbox.slot import Slot, SlotLost
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
+from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.stages.evidence_runs import execute_crosswise, measure_tests, next_second
 from snipmill.stages.execute import Execute
 from snipmill.stages.runner import Runner
@@ -374,7 +375,9 @@ def verified(
                 sandboxes = replace(opened, wait=wait)
                 context = settings.context(sandboxes.first.tier)
                 execute = Runner(Execute(context, sandboxes.first), executed)
-                verify = Runner(Verify(Verifier(context, VerifyTable(**table), sandboxes)), entries, count)
+                verify = Runner(
+                    Verify(Verifier(context, VerifyTable(**table), shipped_calibration(), sandboxes)), entries, count
+                )
                 attempts = []
                 for candidate in map(parse_candidate, responses):
                     (outcome,) = await execute.make(candidate)

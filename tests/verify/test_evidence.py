@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import unittest
 from collections.abc import Collection
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snipmill.verify.agreement import Support
+from snipmill.records import Verification
+from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.verify.code_equality import normal_form
 from snipmill.verify.confidence import confidence
 from snipmill.verify.coverage import coverage
@@ -345,12 +345,12 @@ def test_code_that_cannot_be_written_down_again_is_no_crash() -> None:
 
 
 def test_the_only_sample_has_nobody_who_agrees() -> None:
-    alone = Support(own_true=4, share=1.0, passed=1.0, samples=1)
-    agreed = Support(
-        own_true=4, share=1.0, passed=1.0, group=2, agreement=1.0, implementations=2, alike=1.0, likeness=1.0
+    alone = Verification(samples=1, passed=1, mutants=4, killed=4)
+    few, joined = (
+        Verification(samples=count, passed=count, values=5, alike=1.0, likeness=1.0, mutants=4, killed=4)
+        for count in (2, 8)
     )
-    few, joined = replace(agreed, samples=2, values=5), replace(agreed, samples=8, values=5)
-    scores = [confidence(support, passed=True, mutation=1.0) for support in (alone, few, joined)]
+    scores = [confidence(found, shipped_calibration()) for found in (alone, few, joined)]
     assert scores == sorted(scores) and scores[0] < 0.5 < scores[2]
 
 

@@ -21,6 +21,7 @@ from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.records import Execution, Record, Reject, Response
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
 from snipmill.stages.budget import open_budget
+from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.execute import Execute
 from snipmill.stages.generate import Generate, SampleTask, last_word
 from snipmill.stages.runner import Runner
@@ -147,7 +148,7 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
     Raises:
         SnipmillError: the file, the sandbox or the output cannot be used.
     """
-    settings = resolve_execution(config.execute)
+    settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(Output(files, count))
         verdicts = files.journal and files.journal.with_suffix(".executed")
@@ -157,7 +158,8 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
             announce(f"sandbox tier {sandboxes.first.tier}")
             context = settings.context(sandboxes.first.tier)
             execute = Runner(Execute(context, sandboxes.first), executed)
-            verify = Runner(Verify(Verifier(context, config.verify, sandboxes)), verified, count)
+            verifier = Verifier(context, config.verify, calibration, sandboxes)
+            verify = Runner(Verify(verifier), verified, count)
 
             async def try_response(response: Response) -> Attempt:
                 candidate = parse_candidate(response)

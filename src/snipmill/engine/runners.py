@@ -79,7 +79,7 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
     config = settings.config
     generation = for_models(settings.generation, backends.models)
     context = settings.execution.context(backends.tier)
-    verifier = Verifier(context, config.verify, backends.sandboxes)
+    verifier = Verifier(context, config.verify, settings.calibration, backends.sandboxes)
     sandbox = None if backends.sandboxes is None else backends.sandboxes.first
     ask = {}
     for stage in map(BY_NAME.__getitem__, asked_stages(config)):

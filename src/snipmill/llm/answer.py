@@ -149,8 +149,8 @@ class Answer(msgspec.Struct):
         return self.error if self.error else {"message": self.message, "code": self.code}
 
 
-def model_names(body: bytes) -> tuple[list[str], bool]:
-    """The names in an answer of /v1/models of any usual shape, and whether the server is a vLLM.
+def model_names(body: bytes) -> tuple[list[str], str]:
+    """The names in an answer of /v1/models of any usual shape, and which server calls itself their owner.
 
     Raises:
         ValueError: there is no list of models.
@@ -161,7 +161,8 @@ def model_names(body: bytes) -> tuple[list[str], bool]:
         raise ValueError("it holds no list of models")
     models = [model if isinstance(model, dict) else {"id": model} for model in listed]
     names = [model.get("id") or model.get("name") for model in models]
-    return [name for name in names if isinstance(name, str)], any(model.get("owned_by") == "vllm" for model in models)
+    owner = next((model["owned_by"] for model in models if isinstance(model.get("owned_by"), str)), "")
+    return [name for name in names if isinstance(name, str)], owner
 
 
 DECODER = msgspec.json.Decoder(Answer)

@@ -5,7 +5,8 @@ Does not cover concurrency, the choice of a server, or the handling of faults (`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -29,16 +30,22 @@ from snipmill.llm.faults import (
 )
 from snipmill.llm.reading import Reading
 from snipmill.llm.request import Request
+from snipmill.llm.scoring import WAYS, Call, Way, not_told, read_scores, read_tokens, scoring_call, tokenize_call
 from snipmill.llm.stream import Stream
 from snipmill.records import Completion, Refusal, Usage, encode_json
 
 _CONNECT_TIMEOUT = 10.0
+_UNTOLD = 3  # texts that were not scored by any way, after which the server is asked for no more
+_UNKNOWN = (400, 404, 405, 415, 422, 501)  # how servers answer where they do not know an endpoint or a field
 # vLLM's extensions of the protocol: chunks of several tokens, which take a fraction of the client's time, and counts in
 # every chunk, so that a stream that is closed early has counts too.
 _VLLM_STREAMS: Mapping[str, Any] = {
     "stream_options": {"include_usage": True, "continuous_usage_stats": True},
     "stream_interval": 8,
 }
+
+
+_WAY_OF: Mapping[str, tuple[Way, ...]] = {"vllm": ("echo",), "sglang": ("generate",), "llamacpp": ("grammar",)}
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Client:
         self.server = server
         self.url = server.base_url.rstrip("/")
         self._gives_probabilities = True
+        self._ways: tuple[Way, ...] = WAYS  # in which it may tell log probabilities of a given text
+        self._scores, self._untold = False, 0  # whether it ever did, and how often it did not before
         self._stream_extra: Mapping[str, Any] = {"stream_options": {"include_usage": True}}
         self.adaptation = Adaptation(self.url)
 
@@ -111,9 +120,10 @@ class Client:
                         f"The server at {self.url} answered HTTP {answer.status} when asked for its models. "
                         "Check that the address belongs to an OpenAI-compatible server and ends in /v1."
                     )
-                names, is_vllm = model_names(body)
-                if is_vllm:
+                names, owner = model_names(body)
+                if owner == "vllm":
                     self._stream_extra = _VLLM_STREAMS
+                self._ways = _WAY_OF.get(owner, self._ways)
                 return names
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ServerUnreachable(
@@ -143,25 +153,34 @@ class Client:
             Transient: the same request may succeed later.
             AuthenticationFailed, ModelNotFound, ServerError: no request of this run can succeed.
         """
+        if request.scored:
+            return await self._score(request)
         if request.first_tokens and not self._gives_probabilities:
             request = replace(request, first_tokens=0)
         body = self.adaptation.apply(self._body(request, request.seed if seed is None else seed))
         path = "completions" if isinstance(request.prompt, str) else "chat/completions"
         try:
-            async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
-                if answer.status == 200:
-                    return await self._read(answer, request, on_tokens)
-                said = await answer.read()
-                again = self._change(answer.status, error_message(said), body, request)
-                if again is None:
-                    return classify(answer.status, said, answer.headers, self._at(request))
-            found = await self.ask(again, seed=seed, on_tokens=on_tokens)
-            if again.first_tokens != request.first_tokens:
-                # The server may not support log probabilities, or not that many; or it refuses this request anyway.
-                self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
-            return found
+            with self._faults():
+                async with self._session.post(f"{self.url}/{path}", data=encode_json(body)) as answer:
+                    if answer.status == 200:
+                        return await self._read(answer, request, on_tokens)
+                    said = await answer.read()
+                    again = self._change(answer.status, error_message(said), body, request)
+                    if again is None:
+                        return classify(answer.status, said, answer.headers, self._at(request))
+                found = await self.ask(again, seed=seed, on_tokens=on_tokens)
+                if again.first_tokens != request.first_tokens:
+                    # The server may not support log probabilities, or not that many; or it refuses this request anyway.
+                    self._gives_probabilities = self._gives_probabilities and isinstance(found, Refusal)
+                return found
         except Refused as refused:
             return refused.refusal
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """What fails on the way is transient."""
+        try:
+            yield
         except aiohttp.ClientConnectorError as error:
             raise ConnectFailed(f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
@@ -170,6 +189,44 @@ class Client:
             raise Transient(f"{type(error).__name__}: {error}") from error
         except (msgspec.DecodeError, ValueError) as error:
             raise Transient(f"the answer is not JSON of the expected shape: {error}") from error
+
+    async def _score(self, request: Request) -> list[Completion] | Refusal:
+        """The log probabilities of a given text. The first way that works is kept; where none ever does, none is tried."""
+        for way in self._ways:
+            tokens: list[int] = []
+            if way == "grammar":
+                found = await self._post(tokenize_call(request), request)
+                tokens = read_tokens(found)
+                if not tokens:
+                    continue
+            answer = await self._post(scoring_call(way, request, tokens), request)
+            if isinstance(answer, Refusal):
+                return answer
+            scored = read_scores(way, answer, request, tokens)
+            if scored is not None:
+                self._ways, self._scores = (way,), True
+                return [scored]
+        if not self._scores and self._ways:
+            self._untold += 1
+            if self._untold >= _UNTOLD:
+                self._ways = ()
+                self.adaptation.notes.append(
+                    f"{self.url} does not tell the log probabilities of a given text, so reviews go without the likelihood of "
+                    "the instruction."
+                )
+        return [not_told(request)]
+
+    async def _post(self, call: Call, request: Request) -> Any:
+        """The decoded answer; a refusal of this one request; None where the server does not know what is asked."""
+        address = self.url if call.below_v1 else self.url.removesuffix("/v1")
+        with self._faults():
+            async with self._session.post(f"{address}/{call.path}", data=encode_json(call.body)) as answer:
+                said = await answer.read()
+                if answer.status == 200:
+                    return msgspec.json.decode(said)
+                if answer.status in _UNKNOWN and not is_too_long(error_message(said)):
+                    return None
+                return classify(answer.status, said, answer.headers, self._at(request))
 
     def _at(self, request: Request) -> Place:
         return Place(self.url, request.model, self.server.key_variable)

@@ -26,6 +26,7 @@ class Request:
         hopeless: (text so far) -> whether the text is unusable, whatever follows.
         max_thinking: maximum number of tokens of thought before the answer; only in a chat.
         fields: more fields of the request's body, as the server understands them.
+        scored: a text that stands after the prompt; its log probabilities are wanted in place of a completion.
         kind: what it asks for; requests of a kind are refused alike where the configuration is wrong.
     """
 
@@ -42,4 +43,5 @@ class Request:
     first_tokens: int = 0
     max_thinking: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
+    scored: str = ""
     kind: str = ""

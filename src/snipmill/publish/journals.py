@@ -33,6 +33,7 @@ from snipmill.records import Reject, Seed
 from snipmill.seeds.forgotten import Forgotten
 from snipmill.seeds.private import private_findings
 from snipmill.stages.benchmark_files import load_index, write_index
+from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.settings import ExecutionSettings, Settings, resolve_execution, resolve_generation
@@ -211,4 +212,10 @@ def _recorded_settings(config: Config, environment: str | None) -> Settings:
     here = resolve_execution(table)
     execution = ExecutionSettings(config.execute, here.limits, here.interpreter, environment or here.environment)
     seeds = resolve_seeds(msgspec.structs.replace(config, seeds=msgspec.structs.replace(config.seeds, sources=())))
-    return Settings(config=config, seeds=seeds, generation=resolve_generation(config), execution=execution)
+    return Settings(
+        config=config,
+        seeds=seeds,
+        generation=resolve_generation(config),
+        execution=execution,
+        calibration=load_calibration(config.verify.calibration),
+    )

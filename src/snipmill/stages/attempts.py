@@ -110,7 +110,7 @@ class ProgramAttempt(Attempt):
 
 
 # Crosswise executions of one instruction, by its samples: what decided when to stop sampling serves verification too.
-AgreementCache = dict[tuple[Sample, ...], Agreement]
+AgreementCache = dict[tuple[tuple[Sample, ...], tuple[str, ...]], Agreement]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class SampleSet:
 
     attempts: list[Attempt]
     cache: AgreementCache = field(default_factory=dict)
+    written: tuple[str, ...] = ()  # tests that were written from the instruction alone
 
     @property
     def with_programs(self) -> list[ProgramAttempt]:

@@ -73,13 +73,18 @@ class TestStrength:
         return self.killed / self.mutants if self.mutants else None
 
 
-async def execute_crosswise(samples: Sequence[Sample], sandbox: Sandbox) -> Agreement:
+async def execute_crosswise(samples: Sequence[Sample], sandbox: Sandbox, written: Sequence[str] = ()) -> Agreement:
     """Put every distinct assertion to every distinct implementation, in one process for each implementation.
+
+    Args:
+        samples: of one instruction.
+        sandbox: where they run.
+        written: tests that were written from the instruction alone.
 
     Raises:
         SlotLost: the sandbox failed, which says nothing about the samples.
     """
-    questions = await asyncio.to_thread(gather_questions, samples)
+    questions = await asyncio.to_thread(gather_questions, samples, written)
     return take_answers(questions, await try_all(sandbox, questions.trials))
 
 

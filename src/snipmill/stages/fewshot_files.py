@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from importlib.resources import files
 from pathlib import Path
 
 from snipmill.errors import UsageError
 from snipmill.prompts.fewshot import Bank, parse_bank, parse_judging, parse_original_bank
+from snipmill.prompts.review import Shown, parse_examples
 
 
 def load_bank(path: str | None) -> Bank:
@@ -31,6 +33,12 @@ def load_bank(path: str | None) -> Bank:
 def load_judging() -> Bank:
     """The examples of the judge."""
     return parse_judging(_packaged("judging"))
+
+
+@functools.cache
+def load_reviewing() -> tuple[Shown, ...]:
+    """The examples of the reviewer."""
+    return parse_examples((files("snipmill.prompts") / "reviewing.md").read_text("utf-8"))
 
 
 def _packaged(name: str) -> dict[str, str]:

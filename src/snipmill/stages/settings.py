@@ -17,6 +17,7 @@ from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
 from snipmill.sandbox.program import Limits
 from snipmill.seeds.forgotten import Forgotten
+from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.evidence_runs import Sandboxes, Wait, next_second
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.fewshot_files import load_bank, load_judging
@@ -25,6 +26,7 @@ from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.run_directory import RunDirectory
+from snipmill.verify.calibration import Calibration
 
 _JUDGE_TOKENS = 4
 
@@ -156,12 +158,14 @@ class Settings:
         seeds: where seeds come from, and what they must be like.
         generation: by stage, what is asked of a model that has no name yet.
         execution: how programs run.
+        calibration: what evidence is worth.
     """
 
     config: Config
     seeds: SeedSettings
     generation: dict[str, GenerationSettings]
     execution: ExecutionSettings
+    calibration: Calibration
 
 
 def resolve(config: Config) -> Settings:
@@ -177,6 +181,7 @@ def resolve(config: Config) -> Settings:
         seeds=resolve_seeds(config),
         generation=resolve_generation(config),
         execution=resolve_execution(config.execute),
+        calibration=load_calibration(config.verify.calibration),
     )
 
 

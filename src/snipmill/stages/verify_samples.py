@@ -28,7 +28,8 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import VerificationEntry
 from snipmill.text.sections import render_sections
 from snipmill.verify.agreement import Agreement, Support, agreeing_passes, support
-from snipmill.verify.confidence import WEIGHTS, confidence
+from snipmill.verify.calibration import Calibration
+from snipmill.verify.confidence import with_confidence
 from snipmill.verify.programs import apply_verdict, join_program
 from snipmill.verify.questions import SampleIndex
 from snipmill.verify.repair import Repair, repair
@@ -45,11 +46,13 @@ class Verifier:
     Attributes:
         context: what verdicts depend on.
         table: what a sample must withstand.
+        calibration: what the evidence is worth.
         sandboxes: where programs run; None where outcomes are only looked up.
     """
 
     context: ExecutionContext
     table: VerifyTable
+    calibration: Calibration
     sandboxes: Sandboxes | None = None
 
     def sandboxes_here(self) -> Sandboxes:
@@ -59,10 +62,23 @@ class Verifier:
 
     async def cross(self, samples: SampleSet) -> Agreement:
         """The crosswise evidence, executed once for the same samples."""
-        key = tuple(attempt.sample for attempt in samples.with_programs)
+        executed = tuple(attempt.sample for attempt in samples.with_programs)
+        key = executed, samples.written
         if key not in samples.cache:
-            samples.cache[key] = await execute_crosswise(key, self.sandboxes_here().first)
+            samples.cache[key] = await execute_crosswise(executed, self.sandboxes_here().first, samples.written)
         return samples.cache[key]
+
+    @property
+    def asked(self) -> str:
+        """What of the configuration decides which evidence there is."""
+        table = self.table
+        decisive = {
+            "agreement": table.agreement,
+            "repair": table.repair,
+            "mutation": table.mutation,
+            "rerun": table.rerun,
+        }
+        return msgspec.json.encode(decisive).decode()
 
     def program_keys(self, attempts: Sequence[ProgramAttempt]) -> list[str]:
         """The journal's keys of the attempts' verdicts."""
@@ -115,8 +131,8 @@ class Verify(_FromSamples):
         """The samples with their keys: what was found of one depends on all."""
         attempts = task.with_programs
         context = content_hash(
-            msgspec.json.encode(self.verifier.table).decode(),
-            msgspec.json.encode(WEIGHTS).decode(),
+            self.verifier.asked,
+            *task.written,
             *(attempt.status for attempt in attempts),
             *self.verifier.program_keys(attempts),
         )
@@ -145,7 +161,8 @@ class Verify(_FromSamples):
             for attempt in job.samples.attempts
             if isinstance(attempt.outcome, Execution) and attempt.outcome.is_unverified
         ]
-        found = (_read_one(one, entry) for one, entry in zip(job.attempts, entries, strict=True))
+        calibration = self.verifier.calibration
+        found = (_read_one(one, entry, calibration) for one, entry in zip(job.attempts, entries, strict=True))
         return unverified + [outcome for outcome in found if outcome is not None]
 
 
@@ -165,8 +182,7 @@ class Suffice(_FromSamples):
         attempts = task.with_programs
         if not self.verifier.table.agreement or not self._may_suffice(task):
             return VerificationJob(task, attempts, [])
-        table = msgspec.json.encode(self.verifier.table).decode()
-        key = f"e-{content_hash(table, self.accept, *self.verifier.program_keys(attempts))}"
+        key = f"e-{content_hash(self.verifier.asked, self.accept, *self.verifier.program_keys(attempts))}"
         return VerificationJob(task, attempts, [key])
 
     def _may_suffice(self, samples: SampleSet) -> bool:
@@ -189,19 +205,21 @@ class Suffice(_FromSamples):
         return [self._may_suffice(job.samples)]
 
 
-def _read_one(attempt: ProgramAttempt, entry: VerificationEntry) -> Execution | Reject | None:
+def _read_one(attempt: ProgramAttempt, entry: VerificationEntry, calibration: Calibration) -> Execution | Reject | None:
     if entry.outcome == _FAILED:
         return None
     if entry.outcome != "kept":
         return Reject(id=attempt.response.id, stage=VERIFY, reason=entry.outcome, detail=entry.detail)
+    assert entry.verification is not None
+    found = with_confidence(entry.verification, calibration)
     if entry.tests is None:
         assert isinstance(attempt.outcome, Execution)
-        return msgspec.structs.replace(attempt.outcome, verification=entry.verification)
+        return msgspec.structs.replace(attempt.outcome, verification=found)
     assert entry.verdict is not None
     changed = render_sections(attempt.sections.with_tests(entry.tests))
     execution = apply_verdict(msgspec.structs.replace(attempt.response, response=changed), entry.verdict)
     assert isinstance(execution, Execution)
-    return msgspec.structs.replace(execution, verification=entry.verification)
+    return msgspec.structs.replace(execution, verification=found)
 
 
 async def _verify_one(
@@ -234,7 +252,7 @@ async def _verify_one(
         return entry(outcome=strength.outcome, detail=strength.detail)
     return entry(
         outcome="kept",
-        verification=_verification(job.attempts, sample.passed, evidence, repaired, strength),
+        verification=_verification(job.attempts, evidence, repaired, strength),
         tests=repaired.tests if repaired is not None else None,
         verdict=verdict if repaired is not None else None,
     )
@@ -270,7 +288,6 @@ async def _test_further(
 
 def _verification(
     attempts: Sequence[ProgramAttempt],
-    passed: bool,
     evidence: Support,
     repaired: Repair | None,
     strength: TestStrength,
@@ -295,5 +312,4 @@ def _verification(
         killed=strength.killed,
         lines=strength.lines,
         branches=strength.branches,
-        confidence=round(confidence(evidence, passed=passed, mutation=strength.score), 4),
     )

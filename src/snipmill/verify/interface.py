@@ -9,6 +9,7 @@ that do not fit are skipped.
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -44,6 +45,28 @@ def interface(code: str) -> dict[str, Signature | None]:
                 if isinstance(target, ast.Name):
                     offered[target.id] = None
     return offered
+
+
+def presumed_interface(tests: str) -> dict[str, Signature | None]:
+    """What tests that belong to no implementation seem to be about: the names that they call and that nothing defines.
+
+    A name that begins with a capital letter is taken for a class, any other for a function. Its parameters are not known.
+    """
+    tree = parse(tests)
+    if tree is None:
+        return {}
+    nodes = list(ast.walk(tree))
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    bound |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    bound |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    called = [node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return {
+        name: Signature((), 0, True, True, frozenset() if name[:1].isupper() else None)
+        for name in called
+        if name not in bound and not hasattr(builtins, name)
+    }
 
 
 def _signature(arguments: ast.arguments, skip: int = 0) -> Signature:

@@ -17,7 +17,7 @@ from typing import NewType
 from snipmill.sandbox.program import Trial, Unit
 from snipmill.verify.code_equality import normal_form
 from snipmill.verify.derived_inputs import common_key, derive_inputs, input_key, without_expectation
-from snipmill.verify.interface import Signature, align, interface, used_names
+from snipmill.verify.interface import Signature, align, interface, presumed_interface, used_names
 from snipmill.verify.units import Assertion, assertions
 
 MOST_ASSERTIONS = 80
@@ -61,9 +61,9 @@ class Question:
 
     Attributes:
         assertion: as it was first read.
-        asker: the sample in which it was first read.
+        asker: the sample in which it was first read; behind the samples come tests that belong to none.
         used: the names of the asker's code that it uses.
-        samples: all samples that make this assertion; none for a derived input.
+        samples: all samples that make this assertion; none for a derived input, or where no sample makes it.
     """
 
     assertion: Assertion
@@ -121,13 +121,20 @@ class Questions:
         return sum(self.is_assertion(question) for asked in self.asked for question in asked)
 
 
-def gather_questions(samples: Sequence[Sample]) -> Questions:
-    """Work out what is to be asked of the samples of one instruction."""
+def gather_questions(samples: Sequence[Sample], written: Sequence[str] = ()) -> Questions:
+    """Work out what is to be asked of the samples of one instruction.
+
+    Args:
+        samples: their code and tests.
+        written: tests of nobody's code, which were written from the instruction alone.
+    """
     offers = [interface(sample.implementation) for sample in samples]
-    tests = [assertions(sample.tests, offered) for sample, offered in zip(samples, offers, strict=True)]
+    offers += [presumed_interface(tests) for tests in written]
+    texts = [*(sample.tests for sample in samples), *written]
+    tests = [assertions(text, offered) for text, offered in zip(texts, offers, strict=True)]
     used = [used_names(offered, asserted) for offered, asserted in zip(offers, tests, strict=True)]
     implementations, implementation_of = _distinct_implementations(samples, offers, used)
-    found, own = _distinct_assertions(tests, offers, used)
+    found, own = _distinct_assertions(tests, offers, used, len(samples))
     near, inputs = _questions_near(found)
     questions = (*found, *near)
     trials, asked = [], []
@@ -166,8 +173,9 @@ def _distinct_assertions(
     tests: Sequence[Sequence[Assertion]],
     offers: Sequence[dict[str, Signature | None]],
     used: Sequence[frozenset[str]],
+    samples: int,
 ) -> tuple[tuple[Question, ...], tuple[tuple[OwnAssertion, ...], ...]]:
-    """The assertions of all samples, equal ones as one question; and for each sample which of them are its own."""
+    """All assertions, equal ones as one question; and for each of the samples, which come first, which of them are its own."""
     places: dict[str, QuestionIndex] = {}
     first: list[tuple[Assertion, SampleIndex]] = []
     askers: list[list[SampleIndex]] = []
@@ -184,14 +192,15 @@ def _distinct_assertions(
                 places[key] = QuestionIndex(len(first))
                 first.append((assertion, SampleIndex(number)))
                 askers.append([])
-            askers[places[key]].append(SampleIndex(number))
+            if number < samples:
+                askers[places[key]].append(SampleIndex(number))
             mine.append(OwnAssertion(places[key], assertion))
         own.append(tuple(mine))
     questions = tuple(
-        Question(assertion, asker, used[asker], tuple(samples))
-        for (assertion, asker), samples in zip(first, askers, strict=True)
+        Question(assertion, asker, used[asker], tuple(making))
+        for (assertion, asker), making in zip(first, askers, strict=True)
     )
-    return questions, tuple(own)
+    return questions, tuple(own[:samples])
 
 
 def _questions_near(found: Sequence[Question]) -> tuple[list[Question], tuple[QuestionIndex, ...]]:

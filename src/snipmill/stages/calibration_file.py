@@ -1,0 +1,34 @@
+"""Reads a calibration: the one that ships, or the user's own file."""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from pathlib import Path
+
+from snipmill.errors import UsageError
+from snipmill.verify.calibration import Calibration, decode_calibration
+
+
+@functools.cache
+def shipped_calibration() -> Calibration:
+    """The calibration that comes with snipmill."""
+    return decode_calibration(files("snipmill.verify").joinpath("shipped_calibration.json").read_bytes())
+
+
+def load_calibration(path: str | None) -> Calibration:
+    """A calibration's file; None is the one that ships.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if path is None:
+        return shipped_calibration()
+    try:
+        return decode_calibration(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UsageError(
+            f"verify.calibration: there is no file {path}. `snipmill calibrate CONFIG.toml --out {path}` makes one."
+        ) from None
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise UsageError(f"verify.calibration: {path} is no calibration: {error}. Make it anew.") from error

@@ -1,0 +1,117 @@
+"""Code as a reviewer sees it: without comments, docstrings, example calls, or names that tell what it is for."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from snipmill.python_tree import parse_module
+
+_FUNCTIONS = ("f", "g", "h", "helper")
+_CLASSES = ("C", "D", "E", "Helper")
+_Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def bare_code(code: str, entry: str | None = None) -> tuple[str, str]:
+    """A program's code without what gives its purpose away, and what is left of it without its bodies.
+
+    The definition under test is called `f` (a class `C`), others at module level `g`, `h` and so on. Annotations stay.
+
+    Args:
+        code: Python.
+        entry: the name under test; None, or a name that is not defined, is the last definition.
+
+    Returns:
+        the code, and its signatures alone. Code without definitions has the signature `...`.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed or written again.
+    """
+    tree = parse_module(code)
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    tree.body = [statement for statement in tree.body if not _is_example(statement)] or tree.body
+    renamed = _Rename(_new_names(tree, entry)).visit(tree)
+    whole = ast.unparse(ast.fix_missing_locations(renamed))
+    signatures = [_signature(node) for node in tree.body if isinstance(node, _Definition) and node.name in ("f", "C")]
+    return whole, "\n".join(map(ast.unparse, signatures)) or "..."
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if isinstance(node, (*_Definition, ast.Module)) and node.body:
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+
+
+def _is_example(statement: ast.stmt) -> bool:
+    """Whether a statement shows the code at work: a call, or what runs as a script."""
+    if isinstance(statement, ast.Expr):
+        return True
+    return isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test)
+
+
+def _new_names(tree: ast.Module, entry: str | None) -> dict[str, str]:
+    defined = {node.name: isinstance(node, ast.ClassDef) for node in tree.body if isinstance(node, _Definition)}
+    if not defined:
+        return {}
+    if entry not in defined:
+        entry = list(defined)[-1]
+    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - defined.keys()
+    taken |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names = {False: _free(_FUNCTIONS, taken), True: _free(_CLASSES, taken)}
+    ordered = [entry, *(name for name in defined if name != entry)]
+    return {name: next(names[defined[name]]) for name in ordered}
+
+
+def _free(wanted: tuple[str, ...], taken: set[str]) -> Iterator[str]:
+    """Names that nothing else has."""
+    yield from (name for name in wanted[:-1] if name not in taken)
+    number = 1
+    while True:
+        if f"{wanted[-1]}_{number}" not in taken:
+            yield f"{wanted[-1]}_{number}"
+        number += 1
+
+
+class _Rename(ast.NodeTransformer):
+    """Renames definitions at module level, and where they are used."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+        self._depth = 0
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = self._names.get(node.id, node.id)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._definition(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._definition(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._definition(node)
+
+    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
+        if self._depth == 0:
+            node.name = self._names.get(node.name, node.name)
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+        return node
+
+
+def _signature(node: ast.stmt) -> ast.stmt:
+    """A definition without its bodies: of a class, with the signatures of its methods."""
+    if isinstance(node, ast.ClassDef):
+        node.decorator_list = []
+        node.body = [_signature(part) for part in node.body if isinstance(part, _Definition)] or [_nothing()]
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        node.decorator_list, node.body = [], [_nothing()]
+    return node
+
+
+def _nothing() -> ast.stmt:
+    return ast.Expr(ast.Constant(...))
