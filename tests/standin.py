@@ -54,6 +54,9 @@ def answer_to(body: dict[str, Any]) -> str:
     digest = int(hashlib.sha256(f"{prompt}{body['seed']}".encode()).hexdigest(), 16)
     if prompt.rstrip().endswith("### Concepts"):
         return f"adding numbers, functions, case {digest % 1000}\n"
+    if prompt.rstrip().endswith("### Assertions"):
+        n = int(re.findall(r"adds the number (\d+)", prompt)[-1])
+        return f"assert add_number(2) == {n + 2}\nassert add_number(40) == {n + 40}\n"
     if prompt.rstrip().endswith("### Answer"):
         return " yes\n" if digest % 4 else " No, it does not.\n"
     if prompt.rstrip().endswith("### Instruction"):
@@ -61,6 +64,27 @@ def answer_to(body: dict[str, Any]) -> str:
     asked = re.findall(r"adds the number (\d+)", prompt)
     n = int(asked[-1]) if asked else digest % 50
     return VARIANTS[digest // 50 % len(VARIANTS)].format(n=n, m=n + 1)
+
+
+def pieces(text: str) -> list[str]:
+    """The tokens of a text: words with the space before them."""
+    return re.findall(r"\s?\w+|\s|[^\w\s]", text)
+
+
+def token_logprob(token: str, context: str) -> float:
+    """The log probability of a token: a function of it and of what stands before it."""
+    digest = hashlib.sha256(f"{context}\0{token}".encode()).digest()
+    return -(1 + digest[0]) / 64
+
+
+def scored(prompt: str) -> list[tuple[str, float | None]]:
+    """Each token of a prompt with its log probability; the first has none."""
+    found: list[tuple[str, float | None]] = []
+    before = ""
+    for token in pieces(prompt):
+        found.append((token, token_logprob(token, before) if before else None))
+        before += token
+    return found
 
 
 def _logprobs(body: dict[str, Any], text: str, chat: bool) -> dict[str, Any]:
@@ -86,6 +110,10 @@ class StandIn:
         self.delay = 0.0
         self.fenced: str | None = None  # how responses to tasks in Rust mark their code
         self.probable = True  # whether log probabilities are given to who asks for them
+        self.tells = (
+            "vllm"  # as which server it tells log probabilities of a prompt: `sglang`, `llamacpp`, or not at all
+        )
+        self.owner: str | None = None  # who owns the models, as servers say of themselves
         self.thinks: str | None = None  # in a chat: the field of the trace, or `inline`, or `prefilled`
         self.thought = THOUGHT
         self.dress: Callable[[str], str] = str  # how a chat model's responses look
@@ -94,6 +122,7 @@ class StandIn:
         self.pace = 0.0
         self.tokens_sent = 0
         self._seen: dict[str, int] = {}
+        self._vocabulary: dict[str, int] = {}
 
     def __enter__(self) -> StandIn:
         self._loop = asyncio.new_event_loop()
@@ -114,6 +143,8 @@ class StandIn:
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/generate", self._generate)
+        app.router.add_post("/tokenize", self._tokenize)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
 
         async def start() -> None:
@@ -132,7 +163,51 @@ class StandIn:
         return None
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return self._refuse(request) or web.json_response({"data": [{"id": self.model}]})
+        owner = {"owned_by": self.owner} if self.owner is not None else {}
+        return self._refuse(request) or web.json_response({"data": [{"id": self.model, **owner}]})
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        """SGLang's own endpoint."""
+        body = json.loads(await request.text())
+        self.requests.append(body)
+        if self.tells != "sglang":
+            return web.json_response({"detail": "Not Found"}, status=404)
+        told = [[value, number, token] for number, (token, value) in enumerate(scored(body["text"]))]
+        meta = {"input_token_logprobs": told, "prompt_tokens": len(told), "completion_tokens": 1}
+        return web.json_response({"text": " x", "meta_info": meta})
+
+    async def _tokenize(self, request: web.Request) -> web.StreamResponse:
+        """llama.cpp's own endpoint; ids are places in a vocabulary that grows."""
+        body = json.loads(await request.text())
+        if self.tells != "llamacpp":
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return web.json_response({"tokens": [self._id(token) for token in pieces(body["content"])]})
+
+    def _id(self, token: str) -> int:
+        return self._vocabulary.setdefault(token, len(self._vocabulary))
+
+    def _score(self, body: dict[str, Any]) -> web.Response:
+        """What a server says that is asked for the log probabilities of its prompt, or to generate by a grammar."""
+        prompt = body["prompt"]
+        usage = {"prompt_tokens": len(pieces(prompt)), "completion_tokens": 1}
+        if "grammar" in body and self.tells == "llamacpp":
+            words = {number: token for token, number in self._vocabulary.items()}
+            content, before = [], prompt
+            for number in map(int, re.findall(r"<\[(\d+)\]>", body["grammar"])):
+                token = words[number]
+                content.append({"id": number, "token": token, "logprob": token_logprob(token, before)})
+                before += token
+            usage["completion_tokens"] = len(content)
+            return self._told(before.removeprefix(prompt), {"content": content}, usage)
+        told: list[tuple[str, float | None]] = [(" x", -1.0)]
+        if self.tells == "vllm":
+            told = [*scored(prompt), *told]
+        tokens = [token for token, _ in told]
+        return self._told("".join(tokens), {"tokens": tokens, "token_logprobs": [value for _, value in told]}, usage)
+
+    def _told(self, text: str, logprobs: dict[str, Any], usage: dict[str, int]) -> web.Response:
+        choice = {"index": 0, "text": text, "logprobs": logprobs, "finish_reason": "length"}
+        return web.json_response({"choices": [choice], "usage": usage})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         refused = self._refuse(request)
@@ -151,6 +226,8 @@ class StandIn:
             return faulty
         if self.delay:
             await asyncio.sleep(self.delay)
+        if body.get("echo") or "grammar" in body:
+            return self._score(body)
         chat = "messages" in body
         answers = []
         for number in range(body.get("n", 1)):

@@ -123,6 +123,7 @@ class ShotsTable(Table, frozen=True, kw_only=True):
     concepts: Annotated[Natural, key("Examples in a prompt for concepts.")] = 8
     instructions: Annotated[Natural, key("Examples in a prompt for instructions.")] = 8
     responses: Annotated[Natural, key("Examples in a prompt for responses.")] = 1
+    assertions: Annotated[Natural, key("Examples in a prompt for assertions (`verify.tests`).")] = 2
 
 
 class GenerateTable(Table, frozen=True, kw_only=True):

@@ -67,6 +67,7 @@ class StagesTable(Table, frozen=True, kw_only=True):
     concepts: StageModelTable = StageModelTable()
     instructions: StageModelTable = StageModelTable()
     responses: StageModelTable = StageModelTable()
+    assertions: StageModelTable = StageModelTable()
 
 
 class ModelTable(Table, frozen=True, kw_only=True):

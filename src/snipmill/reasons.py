@@ -86,6 +86,12 @@ class Reason(StrEnum):
     INSTRUCTION_WITH_RESPONSE = "instruction-with-response", "instructions", 'goes on with "[Reasoning]"'
     REPETITIVE = "repetitive", "instructions, responses", "the same assertion again and again"
 
+    NO_ASSERTIONS = (
+        "no-assertions",
+        "assertions",
+        "asked for assertions, the model explains the task; the samples go on without",
+    )
+
     # Responses that are not well-formed
     TAG_MISSING = "tag-missing", "responses, execute, sanitize", "no [Tests]"
     TAG_REPEATED = "tag-repeated", "responses, execute, sanitize", "two [Tests]"
@@ -126,7 +132,11 @@ class Reason(StrEnum):
     INCOMPLETE = "incomplete", "sanitize", "`# your code here` (style `smart`)"
     WEAK_TESTS = "weak-tests", "select", "below `select.min_mutation` or `min_reached`"
     LITTLE_AGREEMENT = "little-agreement", "select", "below `select.min_agreement`"
-    LOW_CONFIDENCE = "low-confidence", "select", "below `select.min_confidence` or `min_rare_confidence`"
+    LOW_CONFIDENCE = (
+        "low-confidence",
+        "select",
+        "below `select.min_confidence` or `min_rare_confidence`, or beyond `max_wrong`",
+    )
     UNVERIFIED = "unverified", "select", "in a language that is not executed; `select.unverified` keeps it"
     TOO_MANY_EASY = "too-many-easy", "select", "beyond the share of easy tasks (`select.max_easy`)"
     NOT_CHOSEN = "not-chosen", "select", "another response to the same instruction was chosen"

@@ -153,6 +153,12 @@ class Response(Instruction, frozen=True, kw_only=True):
     thinking: str | None = None
 
 
+class WrittenTests(Instruction, frozen=True, kw_only=True):
+    """Assertions that a model wrote from an instruction alone."""
+
+    tests: str
+
+
 VerdictStatus = Literal[
     "passed",
     "failed",

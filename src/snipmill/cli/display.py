@@ -56,11 +56,11 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
 
 def _progress_line(progress: Progress) -> str:
     """How far, how fast, how much is kept, what it costs, when done."""
-    from snipmill.stages.spec import GENERATING
+    from snipmill.stages.spec import ASKING
 
     elapsed = time.monotonic() - progress.started
     funnel = progress.funnel
-    fresh = sum(funnel[stage].fresh_tokens for stage in GENERATING)
+    fresh = sum(funnel[stage].fresh_tokens for stage in ASKING)
     parts = [progress.phase, _duration(elapsed)]
     known = f" of {progress.seeds:,}" if progress.seeds is not None else ""
     parts.append(f"{progress.seeds_done:,}{known} seeds done")

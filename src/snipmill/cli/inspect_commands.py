@@ -151,12 +151,12 @@ def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, as
     from snipmill.engine.plan import plan_run
     from snipmill.engine.status import recorded_models
     from snipmill.stages.settings import resolve
-    from snipmill.stages.spec import GENERATING
+    from snipmill.stages.spec import ASKING
     from snipmill.stages.stage_models import model_of_stage
 
     config = change_config(load_config(path), parse_assignments(assignments), "--set")
     known = recorded_models(manifest)
-    models = {stage: model_of_stage(config, stage).name or known[stage] for stage in GENERATING}
+    models = {stage: model_of_stage(config, stage).name or known[stage] for stage in ASKING}
     tier = str(manifest.get("sandbox_tier")) if config.execute.sandbox == "auto" else config.execute.sandbox
     settings = resolve(config)
     found = plan_run(settings, directory, models, tier)

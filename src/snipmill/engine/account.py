@@ -9,7 +9,7 @@ from snipmill.config_model import PriceTable
 from snipmill.llm.fleet import Counts
 from snipmill.stages.budget import cost
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.spec import GENERATING
+from snipmill.stages.spec import ASKING
 
 
 def account(
@@ -27,7 +27,7 @@ def account(
         totals of tokens; tokens and money per accepted row (None while there is none); speeds of this session; and what
         the responses would have cost, had every instruction used up its budget of samples.
     """
-    stages = [funnel[name] for name in GENERATING]
+    stages = [funnel[name] for name in ASKING]
     prompt, cached, completion, thinking = (
         sum(getattr(stage, name) for stage in stages)
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "thinking_tokens")
@@ -37,7 +37,7 @@ def account(
     drawn, spared = responses.came_in, responses.spared
     share = (drawn + spared) / drawn if drawn else 1.0
     fresh = sum(stage.fresh_tokens for stage in stages)
-    price = sum(cost(funnel[name].usage, prices[name]) for name in GENERATING)
+    price = sum(cost(funnel[name].usage, prices[name]) for name in ASKING)
     return {
         "requests": sum(count.requests for count in counts),
         "retries": sum(count.retries for count in counts),

@@ -7,7 +7,7 @@ records, and sampling stops by a rule over whole waves, so order and concurrency
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -21,8 +21,9 @@ from snipmill.select.styles import RAW
 from snipmill.stages.attempts import Attempt, Candidate, SampleSet, parse_candidate
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import SampleTask
+from snipmill.stages.review import Reviewer, ReviewQuestion
 from snipmill.stages.select_rows import weakness
-from snipmill.stages.spec import EXECUTE, RESPONSES, VERIFY
+from snipmill.stages.spec import ASSERTIONS, EXECUTE, RESPONSES, REVIEW, VERIFY
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ class Steps:
         suffice: whether the samples so far are enough.
         verify: the outcomes of all samples of an instruction.
         together: how branches are carried out.
+        review: the reviewer's answer to a question; None where nothing is reviewed.
+        reviewer: what it is asked.
     """
 
     ask: Mapping[str, Callable[[SampleTask], Awaitable[Sequence[Any]]]]
@@ -51,6 +54,8 @@ class Steps:
     suffice: Callable[[SampleSet], Awaitable[Sequence[bool]]]
     verify: Callable[[SampleSet], Awaitable[Sequence[Execution | Reject]]]
     together: Together
+    review: Callable[[ReviewQuestion], Awaitable[Sequence[float | None]]] | None = None
+    reviewer: Reviewer | None = None
 
 
 @dataclass
@@ -132,6 +137,19 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
         outcome.add(stage, record)
         if isinstance(record, Reject):
             return
+    await answer(record, steps, table, run_seed, outcome)
+
+
+async def answer(record: Record, steps: Steps, table: GenerateTable, run_seed: int, outcome: SeedOutcome) -> SampleSet:
+    """Draw the samples of an instruction, execute them, and see what can become of them.
+
+    Args:
+        record: the instruction.
+        steps, table, run_seed, outcome: as for `grow`.
+
+    Returns:
+        the samples, with all that was found of them on the way.
+    """
     samples = SampleSet([])
     for wave in waves(table):
         outcome.drawn = wave.end
@@ -150,10 +168,51 @@ async def grow(seed: Seed, steps: Steps, table: GenerateTable, run_seed: int, ou
             if enough:
                 outcome.spared = table.samples - wave.end
                 break
-    for verified in await steps.verify(samples):
-        outcome.add(VERIFY, verified)
-        if isinstance(verified, Execution):
-            outcome.add(SANITIZE, sanitize(verified, RAW, run_seed, samples.sections_of(verified)))
+    if samples.with_programs:
+        samples = replace(samples, written=await _written_tests(record, steps, outcome))
+    verified = await steps.verify(samples)
+    for one in verified:
+        outcome.add(VERIFY, one)
+    for one in await _reviewed(verified, samples, steps, outcome):
+        if isinstance(one, Execution):
+            outcome.add(SANITIZE, sanitize(one, RAW, run_seed, samples.sections_of(one)))
+    return samples
+
+
+async def _written_tests(record: Record, steps: Steps, outcome: SeedOutcome) -> tuple[str, ...]:
+    """What the model asserts of the instruction alone; nothing where that is not asked for."""
+    if ASSERTIONS not in steps.ask:
+        return ()
+    try:
+        (written,) = await steps.ask[ASSERTIONS](SampleTask(record, range(1)))
+    except BudgetSpent:
+        outcome.unfinished = True
+        return ()
+    outcome.add(ASSERTIONS, written)
+    return () if isinstance(written, Reject) else (written.tests,)
+
+
+async def _reviewed(
+    verified: Sequence[Execution | Reject], samples: SampleSet, steps: Steps, outcome: SeedOutcome
+) -> Sequence[Execution | Reject]:
+    """The verified samples with what the reviewer found; as they are where there is none."""
+    if steps.review is None or steps.reviewer is None:
+        return verified
+    review = steps.review
+
+    async def ask(question: ReviewQuestion) -> float | None:
+        try:
+            (found,) = await review(question)
+        except BudgetSpent:
+            outcome.unfinished = True
+            return None
+        return found
+
+    reviewed = await steps.reviewer.review(verified, samples.sections_of, ask, steps.together)
+    for one in reviewed:
+        if isinstance(one, Execution):
+            outcome.add(REVIEW, one)
+    return reviewed
 
 
 async def _try_samples(steps: Steps, task: SampleTask) -> list[tuple[Response | Reject, Attempt | None]] | None:

@@ -17,16 +17,19 @@ from itertools import islice
 from snipmill.config import GenerateTable
 from snipmill.engine.plan import StagePlan
 from snipmill.prompts.fewshot import Example
+from snipmill.prompts.review import likelihood_prompt
 from snipmill.randomness import generator
 from snipmill.records import Concepts, Instruction, Record, Seed, Usage
 from snipmill.stages.budget import cost, prices_by_stage
+from snipmill.stages.fewshot_files import load_reviewing
 from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import BY_NAME, CONCEPTS, JUDGE, RESPONSES
+from snipmill.stages.spec import ASSERTIONS, BY_NAME, CONCEPTS, JUDGE, RESPONSES, REVIEW
 from snipmill.stages.stage_models import asked_stages
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
+from snipmill.text.sections import Sections, parse_sections
 
 SAMPLE = 40
 _RUNS = 400
@@ -34,6 +37,7 @@ _ENOUGH = 20  # entries of a journal from which it is believed
 _CHARACTERS_PER_TOKEN = 3.6
 _CODE_SPREAD = 0.12  # of the characters in a token, as a standard deviation of the logarithm
 _LENGTH_SPREAD = 0.4  # of lengths that are guessed from the examples
+_VERIFIED = (0.3, 0.8)  # share of the samples that may become rows; the others are not reviewed
 _KEPT = 0.95  # share of records that a stage keeps; the guess counts as two records that were seen
 
 
@@ -96,7 +100,12 @@ def forecast(
     generation = for_models(settings.generation, models)
     asked = asked_stages(config)
     seeds = _sample(settings)
-    stages = {name: _look_at(name, generation[name], directory, seeds, plan) for name in asked}
+    stages = {
+        name: _look_at_review(settings, directory, plan)
+        if name == REVIEW
+        else _look_at(name, generation[name], directory, seeds, plan)
+        for name in asked
+    }
     prices, each = prices_by_stage(config), _samples_of_each(config.generate, stages)
     rounds = []
     for number in range(_RUNS if seeds else 1):
@@ -142,6 +151,8 @@ def _wanted(
     """
     if arriving is None:
         return todo.missing
+    if name == REVIEW:  # of samples that were verified
+        return todo.missing + todo.may_follow * draws.uniform(*_VERIFIED)
     return todo.missing + min(float(todo.may_follow), arriving * (draws.uniform(*each) if name == RESPONSES else 1.0))
 
 
@@ -184,12 +195,30 @@ def _look_at(
     return _Stage(prompts, statistics.fmean(answers) / _CHARACTERS_PER_TOKEN, _LENGTH_SPREAD, 0.5, 0, 0)
 
 
+def _look_at_review(settings: Settings, directory: RunDirectory, plan: Mapping[str, StagePlan]) -> _Stage:
+    """The review: its questions about the answers of the few-shot examples, until it has been asked some of its own."""
+    entries = {entry.id: entry for entry in read_journal(directory.journal(REVIEW), CompletionEntry)}
+    usages = [entry.completion.usage for entry in entries.values() if entry.completion is not None]
+    prompts: list[int] = []
+    for example in settings.generation[RESPONSES].bank.usable("I->R"):
+        sections = parse_sections(example.response or "")
+        if isinstance(sections, Sections):
+            prompts.append(len(likelihood_prompt(sections.code, load_reviewing(), settings.config.review.shots)))
+            prompts[-1] += len(example.instruction)
+    if len(usages) >= _ENOUGH and plan[REVIEW].there:
+        lengths = [usage.completion_tokens for usage in usages]
+        mean = statistics.fmean(lengths)
+        variation = statistics.stdev(lengths) / max(mean, 1.0)
+        return _Stage(prompts, mean, variation / math.sqrt(len(lengths)), variation, len(usages), len(usages))
+    return _Stage(prompts, 1.0, _LENGTH_SPREAD, 0.5, 0, 0)
+
+
 def _stand_in(name: str, seed: Seed, example: Example) -> Record:
     """What a stage would read, as far as it is not known yet: an example's concepts and instruction in place of the seed's own."""
     if BY_NAME[name].reads in (None, "seeds"):
         return seed
     concepts = list(example.concepts)
-    if name != RESPONSES:
+    if BY_NAME[name].reads == "concepts":
         return Concepts(id=seed.id, seed=seed.seed, language=seed.language, concepts=concepts)
     return Instruction(
         id=seed.id, seed=seed.seed, language=seed.language, concepts=concepts, instruction=example.instruction
@@ -199,7 +228,7 @@ def _stand_in(name: str, seed: Seed, example: Example) -> Record:
 def _answer(name: str, example: Example) -> str:
     if name == JUDGE:
         return "yes"
-    if name == RESPONSES:
+    if name in (RESPONSES, ASSERTIONS):
         return example.response or ""
     return example.instruction if BY_NAME[name].reads == "concepts" else ", ".join(example.concepts)
 

@@ -35,7 +35,7 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, check_servers, remember_forgotten, resolve
-from snipmill.stages.spec import GENERATING, RESPONSES
+from snipmill.stages.spec import ASKING, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
 from snipmill.store.run_directory import CONFIG, RunDirectory
@@ -113,7 +113,7 @@ async def _open_run(
         directory.write_text(CONFIG, render_config(config))
         budget = open_budget(config)
         if budget.is_limited:
-            for stage in GENERATING:
+            for stage in ASKING:
                 budget.spend(stage, usages_in(directory.journal(stage)))
         sandboxes = await stack.enter_async_context(settings.execution.open(wait))
         progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
@@ -189,6 +189,8 @@ def _live_steps(context: RunContext) -> Steps:
         suffice=runners.suffice.make,
         verify=runners.verify.make,
         together=gather_or_raise,
+        review=runners.review.make if runners.review is not None else None,
+        reviewer=runners.reviewer,
     )
 
 

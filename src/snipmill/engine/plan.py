@@ -19,10 +19,12 @@ from snipmill.records import Execution, Reject, Row, Seed
 from snipmill.stages.attempts import Attempt, Candidate, SampleSet
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import SampleTask
+from snipmill.stages.review import ReviewQuestion, most_questions
 from snipmill.stages.runner import Runner
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, remember_forgotten
-from snipmill.stages.spec import EXECUTE, RESPONSES, VERIFY
+from snipmill.stages.spec import ASSERTIONS, EXECUTE, RESPONSES, REVIEW, VERIFY
+from snipmill.stages.stage_models import is_used
 from snipmill.store.run_directory import RunDirectory
 
 Task = TypeVar("Task")
@@ -67,13 +69,16 @@ def plan_run(settings: Settings, directory: RunDirectory, models: Mapping[str, s
     settings = remember_forgotten(settings, directory)
     with open_journals(directory, to_read=True) as journals:
         runners = make_runners(settings, journals, Backends(models, tier), Funnel())
-        plan = _Plan(settings, {name: StagePlan() for name in (*runners.ask, EXECUTE)})
+        names = [name for name in (*runners.ask, EXECUTE, REVIEW) if is_used(settings.config, name)]
+        plan = _Plan(settings, {name: StagePlan() for name in names})
         steps = Steps(
             ask={name: plan.looking_up(runner) for name, runner in runners.ask.items()},
             execute=plan.executing(runners.execute),
             suffice=partial(_assume_enough, runners.suffice),
             verify=partial(_look_up, runners.verify),
             together=_one_by_one,
+            review=plan.reviewing(runners.review) if runners.review is not None else None,
+            reviewer=runners.reviewer,
         )
         seeds = iterate_seeds(settings.seeds, lambda _reject: None, journals["seeds"])
         enough, with_rows = settings.config.generate.enough, 0
@@ -143,6 +148,16 @@ class _Plan:
 
         return step
 
+    def reviewing(
+        self, runner: Runner[ReviewQuestion, Any, Any, float | None]
+    ) -> Callable[[ReviewQuestion], Awaitable[Sequence[float | None]]]:
+        """As `looking_up`, for the questions of a review."""
+
+        async def step(question: ReviewQuestion) -> Sequence[float | None]:
+            return await self._counted(runner, question, 1)
+
+        return step
+
     async def _counted(self, runner: Runner[Task, Any, Any, Outcome], task: Task, size: int) -> Sequence[Outcome]:
         stage = self.stages[runner.work.stage]
         try:
@@ -160,15 +175,21 @@ class _Plan:
         try:
             await grow(seed, steps, config.generate, config.run.seed, outcome)
         except _Missing as missing:
-            if missing.stage != VERIFY:
-                self._count_what_may_follow(missing.stage, outcome, self.stages[RESPONSES].missing - missing_before)
+            self._count_what_may_follow(missing.stage, outcome, self.stages[RESPONSES].missing - missing_before)
             return self._accepted
         return outcome.has_row(config.select)
 
     def _count_what_may_follow(self, stage: str, outcome: SeedOutcome, missing_responses: int) -> None:
-        names = list(self.stages)
-        for name in names[names.index(stage) + 1 :]:
-            self.stages[name].may_follow += name not in (RESPONSES, EXECUTE)
-        undrawn = self._settings.config.generate.samples - outcome.drawn
-        self.stages[RESPONSES].may_follow += undrawn
-        self.stages[EXECUTE].may_follow += undrawn + missing_responses
+        undrawn = 0
+        if stage not in (ASSERTIONS, VERIFY, REVIEW):  # else all samples are there
+            names = [name for name in self.stages if name not in (RESPONSES, EXECUTE, REVIEW)]
+            for name in names[names.index(stage) + 1 if stage in names else len(names) :]:
+                self.stages[name].may_follow += 1
+            undrawn = self._settings.config.generate.samples - outcome.drawn
+            self.stages[RESPONSES].may_follow += undrawn
+            self.stages[EXECUTE].may_follow += undrawn + missing_responses
+            if stage in (RESPONSES, EXECUTE) and ASSERTIONS in self.stages:
+                self.stages[ASSERTIONS].may_follow += 1
+        if REVIEW in self.stages and stage != REVIEW:
+            each = most_questions(self._settings.config.review.evidence, outcome.drawn + undrawn)
+            self.stages[REVIEW].may_follow += each

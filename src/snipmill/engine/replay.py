@@ -47,6 +47,8 @@ def steps_that_execute(runners: Runners) -> Steps:
         suffice=runners.suffice.make,
         verify=runners.verify.make,
         together=gather_or_raise,
+        review=_asked(runners.review) if runners.review is not None else None,
+        reviewer=runners.reviewer,
     )
 
 
@@ -72,7 +74,15 @@ def steps_that_look_up(runners: Runners, found: Replayed) -> Steps:
         return []
 
     ask = {name: _asked(runner) for name, runner in runners.ask.items()}
-    return Steps(ask=ask, execute=execute, suffice=suffice, verify=verify, together=gather_or_raise)
+    return Steps(
+        ask=ask,
+        execute=execute,
+        suffice=suffice,
+        verify=verify,
+        together=gather_or_raise,
+        review=_asked(runners.review) if runners.review is not None else None,
+        reviewer=runners.reviewer,
+    )
 
 
 def _asked(runner: Runner[Task, Any, Any, Outcome]) -> Callable[[Task], Awaitable[Sequence[Outcome]]]:

@@ -13,7 +13,8 @@ from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.select_rows import select_rows
-from snipmill.stages.spec import JUDGE, RESPONSES, STAGES, VERIFY
+from snipmill.stages.spec import RESPONSES, STAGES, VERIFY
+from snipmill.stages.stage_models import is_used
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_records
 from snipmill.store.run_directory import RunDirectory
@@ -32,7 +33,7 @@ class RunFiles:
 
     def __init__(self, directory: RunDirectory, config: Config) -> None:
         self._directory = directory
-        self._names = [stage.name for stage in STAGES[:-1] if stage.name != JUDGE or config.judge.enabled]
+        self._names = [stage.name for stage in STAGES[:-1] if is_used(config, stage.name)]
         self.kept: dict[str, Writer[Any]] = {}
         self.rejects: dict[str, Writer[Reject]] = {}
 

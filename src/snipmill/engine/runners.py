@@ -16,10 +16,11 @@ from snipmill.stages.evidence_runs import Sandboxes
 from snipmill.stages.execute import Execute, ExecutionJob
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import Generate, SampleRequest, SampleTask, last_word
+from snipmill.stages.review import AskReviewer, Reviewer, ReviewJob, ReviewQuestion, resolve_review
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import BY_NAME, EXECUTE, STAGES, VERIFY
-from snipmill.stages.stage_models import asked_stages
+from snipmill.stages.spec import BY_NAME, EXECUTE, REVIEW, STAGES, VERIFY
+from snipmill.stages.stage_models import asked_stages, is_used
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
 from snipmill.store.run_directory import RunDirectory
@@ -55,6 +56,8 @@ class Runners:
     ask: dict[str, Runner[SampleTask, SampleRequest, CompletionEntry, Any]]
     execute: Runner[Candidate, ExecutionJob, VerdictEntry, Execution | Reject]
     suffice: Runner[SampleSet, VerificationJob, VerificationEntry, bool]
+    review: Runner[ReviewQuestion, ReviewJob, CompletionEntry, float | None] | None
+    reviewer: Reviewer | None
     verify: Runner[SampleSet, VerificationJob, VerificationEntry, Execution | Reject]
 
 
@@ -83,7 +86,8 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
     sandbox = None if backends.sandboxes is None else backends.sandboxes.first
     ask = {}
     for stage in map(BY_NAME.__getitem__, asked_stages(config)):
-        assert stage.generation is not None
+        if stage.generation is None:
+            continue
         work: Generate[Any, Any] = Generate(
             stage.generation,
             generation[stage.name],
@@ -93,8 +97,12 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
             last_word(stage.name, config),
         )
         ask[stage.name] = Runner(work, journals[stage.name], funnel[stage.name])
+    review = resolve_review(config, backends.models[REVIEW]) if is_used(config, REVIEW) else None
+    asking = AskReviewer(review, backends.fleets.get(REVIEW), backends.budget) if review is not None else None
     return Runners(
         ask=ask,
+        review=Runner(asking, journals[REVIEW], funnel[REVIEW]) if asking is not None else None,
+        reviewer=Reviewer(review, settings.calibration) if review is not None else None,
         execute=Runner(Execute(context, sandbox), journals[EXECUTE], funnel[EXECUTE]),
         suffice=Runner(Suffice(verifier, config.generate.accept), journals[VERIFY]),
         verify=Runner(Verify(verifier), journals[VERIFY], funnel[VERIFY]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.spec import EXECUTE, GENERATING
+from snipmill.stages.spec import ASKING, EXECUTE
 from snipmill.store.journal import CompletionEntry, VerdictEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
 
@@ -14,7 +14,7 @@ def recorded_models(manifest: dict[str, Any]) -> dict[str, str]:
     """The model's name by generation stage, as a run's manifest has it."""
     by_stage = manifest.get("models")
     known = by_stage if isinstance(by_stage, dict) else {}
-    return {stage: str(known.get(stage) or manifest.get("model")) for stage in GENERATING}
+    return {stage: str(known.get(stage) or manifest.get("model")) for stage in ASKING}
 
 
 def read_funnel(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_funnel(directory: RunDirectory, manifest: dict[str, Any]) -> dict[str, 
     if manifest.get("status") == "done" and isinstance(finished, dict):
         return finished
     funnel = Funnel()
-    for stage in GENERATING:
+    for stage in ASKING:
         newest = {entry.id: entry for entry in read_journal(directory.journal(stage), CompletionEntry)}
         for entry in newest.values():
             funnel[stage].count(None if entry.outcome == "kept" else entry.outcome)

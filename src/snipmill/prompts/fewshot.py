@@ -17,7 +17,7 @@ from snipmill.randomness import generator
 from snipmill.records import content_hash
 from snipmill.text.fences import find_fences
 
-Mode = Literal["S->C", "C->I", "I->R", "judge"]
+Mode = Literal["S->C", "C->I", "I->R", "I->T", "judge"]
 MODES: tuple[Mode, ...] = ("S->C", "C->I", "I->R")
 SYSTEM_FILE = "system"
 
@@ -49,7 +49,7 @@ class Bank:
 
     def usable(self, mode: Mode) -> tuple[Example, ...]:
         """The examples that can be shown in a mode."""
-        if mode in ("I->R", "judge"):
+        if mode in ("I->R", "I->T", "judge"):
             return tuple(example for example in self.examples if example.response is not None)
         return self.examples
 

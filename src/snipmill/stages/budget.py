@@ -9,7 +9,7 @@ from snipmill.config import Config
 from snipmill.config_model import PriceTable
 from snipmill.errors import BudgetSpent, UsageError
 from snipmill.records import Usage
-from snipmill.stages.spec import GENERATING, JUDGE
+from snipmill.stages.spec import ASKING, JUDGE, REVIEW
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 
 HOW_TO_GO_ON = "Everything is kept; raise the budget, and run the same command again to go on."
@@ -26,7 +26,7 @@ def cost(usage: Usage, prices: PriceTable) -> float:
 
 def prices_by_stage(config: Config) -> dict[str, PriceTable]:
     """What tokens of each generation stage cost."""
-    return {stage: model_of_stage(config, stage).price for stage in GENERATING}
+    return {stage: model_of_stage(config, stage).price for stage in ASKING}
 
 
 @dataclass
@@ -82,7 +82,8 @@ def open_budget(config: Config) -> Budget:
     prices = prices_by_stage(config)
     for stage in asked_stages(config):
         if config.run.max_cost is not None and not (prices[stage].prompt or prices[stage].completion):
-            key = "judge.model.price" if stage == JUDGE else f"model.price, or model.stages.{stage}.price"
+            own = f"{stage}.model.price" if stage in (JUDGE, REVIEW) else f"model.stages.{stage}.price"
+            key = own if stage == JUDGE else f"model.price, or {own}"
             raise UsageError(
                 f"run.max_cost needs the price of tokens for {stage}. Set {key}, or use run.max_tokens_total."
             )

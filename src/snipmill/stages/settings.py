@@ -12,6 +12,7 @@ import msgspec
 from snipmill.config import Config, ExecuteTable
 from snipmill.llm.connect import read_headers, read_key, server_addresses
 from snipmill.llm.vllm import model_to_serve
+from snipmill.prompts.assertions import bank_of
 from snipmill.prompts.stage import Draws
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.interpreter import find_interpreter
@@ -23,7 +24,7 @@ from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.fewshot_files import load_bank, load_judging
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
-from snipmill.stages.spec import GENERATING, JUDGE, RESPONSES
+from snipmill.stages.spec import ASKING, ASSERTIONS, GENERATING, JUDGE, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.run_directory import RunDirectory
 from snipmill.verify.calibration import Calibration
@@ -58,6 +59,9 @@ def resolve_generation(config: Config) -> dict[str, GenerationSettings]:
         )
         if name == JUDGE:
             settings[name] = _for_judge(common, config)
+        elif name == ASSERTIONS:
+            count = config.verify.tests
+            settings[name] = replace(common, bank=bank_of(bank, count or 1), shots=config.generate.shots.assertions)
         else:
             settings[name] = replace(common, shots=getattr(config.generate.shots, name))
     return settings
@@ -174,7 +178,7 @@ def resolve(config: Config) -> Settings:
     Raises:
         UsageError: something in it cannot be used; the sentence names the key.
     """
-    for stage in GENERATING:
+    for stage in ASKING:
         server_addresses(model_of_stage(config, stage))
     return Settings(
         config=config,

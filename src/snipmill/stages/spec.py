@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from snipmill.prompts import concepts, instructions, judge, responses
+from snipmill.prompts import assertions, concepts, instructions, judge, responses
 from snipmill.prompts.stage import GenerationStage
-from snipmill.records import Concepts, Execution, Instruction, Record, Response, Row, Seed
+from snipmill.records import Concepts, Execution, Instruction, Record, Response, Row, Seed, WrittenTests
 from snipmill.seeds.document import STAGE as SEEDS
 from snipmill.select.choose import STAGE as SELECT
 from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
 
 JUDGE, CONCEPTS, RESPONSES = judge.STAGE.name, concepts.STAGE.name, responses.STAGE.name
-EXECUTE, VERIFY = "execute", "verify"
+ASSERTIONS = assertions.STAGE.name
+EXECUTE, VERIFY, REVIEW = "execute", "verify", "review"
 DATASET = "dataset"
 
 
@@ -63,15 +64,18 @@ STAGES: tuple[StageSpec, ...] = (
     _asking(concepts.STAGE, Concepts, SEEDS, ("concepts", "usage"), "concepts"),
     _asking(instructions.STAGE, Instruction, "concepts", ("category", "difficulty", "instruction"), "instruction"),
     _asking(responses.STAGE, Response, "instructions", ("sample", "thinking", "response")),
+    _asking(assertions.STAGE, WrittenTests, "instructions", ("tests",)),
     StageSpec(EXECUTE, Execution, "responses", VerdictEntry, file=EXECUTE, shown_fields=("verdict",)),
     StageSpec(VERIFY, Execution, EXECUTE, VerificationEntry, file=VERIFY, shown_fields=("verification",)),
+    StageSpec(REVIEW, Execution, VERIFY, CompletionEntry, file=REVIEW, shown_fields=("verification",)),
     StageSpec(SANITIZE, Row, VERIFY, file=SANITIZE),
     StageSpec(SELECT, Row, SANITIZE, file=DATASET, shown_fields=("style", "instruction", "response")),
 )
 BY_NAME = {stage.name: stage for stage in STAGES}
 GENERATING = tuple(stage.name for stage in STAGES if stage.generation is not None)
+ASKING = tuple(stage.name for stage in STAGES if stage.entry is CompletionEntry)  # those, and the review
 
 
 def request_priority(name: str) -> int:
     """The rank of a stage's requests at the server: later stages go first (0), so that what was begun is finished."""
-    return len(GENERATING) - 1 - GENERATING.index(name)
+    return len(ASKING) - 1 - ASKING.index(name)

@@ -10,7 +10,7 @@ import msgspec
 from snipmill.config import Config
 from snipmill.config_model import ModelTable, PriceTable, SamplingTable, StageModelTable, StagesTable
 from snipmill.errors import UsageError
-from snipmill.stages.spec import GENERATING, JUDGE
+from snipmill.stages.spec import ASKING, ASSERTIONS, JUDGE, REVIEW
 
 _OWN_FIELDS = frozenset(
     (
@@ -46,9 +46,10 @@ def model_of_stage(config: Config, stage: str) -> ModelTable:
     Raises:
         UsageError: what the stage says of its model cannot be.
     """
-    own: StageModelTable = config.judge.model if stage == JUDGE else getattr(config.model.stages, stage)
+    apart = {JUDGE: config.judge.model, REVIEW: config.review.model}
+    own: StageModelTable = apart[stage] if stage in apart else getattr(config.model.stages, stage)
     base = config.model
-    where = "judge.model" if stage == JUDGE else f"model.stages.{stage}"
+    where = f"{stage}.model" if stage in apart else f"model.stages.{stage}"
     if base.serve is not None and own.name not in (None, base.name) and own.base_url is None:
         raise UsageError(
             f"{where}.name: the vLLM server that snipmill starts serves one model. Start a server for {own.name}, and give its "
@@ -79,8 +80,18 @@ def model_of_stage(config: Config, stage: str) -> ModelTable:
 
 
 def asked_stages(config: Config) -> list[str]:
-    """The generation stages that a run asks a model for, in the order of the data."""
-    return [name for name in GENERATING if name != JUDGE or config.judge.enabled]
+    """The stages for which a run asks a model, in the order of the data."""
+    return [name for name in ASKING if is_used(config, name)]
+
+
+def is_used(config: Config, stage: str) -> bool:
+    """Whether a run has a stage: some are off until they are asked for."""
+    optional = {
+        JUDGE: config.judge.enabled,
+        ASSERTIONS: config.verify.tests > 0 and config.verify.agreement,
+        REVIEW: config.review.evidence != "off",
+    }
+    return optional.get(stage, True)
 
 
 def _refuse_own_fields(extra_body: Mapping[str, Any], where: str) -> None:

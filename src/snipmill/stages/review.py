@@ -1,0 +1,304 @@
+"""Review: a model compares the code of a verified answer with its instruction (`prompts/review.py`).
+
+One question is one task with one journal entry, so that no question is asked twice: equal code, and the signature that the samples
+of a task share, are asked about once. A question without an answer leaves the evidence as it was; nothing is dropped here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from snipmill.config import Config
+from snipmill.llm.fleet import Fleet
+from snipmill.llm.request import Request
+from snipmill.prompts.prompt import render_chat, render_completion
+from snipmill.prompts.review import QUESTIONS, Question, likelihood_prompt, log_odds, mean, question_prompt, stop
+from snipmill.randomness import request_seed
+from snipmill.records import Completion, Execution, Refusal, Reject, Review, content_hash
+from snipmill.stages.budget import Budget
+from snipmill.stages.fewshot_files import load_reviewing
+from snipmill.stages.spec import REVIEW, request_priority
+from snipmill.stages.stage_count import StageCount
+from snipmill.stages.stage_models import model_of_stage
+from snipmill.store.journal import CompletionEntry
+from snipmill.text.bare_code import bare_code
+from snipmill.text.sections import Malformed, Sections, parse_sections
+from snipmill.verify.calibration import Calibration
+from snipmill.verify.confidence import with_confidence
+from snipmill.verify.interface import interface, used_names
+from snipmill.verify.units import assertions
+
+Kind = Literal["likelihood"] | Question
+KEPT = "kept"
+_WORD_TOKENS = 4
+_ALTERNATIVES = 10
+
+
+class ReviewQuestion(NamedTuple):
+    """What is asked: about an instruction and bare code, or a signature alone."""
+
+    kind: Kind
+    instruction: str
+    code: str
+
+
+@dataclass(frozen=True)
+class ReviewSettings:
+    """What decides a question, and nothing about when it is asked, or of which server.
+
+    Attributes:
+        kinds: of evidence: `likelihood`, `questions`, or both.
+        model: the reviewer's name; empty until its server has told it.
+        prompting: how it is asked the questions.
+        shots: examples in a prompt.
+        fields: more fields of a request.
+        max_thinking: tokens of thought before the answer to a question.
+        seed: the run's.
+    """
+
+    kinds: frozenset[str]
+    model: str
+    prompting: str
+    shots: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    max_thinking: int = 0
+    seed: int = 0
+
+
+def resolve_review(config: Config, model: str) -> ReviewSettings | None:
+    """The settings of the review; None where there is none.
+
+    Args:
+        config: of the run.
+        model: the reviewer's name.
+    """
+    evidence = config.review.evidence
+    if evidence == "off":
+        return None
+    table = model_of_stage(config, REVIEW)
+    return ReviewSettings(
+        kinds=frozenset(("likelihood", "questions") if evidence == "both" else (evidence,)),
+        model=model,
+        prompting=table.prompting,
+        shots=config.review.shots,
+        fields=dict(table.extra_body),
+        max_thinking=table.max_thinking_tokens if table.prompting == "chat" else 0,
+        seed=config.run.seed,
+    )
+
+
+def most_questions(evidence: str, samples: int) -> int:
+    """How many questions may be asked about so many samples of an instruction; the signature is shared."""
+    likelihood = samples + 1 if evidence in ("likelihood", "both") else 0
+    return likelihood + (2 * samples if evidence in ("questions", "both") else 0)
+
+
+@dataclass(frozen=True)
+class ReviewJob:
+    """A question as a request, and the journal's key of its answer."""
+
+    question: ReviewQuestion
+    request: Request
+    keys: tuple[str]
+
+
+@dataclass(frozen=True)
+class AskReviewer:
+    """The work of the stage (`runner.Work`): the answer is a number in nats, or None."""
+
+    settings: ReviewSettings
+    fleet: Fleet | None = None
+    budget: Budget | None = None
+    stage: str = REVIEW
+
+    def prepare(self, task: ReviewQuestion) -> ReviewJob:
+        """The request: a pure function of what is asked."""
+        settings, examples = self.settings, load_reviewing()
+        if task.kind == "likelihood":
+            prompt: Any = likelihood_prompt(task.code, examples, settings.shots)
+            request = Request(
+                prompt, settings.model, 1, 0.0, 0, fields=settings.fields, scored=task.instruction, kind="likelihood"
+            )
+            return ReviewJob(task, request, (self._key(task, prompt),))
+        asked = question_prompt(task.kind, task.instruction, task.code, examples, 2 * settings.shots)
+        is_chat = settings.prompting == "chat"
+        prompt = render_chat(asked) if is_chat else render_completion(asked)
+        key = self._key(task, asked.hash)
+        request = Request(
+            prompt,
+            settings.model,
+            _WORD_TOKENS,
+            0.0,
+            request_seed(settings.seed, REVIEW, key, 0),
+            stop=() if is_chat else stop(),
+            first_tokens=_ALTERNATIVES,
+            max_thinking=settings.max_thinking,
+            fields=settings.fields,
+            kind="questions",
+        )
+        return ReviewJob(task, request, (key,))
+
+    def _key(self, task: ReviewQuestion, prompt: str) -> str:
+        fields = msgspec.json.encode(self.settings.fields, order="deterministic").decode()
+        parts = (REVIEW, task.kind, task.instruction, prompt, self.settings.prompting, self.settings.model, fields)
+        return f"w-{content_hash(*parts)}"
+
+    def can_be_reused(self, entry: CompletionEntry) -> bool:
+        """Whether there is an answer. Another server may have one; a look-up cannot know."""
+        return entry.outcome == KEPT or self.fleet is None
+
+    async def do(self, job: ReviewJob, count: StageCount) -> Sequence[CompletionEntry]:
+        """Ask the reviewer.
+
+        Raises:
+            BudgetSpent: nothing more may be spent.
+        """
+        assert self.fleet is not None and self.budget is not None, "outcomes are only looked up here"
+        started = time.monotonic()
+        answer = await self.fleet.complete(job.request, request_priority(REVIEW), self.budget.check)
+        seconds = round(time.monotonic() - started, 3)
+        count.requests += 1
+        completion = answer[0] if not isinstance(answer, Refusal) else None
+        if completion is not None:
+            self.budget.spend(REVIEW, [completion.usage])
+        return [
+            CompletionEntry(
+                id=job.keys[0],
+                outcome=KEPT if _number(job.question, completion) is not None else "no-answer",
+                max_tokens=job.request.max_tokens,
+                completion=completion,
+                refusal=answer if isinstance(answer, Refusal) else None,
+                seconds=seconds,
+            )
+        ]
+
+    def replaces(self, entry: CompletionEntry, earlier: CompletionEntry) -> bool:
+        """Whether it is an answer, where the earlier one was none."""
+        return entry.outcome == KEPT and earlier.outcome != KEPT
+
+    def is_evidence(self, job: ReviewJob, entry: CompletionEntry) -> bool:
+        """Always: that a server had no answer must be known when the run is made again."""
+        del job, entry
+        return True
+
+    def charge(self, entry: CompletionEntry, count: StageCount, *, fresh: bool) -> None:
+        """Count the tokens and seconds of an answer."""
+        if entry.completion is not None:
+            count.spend(entry.completion.usage, entry.seconds, fresh=fresh)
+
+    def read(self, job: ReviewJob, entries: Sequence[CompletionEntry]) -> list[float | None]:
+        """The answer."""
+        return [_number(job.question, entry.completion) for entry in entries]
+
+
+def _number(question: ReviewQuestion, completion: Completion | None) -> float | None:
+    if completion is None:
+        return None
+    if question.kind == "likelihood":
+        return mean(completion.scores) if completion.scores else None
+    return log_odds(completion.first, completion.text)
+
+
+class Ask(Protocol):
+    """Puts a question to the reviewer."""
+
+    async def __call__(self, question: ReviewQuestion) -> float | None:
+        """The answer, where there is one."""
+
+
+Together = Callable[[Any], Awaitable[list[Any]]]
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Who reviews, for which kinds of evidence, and what these are worth."""
+
+    settings: ReviewSettings
+    calibration: Calibration
+
+    async def review(
+        self,
+        outcomes: Sequence[Execution | Reject],
+        sections_of: Callable[[Execution], Sections | None],
+        ask: Ask,
+        together: Together,
+    ) -> list[Execution | Reject]:
+        """The executions among verified outcomes with what the reviewer found of them.
+
+        Args:
+            outcomes: of one instruction's samples.
+            sections_of: the sections of a response that was parsed before.
+            ask: puts a question.
+            together: carries out several.
+        """
+        shown = {
+            number: code
+            for number, one in enumerate(outcomes)
+            if isinstance(one, Execution)
+            and one.verification is not None
+            and (code := reviewed_code(one, sections_of(one))) is not None
+        }
+        wanted = list(
+            dict.fromkeys(question for number in shown for question in self._asked(outcomes[number], shown[number]))
+        )
+        answers = dict(zip(wanted, await together(ask(question) for question in wanted), strict=True))
+        return [
+            self._reviewed(one, shown[number], answers) if number in shown else one
+            for number, one in enumerate(outcomes)
+        ]
+
+    def _asked(self, execution: Any, shown: tuple[str, str]) -> list[ReviewQuestion]:
+        code, signature = shown
+        asked = []
+        if "likelihood" in self.settings.kinds:
+            asked += [ReviewQuestion("likelihood", execution.instruction, part) for part in (code, signature)]
+        if "questions" in self.settings.kinds:
+            asked += [ReviewQuestion(question, execution.instruction, code) for question in QUESTIONS]
+        return asked
+
+    def _reviewed(
+        self, execution: Any, shown: tuple[str, str], answers: dict[ReviewQuestion, float | None]
+    ) -> Execution:
+        code, signature = shown
+        instruction = execution.instruction
+        given = answers.get(ReviewQuestion("likelihood", instruction, code))
+        alone = answers.get(ReviewQuestion("likelihood", instruction, signature))
+        does, fails = (answers.get(ReviewQuestion(question, instruction, code)) for question in QUESTIONS)
+        review = Review(
+            reviewer=self.settings.model,
+            gain=round(given - alone, 4) if given is not None and alone is not None else None,
+            without_code=round(alone, 4) if given is not None and alone is not None else None,
+            yes=round((does - fails) / 2, 4) if does is not None and fails is not None else None,
+        )
+        assert execution.verification is not None
+        if review.gain is None and review.yes is None:
+            return execution  # type: ignore[no-any-return]
+        found = msgspec.structs.replace(execution.verification, review=review)
+        return msgspec.structs.replace(execution, verification=with_confidence(found, self.calibration))  # type: ignore[no-any-return]
+
+
+def reviewed_code(execution: Execution, sections: Sections | None) -> tuple[str, str] | None:
+    """What a reviewer sees of a response: bare code, and its signature; None where it cannot be read.
+
+    Args:
+        execution: the response.
+        sections: as they were parsed before; None to parse it.
+    """
+    parsed = sections if sections is not None else parse_sections(execution.response, execution.language)
+    if isinstance(parsed, Malformed):
+        return None
+    offers = interface(parsed.code)
+    used = sorted(used_names(offers, assertions(parsed.tests, offers)))
+    try:
+        return bare_code(parsed.code, _entry(used))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _entry(used: Collection[str]) -> str | None:
+    return next(iter(used)) if len(used) == 1 else None
