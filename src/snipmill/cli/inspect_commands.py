@@ -138,10 +138,25 @@ def status(
         console.print(escape(str(manifest["stopped"])), soft_wrap=True)
     if directory.dataset.exists():
         console.print(escape(f"The data set is {directory.dataset}."), soft_wrap=True)
+        _print_expected_wrong(directory, manifest)
     else:
         console.print("The data set is not written yet.")
     if plan or config is not None or assignments:
         _print_plan(directory, manifest, config or str(directory.path / CONFIG), assignments or [])
+
+
+def _print_expected_wrong(directory: RunDirectory, manifest: dict[str, Any]) -> None:
+    """How many of the rows that are there are expected to be wrong."""
+    from snipmill.stages.calibration_file import calibration_of
+    from snipmill.store.run_directory import CONFIG
+    from snipmill.verify.expected_wrong import ExpectedWrong
+
+    told = manifest.get("expected_wrong")
+    if not isinstance(told, dict) or not told.get("rows"):
+        return
+    calibration = calibration_of(directory, load_config(str(directory.path / CONFIG)))
+    found = msgspec.convert(told, ExpectedWrong)
+    console.print(escape(f"Expected to be wrong: {found}, by {calibration.sources()}."), soft_wrap=True)
 
 
 def _print_plan(directory: RunDirectory, manifest: dict[str, Any], path: str, assignments: list[str]) -> None:

@@ -122,6 +122,8 @@ def _run(config: Config) -> RunDirectory:
         say(f"{reused:,} completions and verdicts were there already and were not paid again.")
     rows = progress.funnel["select"].kept
     say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
+    if progress.wrong is not None and progress.wrong.rows:
+        say(f"Expected to be wrong: {progress.wrong}, by {progress.weights}.")
     if not rows and not progress.stopped:
         say(_why_no_rows(progress.funnel, directory))
     refuse_damage(progress.funnel["seeds"])

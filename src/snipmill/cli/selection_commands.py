@@ -30,6 +30,8 @@ _SELECT = (
     "select.min_agreement",
     "select.min_confidence",
     "select.min_rare_confidence",
+    "select.max_wrong",
+    "verify.calibration",
     "select.max_easy",
     "select.unverified",
     "select.decontaminate",

@@ -8,7 +8,7 @@ from being mined again. If this is interrupted, the same command finishes it, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import BY_NAME, DATASET, STAGES
 from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
 from snipmill.store.reading import own_records
-from snipmill.store.run_directory import CONFIG, RunDirectory
+from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 
 R = TypeVar("R", bound=Record)
 _GRADED = "tests"  # the journal of exports: it holds code, and can be made again
@@ -85,7 +85,7 @@ async def forget(
         wanted = _with_interrupted(directory, wanted)
         wanted, config = _without_sources(config_before, wanted)
         forgotten = Forgotten(directory.read_forgotten(), wanted)
-        settings = resolve(config)
+        settings = resolve(_with_kept_calibration(config, directory))
         settings = replace(settings, seeds=replace(settings.seeds, forgotten=forgotten))
         named = sum(forgotten.has_seed(seed) for seed in _recorded_seeds(directory))
         if not named and config == config_before and not directory.forgetting.exists():
@@ -99,8 +99,8 @@ async def forget(
         remade = await _remake(settings, directory, journals, manifest, seeds_before)
         directory.write_forgotten(forgotten.hashes)
         directory.write_text(CONFIG, render_config(config))
-        finish(config, directory, remade.funnel)
-        directory.write_manifest(_manifest(manifest, remade))
+        wrong = finish(config, directory, remade.funnel, settings.calibration)
+        directory.write_manifest({**_manifest(manifest, remade), "expected_wrong": asdict(wrong)})
         remake_pages()
         tell("taking what grew from it out of the journals")
         await _mark_recorded(settings, directory, journals, manifest, remade.kept)
@@ -276,6 +276,14 @@ def _records(directory: RunDirectory, stage: str, kind: type[R]) -> Iterator[R]:
 
 def _ids(directory: RunDirectory, stage: str, kind: type[Record]) -> set[str]:
     return {record.id for record in _records(directory, stage, kind)}
+
+
+def _with_kept_calibration(config: Config, directory: RunDirectory) -> Config:
+    """The configuration with the copy of the calibration that the run keeps: the user's file may have changed since."""
+    kept = directory.path / CALIBRATION
+    if config.verify.calibration is None or not kept.is_file():
+        return config
+    return msgspec.structs.replace(config, verify=msgspec.structs.replace(config.verify, calibration=str(kept)))
 
 
 def _manifest(manifest: dict[str, Any], remade: _Remade) -> dict[str, Any]:

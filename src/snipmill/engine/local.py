@@ -12,7 +12,7 @@ import contextlib
 import platform
 import threading
 from collections.abc import AsyncIterator, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,10 +35,11 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, check_servers, remember_forgotten, resolve
-from snipmill.stages.spec import ASKING, RESPONSES
+from snipmill.stages.spec import ASKING, RESPONSES, REVIEW
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
-from snipmill.store.run_directory import CONFIG, RunDirectory
+from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
+from snipmill.verify.calibration import encode_calibration
 
 _LONG_PROMPTS = ("concepts", "instructions")
 
@@ -84,11 +85,12 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
             directory.write_manifest({**manifest, "status": "stopped", "stopped": context.budget.spent})
             raise
         progress.phase = "selecting"
-        finish(config, directory, progress.funnel)
+        progress.wrong = finish(config, directory, progress.funnel, settings.calibration)
         seconds, budget = progress.seconds, context.budget
         counts = [fleet.counts for fleet in progress.fleets]
         accounting = account(progress.funnel, counts, seconds, budget.prices)
         done = {"status": "done", "seconds": seconds, "accounting": accounting, "left_out": progress.notes}
+        done["expected_wrong"] = asdict(progress.wrong)
         if progress.stopped:
             done["stopped"] = progress.stopped
         directory.write_manifest({**manifest, **done, "funnel": progress.funnel.to_json()})
@@ -111,6 +113,7 @@ async def _open_run(
         journals = stack.enter_context(open_journals(directory))
         directory.remove_leftovers()
         directory.write_text(CONFIG, render_config(config))
+        _keep_calibration(settings, directory)
         budget = open_budget(config)
         if budget.is_limited:
             for stage in ASKING:
@@ -120,7 +123,26 @@ async def _open_run(
         connections = await stack.enter_async_context(connect_stages(_models(config)))
         progress.model, progress.phase = connections.description, "mining seeds"
         progress.fleets = connections.fleets
+        progress.remarks = _misfits(settings, connections)
+        progress.weights = settings.calibration.sources()
         yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)
+
+
+def _keep_calibration(settings: Settings, directory: RunDirectory) -> None:
+    """Keep the user's own calibration in the run, which is complete in itself."""
+    if not settings.calibration.is_shipped:
+        directory.write_text(CALIBRATION, encode_calibration(settings.calibration).decode())
+    else:
+        (directory.path / CALIBRATION).unlink(missing_ok=True)
+
+
+def _misfits(settings: Settings, connections: Connections) -> list[str]:
+    """What is different here from where the calibration was made."""
+    models, config = connections.models, settings.config
+    found = settings.calibration.misfits(
+        models[RESPONSES], model_of_stage(config, RESPONSES).prompting, models.get(REVIEW)
+    )
+    return [f"The calibration {config.verify.calibration} may not fit: {one}." for one in found]
 
 
 def _models(config: Config) -> dict[str, ModelTable]:
@@ -158,6 +180,7 @@ def _manifest(context: RunContext) -> dict[str, Any]:
         "fewshot_hash": generation["concepts"].bank.hash,
         "prompt_hashes": _prompt_hashes(generation),
         "sandbox_tier": context.sandboxes.first.tier,
+        "calibration": context.settings.calibration.summary(),
         "environment": context.settings.execution.environment,
         "seed": config.run.seed,
     }

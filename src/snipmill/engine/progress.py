@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from snipmill.llm.fleet import Fleet
 from snipmill.stages.funnel import Funnel
+from snipmill.verify.expected_wrong import ExpectedWrong
 
 
 @dataclass
@@ -29,6 +30,9 @@ class Progress:
     stopped: str = ""
     started: float = field(default_factory=time.monotonic)
     fleets: list[Fleet] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    weights: str = ""
+    wrong: ExpectedWrong | None = None
 
     @property
     def seeds(self) -> int | None:
@@ -47,8 +51,8 @@ class Progress:
 
     @property
     def notes(self) -> list[str]:
-        """What servers do not take, and is left out."""
-        return [note for fleet in self.fleets for note in fleet.notes]
+        """What servers do not take, and is left out; and what else a person should know."""
+        return [*(note for fleet in self.fleets for note in fleet.notes), *self.remarks]
 
     @property
     def seconds(self) -> float:

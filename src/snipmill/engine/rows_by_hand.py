@@ -26,14 +26,18 @@ def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
 
 
 def select_file(files: Files, config: Config, count: StageCount) -> None:
-    """Choose among the rows of a file.
+    """Choose among the rows of a file. With a calibration, their confidences are worked out anew.
 
     Raises:
-        SnipmillError: the file, the output, a benchmark or a model of embeddings cannot be used.
+        SnipmillError: the file, the output, a calibration, a benchmark or a model of embeddings cannot be used.
     """
+    from snipmill.stages.calibration_file import load_calibration
     from snipmill.stages.select_rows import select_lines
+    from snipmill.verify.confidence import recalibrated
 
     with Output(files, count) as output:
         rows = read_input(files, Row, "select", output)
+        if config.verify.calibration is not None:
+            rows = recalibrated(rows, load_calibration(config.verify.calibration))
         for line in select_lines(rows, config.select, config.run.seed, output.write_and_count):
             output.write_line(line)

@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from snipmill.config import Config
 from snipmill.engine.flow import SeedOutcome
-from snipmill.records import Reject, Row
+from snipmill.records import Reject, Row, Verification
 from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.sanitize_rows import sanitize_rows
@@ -18,6 +20,8 @@ from snipmill.stages.stage_models import is_used
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_records
 from snipmill.store.run_directory import RunDirectory
+from snipmill.verify.calibration import Calibration
+from snipmill.verify.expected_wrong import ExpectedWrong, WrongRows
 
 
 def count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
@@ -26,6 +30,12 @@ def count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
     funnel[VERIFY].rescued += outcome.rescued
     funnel[SANITIZE].kept += len(outcome.kept.get(SANITIZE, ()))
     funnel[SANITIZE].rejected.update(reject.reason for reject in outcome.rejected.get(SANITIZE, ()))
+
+
+class _Evidence(msgspec.Struct):
+    """The part of a row that says how far to trust it."""
+
+    verification: Verification | None = None
 
 
 class RunFiles:
@@ -56,15 +66,20 @@ class RunFiles:
                     writers[stage].write(record)
 
 
-def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
-    """Select among all rows and write the data set in the configured style."""
-    seed, count = config.run.seed, funnel["select"]
+def finish(config: Config, directory: RunDirectory, funnel: Funnel, calibration: Calibration) -> ExpectedWrong:
+    """Select among all rows and write the data set in the configured style.
+
+    Returns:
+        how many of its rows are expected to be wrong; those that were not executed do not count.
+    """
+    seed, count, wrong = config.run.seed, funnel["select"], WrongRows(calibration)
     with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
 
         def drop(reject: Reject) -> None:
             rejects.write(reject)
             count.count(reject.reason)
 
+        decoder = msgspec.json.Decoder(_Evidence)
         chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
         for outcome in sanitize_rows(chosen, config.select, seed):
             if isinstance(outcome, Reject):
@@ -72,6 +87,10 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel) -> None:
             else:
                 dataset.write_line(outcome)
                 count.count(None)
+                found = decoder.decode(outcome).verification
+                if found is not None:
+                    wrong.add(found)
+    return wrong.estimate()
 
 
 def _raw_rows(directory: RunDirectory) -> Iterator[Row]:

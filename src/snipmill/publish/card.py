@@ -12,6 +12,9 @@ from snipmill.config import Config
 from snipmill.errors import UsageError
 from snipmill.publish.markdown import code, plain
 from snipmill.records import Row
+from snipmill.stages.calibration_file import shipped_calibration
+from snipmill.verify.calibration import Calibration
+from snipmill.verify.expected_wrong import WrongRows
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _BARS = 10
@@ -36,8 +39,8 @@ class Census:
     difficulties: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
     confidences: list[int] = field(default_factory=lambda: [0] * _BARS)
-    confident: int = 0
-    expected_wrong: float = 0.0
+    wrong: WrongRows = field(default_factory=lambda: WrongRows(shipped_calibration()))
+    reviewed: int = 0
     mutants: int = 0
     killed: int = 0
     thinking: int = 0
@@ -54,16 +57,21 @@ class Census:
         self.tiers[row.verdict.tier if row.verdict is not None and row.verdict.tier else _NOT_EXECUTED] += 1
         self.thinking += row.thinking is not None
         if found is not None:
-            self.confident += 1
+            self.wrong.add(found)
+            self.reviewed += found.review is not None
             self.confidences[min(int(found.confidence * _BARS), _BARS - 1)] += 1
-            self.expected_wrong += 1 - found.confidence
             self.mutants += found.mutants
             self.killed += found.killed
 
 
-def take_census(rows: Iterable[Row]) -> Census:
-    """Count rows."""
-    census = Census()
+def take_census(rows: Iterable[Row], calibration: Calibration) -> Census:
+    """Count rows.
+
+    Args:
+        rows: of the data set.
+        calibration: what their evidence is worth.
+    """
+    census = Census(wrong=WrongRows(calibration))
     for row in rows:
         census.add(row)
     return census
@@ -173,7 +181,7 @@ def _body(manifest: dict[str, Any], config: Config, census: Census, files: Files
     yield from _making(manifest, config)
     yield from _origin(census)
     yield from _contamination(manifest, config)
-    yield from _trust(census)
+    yield from _trust(manifest, census)
     yield from _limits(census, config)
     yield from _proof(files)
 
@@ -278,14 +286,16 @@ def _contamination(manifest: dict[str, Any], config: Config) -> Iterator[str]:
     )
 
 
-def _trust(census: Census) -> Iterator[str]:
+def _trust(manifest: dict[str, Any], census: Census) -> Iterator[str]:
     yield from ("", "## How far to trust a row", "")
-    if not census.confident:
+    wrong, calibration = census.wrong.estimate(), census.wrong.calibration
+    if not wrong.rows:
         yield "The rows carry no evidence beside their verdicts."
         return
     yield (
-        "Each row has a confidence: the fitted probability that its code is right, from what the run found of the "
-        "agreement of its samples and the strength of its tests."
+        f"**About {wrong.expected:,.0f} of {wrong.rows:,} rows ({wrong.share:.0%}) are expected to be wrong; 90% interval "
+        f"{wrong.low:,} to {wrong.high:,}.** Each row has a confidence: the fitted probability that its code is right, from what "
+        f"the run found of the agreement of its samples and the strength of its tests{_and_review(census)}."
     )
     yield from ("", "| confidence | rows | |", "| --- | ---: | --- |")
     most = max(census.confidences)
@@ -293,15 +303,33 @@ def _trust(census: Census) -> Iterator[str]:
         bar = "█" * round(20 * count / most)
         yield f"| {place / _BARS:.1f} to {(place + 1) / _BARS:.1f} | {count:,} | {bar} |"
     yield ""
-    yield (
-        f"By these probabilities, about {census.expected_wrong:,.0f} of {census.confident:,} rows are expected to be "
-        "wrong. The weights were fitted on two small models and one kind of task, not on the model of this data set: take "
-        "the order of rows as more reliable than the figure. No interval is known for it."
-    )
+    if calibration.is_shipped:
+        yield (
+            "The weights were fitted on two small models and one kind of task, not on the model of this data set: take the order "
+            "of rows as more reliable than the figures. The interval does not cover that difference."
+        )
+    else:
+        yield from _calibrated(manifest, calibration)
     if census.mutants:
         yield ""
         share = f"{census.killed / census.mutants:.0%}"
         yield f"The rows' tests notice {census.killed:,} of {census.mutants:,} mutants of their code ({share})."
+
+
+def _and_review(census: Census) -> str:
+    return f"; a model compared {census.reviewed:,} of them with their tasks" if census.reviewed else ""
+
+
+def _calibrated(manifest: dict[str, Any], calibration: Calibration) -> Iterator[str]:
+    yield (
+        f"The weights were fitted on {calibration.judged:,} answers of {code(calibration.model)} to {calibration.tasks:,} tasks "
+        f"whose hidden tests are known; {calibration.right:,} of them were right. The interval covers the uncertainty of this fit "
+        "and the chance in each row. It does not cover that tasks of this data set may be of another kind."
+    )
+    models = manifest.get("models") or {}
+    model, prompting = str(models.get("responses") or manifest.get("model")), str(manifest.get("prompting"))
+    for sentence in calibration.misfits(model, prompting, models.get("review")):
+        yield f"\n**The calibration may not fit: {plain(sentence)}.**"
 
 
 def _limits(census: Census, config: Config) -> Iterator[str]:

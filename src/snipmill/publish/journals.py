@@ -3,6 +3,7 @@
 run/config.toml, manifest.json, seeds.jsonl, dataset.jsonl
 run/journal/STAGE.jsonl          the completions and verdicts that were used
 run/fewshot/                     the few-shot bank, where it was the user's own
+run/calibration.json             what evidence is worth, where it was the user's own calibration
 run/digests/NAME.jsonl           digests of each record's fields
 run/SHA256SUMS                   of all files above
 """
@@ -33,14 +34,14 @@ from snipmill.records import Reject, Seed
 from snipmill.seeds.forgotten import Forgotten
 from snipmill.seeds.private import private_findings
 from snipmill.stages.benchmark_files import load_index, write_index
-from snipmill.stages.calibration_file import load_calibration
+from snipmill.stages.calibration_file import calibration_of
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.settings import ExecutionSettings, Settings, resolve_execution, resolve_generation
 from snipmill.stages.spec import STAGES
 from snipmill.store.journal import Entry, Journal, MiningEntry, keep_entries
 from snipmill.store.reading import read_records
-from snipmill.store.run_directory import CONFIG, DATASET, RunDirectory
+from snipmill.store.run_directory import CALIBRATION, CONFIG, DATASET, RunDirectory
 
 FOLDER, SUMS, DIGESTS, FEWSHOT, BENCHMARKS = "run", "SHA256SUMS", "digests", "fewshot", "benchmarks"
 _SEEDS = "seeds.jsonl"
@@ -64,7 +65,7 @@ def publish_journals(directory: RunDirectory, out: Path, allow: frozenset[str] =
     out.mkdir(parents=True)
     (out / "journal").mkdir()
     (out / DIGESTS).mkdir()
-    published = _without_private(_with_benchmarks(_with_bank(config, out), out))
+    published = _without_private(_with_benchmarks(_with_calibration(_with_bank(config, out), directory, out), out))
     _refuse_secrets(published, allow)
     (out / CONFIG).write_text(render_config(published), encoding="utf-8")
     manifest = {name: value for name, value in directory.read_manifest().items() if name not in _PRIVATE}
@@ -104,6 +105,7 @@ def _without_private(config: Config) -> Config:
         seeds=msgspec.structs.replace(config.seeds, sources=(_SEEDS,), columns=SeedsTable().columns),
         model=model,
         judge=msgspec.structs.replace(config.judge, model=_anonymous(config.judge.model)),
+        review=msgspec.structs.replace(config.review, model=_anonymous(config.review.model)),
         execute=msgspec.structs.replace(config.execute, interpreter=None),
     )
 
@@ -141,6 +143,14 @@ def _with_bank(config: Config, out: Path) -> Config:
         target = target / "bank.txt"
     generate = msgspec.structs.replace(config.generate, fewshot=str(target.relative_to(out)))
     return msgspec.structs.replace(config, generate=generate)
+
+
+def _with_calibration(config: Config, directory: RunDirectory, out: Path) -> Config:
+    """The configuration with the user's own calibration beside it, where there is one."""
+    if config.verify.calibration is None:
+        return config
+    shutil.copyfile(directory.path / CALIBRATION, out / CALIBRATION)
+    return msgspec.structs.replace(config, verify=msgspec.structs.replace(config.verify, calibration=CALIBRATION))
 
 
 def _with_benchmarks(config: Config, out: Path) -> Config:
@@ -181,7 +191,7 @@ async def replay_directory(
         StoreError: a journal is damaged.
     """
     manifest = directory.read_manifest()
-    settings = _recorded_settings(config, manifest.get("environment"))
+    settings = _recorded_settings(directory, config, manifest.get("environment"))
     funnel, found = Funnel(), Replayed()
     with open_journals(directory, to_read=True) as journals:
         for stage, journal in journals.items():
@@ -192,7 +202,7 @@ async def replay_directory(
         with RunFiles(scratch, config) as files:
             kept = _seeds(directory, config, journals["seeds"])
             await replay(kept, steps_that_look_up(runners, found), config, files, funnel, found)
-        finish(config, scratch, funnel)
+        finish(config, scratch, funnel, settings.calibration)
     return found
 
 
@@ -206,7 +216,7 @@ def _seeds(directory: RunDirectory, config: Config, journal: Journal[MiningEntry
     return iterate_seeds(settings, lambda _reject: None, journal)
 
 
-def _recorded_settings(config: Config, environment: str | None) -> Settings:
+def _recorded_settings(directory: RunDirectory, config: Config, environment: str | None) -> Settings:
     """The settings of a run that was made elsewhere: what verdicts depend on is what was recorded, not what is here."""
     table = msgspec.structs.replace(config.execute, interpreter=None)
     here = resolve_execution(table)
@@ -217,5 +227,5 @@ def _recorded_settings(config: Config, environment: str | None) -> Settings:
         seeds=seeds,
         generation=resolve_generation(config),
         execution=execution,
-        calibration=load_calibration(config.verify.calibration),
+        calibration=calibration_of(directory, config),
     )

@@ -21,6 +21,7 @@ from snipmill.publish.sampled import read_rows
 from snipmill.publish.screening import check_release
 from snipmill.publish.shard_files import Kind, features
 from snipmill.records import Row
+from snipmill.stages.calibration_file import calibration_of
 from snipmill.store.run_directory import CONFIG, RunDirectory
 
 CARD, ATTRIBUTION = "README.md", "ATTRIBUTION.md"
@@ -56,8 +57,9 @@ def write_card(directory: RunDirectory, files: Files) -> str:
     Raises:
         UsageError: the run has no rows yet.
     """
-    rows = _rows(directory)
-    return render_card(directory.read_manifest(), load_config(directory.path / CONFIG), take_census(rows), files)
+    config = load_config(directory.path / CONFIG)
+    census = take_census(_rows(directory), calibration_of(directory, config))
+    return render_card(directory.read_manifest(), config, census, files)
 
 
 def write_attribution(directory: RunDirectory) -> str:

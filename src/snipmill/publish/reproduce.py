@@ -177,12 +177,14 @@ def _confined(config: Config, folder: Path) -> Config:
         UsageError: it names a file elsewhere, or on the hub.
     """
     bank, benchmarks = config.generate.fewshot, config.select.benchmarks
-    for name in (*benchmarks, *([bank] if bank is not None else [])):
+    for name in (*benchmarks, *filter(None, (bank, config.verify.calibration))):
         if not is_inside(name) or not (folder / name).exists():
             raise UsageError(f"{folder / CONFIG} names {name!r}, which is not a part of what was published.")
     changes: dict[str, Any] = {"select.benchmarks": [str(folder / name) for name in benchmarks]}
     if bank is not None:
         changes["generate.fewshot"] = str(folder / bank)
+    if config.verify.calibration is not None:
+        changes["verify.calibration"] = str(folder / config.verify.calibration)
     return change_config(config, changes)
 
 

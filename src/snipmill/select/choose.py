@@ -129,6 +129,7 @@ def choose(
     excluded: frozenset[int] = frozenset(),
     finders: Iterable[tuple[str, ComparesTasksOnly, Finder]] = (),
     max_easy: float = 1.0,
+    max_wrong: float = 1.0,
 ) -> Choice:
     """Decide which rows to keep.
 
@@ -139,6 +140,7 @@ def choose(
         finders: steps in order, each a reason code, whether it compares only tasks, and a finder of rows that are too
             similar among those not yet dropped.
         max_easy: maximum share of easy rows among those kept; surplus ones are dropped from the end of the order.
+        max_wrong: maximum expected share of wrong rows among those kept; the least confident ones are dropped.
     """
     order = _order(keys, excluded)
     dropped = _drop_equal(keys, order, keep, excluded)
@@ -149,9 +151,10 @@ def choose(
         found = find(np.array(asked, dtype=np.int64)) if asked else {}
         dropped.update({row: (reason, found[head]) for row, head in zip(alive, heads, strict=True) if head in found})
     kept = [row for row in order if row not in dropped and row not in excluded]
-    surplus = _surplus_of_easy(keys, kept, max_easy)
-    dropped.update(surplus)
-    return Choice([row for row in kept if row not in surplus], dropped)
+    while surplus := _surplus_of_easy(keys, kept, max_easy) or _surplus_of_wrong(keys, kept, max_wrong):
+        dropped.update(surplus)
+        kept = [row for row in kept if row not in surplus]
+    return Choice(kept, dropped)
 
 
 def _first_of_task(keys: Keys, rows: list[int]) -> list[int]:
@@ -170,6 +173,17 @@ def _surplus_of_easy(keys: Keys, kept: list[int], max_easy: float) -> dict[int, 
         return {}
     last = easy[room - 1] if room else easy[0]
     return dict.fromkeys(easy[room:], (Reason.TOO_MANY_EASY, last))
+
+
+def _surplus_of_wrong(keys: Keys, kept: list[int], max_wrong: float) -> dict[int, tuple[str, int]]:
+    """The least confident rows, as many as must go so that the expected share of wrong ones among the others is small enough."""
+    if max_wrong >= 1 or not kept:
+        return {}
+    ranked = sorted(kept, key=lambda row: -keys.confidences[row])
+    wrong = np.cumsum([1 - keys.confidences[row] for row in ranked])
+    fits = np.flatnonzero(wrong <= max_wrong * np.arange(1, len(ranked) + 1) + 1e-9)
+    count = int(fits[-1]) + 1 if len(fits) else 0
+    return dict.fromkeys(ranked[count:], (Reason.LOW_CONFIDENCE, ranked[max(count - 1, 0)]))
 
 
 def _order(keys: Keys, excluded: frozenset[int]) -> list[int]:
@@ -235,6 +249,7 @@ _DETAILS: dict[str, str] = {
     Reason.DUPLICATE_INSTRUCTION: "it has the same instruction as",
     Reason.DUPLICATE_RESPONSE: "it has the same response as",
     Reason.TOO_MANY_EASY: "most samples of its task passed, and such rows already fill --max-easy; the last one is",
+    Reason.LOW_CONFIDENCE: "more rows than --max-wrong allows would be wrong with it; the last that fits is",
     Reason.DUPLICATE_NAMES: "its functions have the same names as those of",
     Reason.NEAR_DUPLICATE: "it is a near duplicate of",
     Reason.SEMANTIC_DUPLICATE: "its instruction means the same as that of",

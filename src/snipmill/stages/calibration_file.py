@@ -6,7 +6,9 @@ import functools
 from importlib.resources import files
 from pathlib import Path
 
+from snipmill.config import Config
 from snipmill.errors import UsageError
+from snipmill.store.run_directory import CALIBRATION, RunDirectory
 from snipmill.verify.calibration import Calibration, decode_calibration
 
 
@@ -14,6 +16,16 @@ from snipmill.verify.calibration import Calibration, decode_calibration
 def shipped_calibration() -> Calibration:
     """The calibration that comes with snipmill."""
     return decode_calibration(files("snipmill.verify").joinpath("shipped_calibration.json").read_bytes())
+
+
+def calibration_of(directory: RunDirectory, config: Config) -> Calibration:
+    """The calibration of a run: the copy that it keeps, or the one that ships.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    kept = directory.path / CALIBRATION
+    return load_calibration(str(kept) if kept.is_file() else config.verify.calibration)
 
 
 def load_calibration(path: str | None) -> Calibration:

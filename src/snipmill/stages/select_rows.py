@@ -66,6 +66,7 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
             excluded=frozenset(pool.refused),
             finders=pool.finders(),
             max_easy=table.max_easy,
+            max_wrong=table.max_wrong,
         )
         for index, (reason, other) in choice.dropped.items():
             on_reject(reject_for(pool.keys, index, reason, other))

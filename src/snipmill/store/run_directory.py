@@ -6,6 +6,7 @@ journal/STAGE.jsonl              completions and verdicts, append-only: all else
 STAGE.jsonl                      the output of each stage, in order: derived
 STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
+calibration.json                 what evidence is worth, where the user's own calibration was used
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 forgetting.json                  what a `forget` takes out that is under way, or was interrupted
 """
@@ -22,6 +23,7 @@ from snipmill.errors import StoreError, UsageError
 
 _LEFTOVER = re.compile(r"\.[\w.-]+\.(jsonl\.\w{8}|rejects\.jsonl\.\w{8}|partial)")
 MANIFEST, CONFIG, DATASET, FORGOTTEN = "manifest.json", "config.toml", "dataset.jsonl", "forgotten.jsonl"
+CALIBRATION = "calibration.json"
 
 
 def rejects_path(out: str | Path) -> Path:

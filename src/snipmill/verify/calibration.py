@@ -6,6 +6,7 @@ models by `benchmarks/false_passes/fit.py`. Pure: reading files is `stages/calib
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
@@ -97,6 +98,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if reviewer is not None and reviewer != self.reviewer:
             found.append(f"its reviewer was {self.reviewer or 'nobody'}, and here it is {reviewer}")
         return found
+
+    def summary(self) -> dict[str, Any]:
+        """What a manifest says of it."""
+        names = ("model", "prompting", "reviewer", "review", "samples", "tasks", "judged", "right", "made")
+        digest = hashlib.sha256(encode_calibration(self)).hexdigest()
+        return {**{name: getattr(self, name) for name in names}, "sha256": digest}
 
     def sources(self) -> str:
         """Where it comes from, in a clause."""

@@ -8,10 +8,11 @@ A logistic regression over what the other samples, the tests' strength and a rev
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from snipmill.records import Verification
+from snipmill.records import Row, Verification
 from snipmill.verify.calibration import Calibration
 
 EXECUTED = (
@@ -55,6 +56,13 @@ def confidence(found: Verification, calibration: Calibration) -> float:
     fit = calibration.fit_for(evidence)
     score = sum(weight * evidence[name] for name, weight in zip(fit.features, fit.weights, strict=True))
     return 1 / (1 + math.exp(-max(min(score, 500.0), -500.0)))
+
+
+def recalibrated(rows: Iterable[Row], calibration: Calibration) -> Iterator[Row]:
+    """Rows with the confidences that a calibration gives them; rows without evidence stay as they are."""
+    for row in rows:
+        found = row.verification
+        yield row if found is None else msgspec.structs.replace(row, verification=with_confidence(found, calibration))
 
 
 def with_confidence(found: Verification, calibration: Calibration) -> Verification:
