@@ -27,6 +27,7 @@ _WHERE = {
     "sanitize": ("selection_commands", _STAGES),
     "select": ("selection_commands", _STAGES),
     "fingerprint": ("selection_commands", _STAGES),
+    "calibrate": ("calibrate_command", _LOOK),
     "audit": ("audit_command", _LOOK),
     "doctor": ("inspect_commands", _LOOK),
     "status": ("inspect_commands", _LOOK),

@@ -147,6 +147,27 @@ def live_count(name: str, count: StageCount) -> Iterator[None]:
         rate = f"{count.came_in / elapsed:.1f}/s"
         return f"{name}: {count.came_in:,} done, {count.kept:,} kept, {rate}, {elapsed:.0f} s"
 
+    with live_line(line):
+        yield
+
+
+def progress_of(progress: Progress, elapsed: float, done: int, tasks: int) -> str:
+    """How far a calibration is, how fast, and when it is done."""
+    funnel = progress.funnel
+    tokens = sum(funnel[stage].fresh_tokens for stage in ("responses", "assertions", "review"))
+    parts = [progress.phase, _duration(elapsed), f"{done:,} of {tasks:,} instructions answered"]
+    if elapsed > 1 and tokens:
+        parts.append(f"{tokens / elapsed:,.0f} tokens/s")
+    if progress.trouble:
+        parts.append(progress.trouble)
+    if 0 < done < tasks:
+        parts.append(f"about {_duration(elapsed / done * (tasks - done))} to go")
+    return " · ".join(parts)
+
+
+@contextlib.contextmanager
+def live_line(line: Callable[[], str]) -> Iterator[None]:
+    """Show one line while the block runs: redrawn on a terminal, printed now and then in a log."""
     if not console.is_terminal:
         with told_now_and_then(line):
             yield

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import threading
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Collection, Generator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,7 +76,7 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
     if directory.forgetting.exists():
         raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
     settings = remember_forgotten(settings, directory)
-    async with _open_run(settings, directory, progress, wait) as context:
+    async with open_run(settings, directory, progress, wait) as context:
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
         try:
@@ -103,10 +103,18 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
 
 
 @contextlib.asynccontextmanager
-async def _open_run(
-    settings: Settings, directory: RunDirectory, progress: Progress, wait: Wait
+async def open_run(
+    settings: Settings, directory: RunDirectory, progress: Progress, wait: Wait, stages: Collection[str] = ASKING
 ) -> AsyncIterator[RunContext]:
-    """Journals, sandboxes and model, for as long as the block runs."""
+    """Journals, sandboxes and model, for as long as the block runs.
+
+    Args:
+        settings: of the run.
+        directory: where it is.
+        progress: is told what is opened.
+        wait: awaited before a program runs a second time.
+        stages: those for which a model may be asked.
+    """
     config = settings.config
     async with contextlib.AsyncExitStack() as stack:
         # The journals are opened first: they keep a second process out.
@@ -120,7 +128,7 @@ async def _open_run(
                 budget.spend(stage, usages_in(directory.journal(stage)))
         sandboxes = await stack.enter_async_context(settings.execution.open(wait))
         progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
-        connections = await stack.enter_async_context(connect_stages(_models(config)))
+        connections = await stack.enter_async_context(connect_stages(_models(config, stages)))
         progress.model, progress.phase = connections.description, "mining seeds"
         progress.fleets = connections.fleets
         progress.remarks = _misfits(settings, connections)
@@ -145,18 +153,20 @@ def _misfits(settings: Settings, connections: Connections) -> list[str]:
     return [f"The calibration {config.verify.calibration} may not fit: {one}." for one in found]
 
 
-def _models(config: Config) -> dict[str, ModelTable]:
+def _models(config: Config, stages: Collection[str]) -> dict[str, ModelTable]:
     """The model of each stage that is asked for, those with the most requests first."""
-    return {name: model_of_stage(config, name) for name in reversed(asked_stages(config))}
+    return {name: model_of_stage(config, name) for name in reversed(asked_stages(config)) if name in stages}
 
 
 def _serialized_stages(connections: Connections) -> Mapping[str, asyncio.Semaphore]:
     """The stages of which one request may be under way at a time."""
     by_stage = connections.by_stage
-    return {name: asyncio.Semaphore(1) for name in _LONG_PROMPTS if not by_stage[name].shares_prefixes}
+    return {
+        name: asyncio.Semaphore(1) for name in _LONG_PROMPTS if name in by_stage and not by_stage[name].shares_prefixes
+    }
 
 
-def _window(config: Config, connection: Connections) -> int:
+def window_of(config: Config, connection: Connections) -> int:
     """How many seeds may be under way: plenty, so that one slow request holds nothing up, but bounded."""
     if not connection.shares_prefixes:
         return connection.max_in_flight
@@ -194,7 +204,7 @@ def _prompt_hashes(generation: Mapping[str, GenerationSettings]) -> dict[str, st
     }
 
 
-def _live_steps(context: RunContext) -> Steps:
+def live_steps(context: RunContext) -> Steps:
     """Steps that ask and execute what the journals do not hold."""
     connections = context.connections
     backends = Backends(
@@ -220,7 +230,7 @@ def _live_steps(context: RunContext) -> Steps:
 async def _grow_all(context: RunContext) -> None:
     """Grow the seeds, and write what comes of them in their order, until there are enough."""
     config, progress = context.settings.config, context.progress
-    steps = _live_steps(context)
+    steps = live_steps(context)
     progress.phase, progress.enough, progress.limit = "writing", config.generate.enough, config.seeds.limit
 
     async def grow_one(seed: Seed) -> SeedOutcome:
@@ -236,7 +246,7 @@ async def _grow_all(context: RunContext) -> None:
         return outcome
 
     stop, in_a_row = threading.Event(), list[str]()  # seeds that the budget left unfinished
-    window, was_spent = _window(config, context.connections), context.budget.spent is not None
+    window, was_spent = window_of(config, context.connections), context.budget.spent is not None
     with RunFiles(context.directory, config) as files:
 
         def drop_seed(reject: Reject) -> None:

@@ -86,7 +86,7 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
     sandbox = None if backends.sandboxes is None else backends.sandboxes.first
     ask = {}
     for stage in map(BY_NAME.__getitem__, asked_stages(config)):
-        if stage.generation is None:
+        if stage.generation is None or stage.name not in backends.models:
             continue
         work: Generate[Any, Any] = Generate(
             stage.generation,

@@ -1,0 +1,235 @@
+"""Calibration: the user's own model answers tasks whose hidden tests are the truth, and what its evidence is worth is fitted.
+
+The tasks go the way that instructions go in a run (`flow.answer`), with the same prompts, settings, waves and journals, so that the
+same command continues where it was stopped. The truth is never shown to anything but the fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from snipmill import __version__
+from snipmill.config import Config, SeedsTable
+from snipmill.engine.account import account
+from snipmill.engine.calibration_report import Answered, Sampled, make_report
+from snipmill.engine.calibration_tasks import ORIGINAL, REWRITTEN, HiddenTask, own_tasks, shipped_tasks
+from snipmill.engine.flow import SeedOutcome, answer
+from snipmill.engine.hidden_tests import passes
+from snipmill.engine.local import RunContext, live_steps, open_run, window_of
+from snipmill.engine.progress import Progress
+from snipmill.errors import BudgetSpent, StoreError, UsageError
+from snipmill.parallel.in_order import gather_or_raise, map_in_order
+from snipmill.records import Execution, Verification
+from snipmill.sandbox.slot import SlotLost
+from snipmill.stages.attempts import ProgramAttempt
+from snipmill.stages.budget import open_budget
+from snipmill.stages.evidence_runs import Wait, next_second
+from snipmill.stages.settings import check_servers, resolve
+from snipmill.stages.spec import ASSERTIONS, RESPONSES, REVIEW, VERIFY
+from snipmill.stages.stage_models import is_used
+from snipmill.store.run_directory import RunDirectory
+from snipmill.verify.calibration import Calibration, encode_calibration
+from snipmill.verify.fitting import Judged, fit_all
+
+FORMS = (ORIGINAL, REWRITTEN)
+_STAGES = (RESPONSES, ASSERTIONS, REVIEW)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to calibrate with.
+
+    Attributes:
+        tasks: how many.
+        out: the file to write; its journals lie in a folder of the same name without `.json`.
+        source: a file of the user's tasks; None for those that ship.
+        forms: of the shipped tasks.
+    """
+
+    tasks: int
+    out: Path
+    source: str | None = None
+    forms: tuple[str, ...] = FORMS
+
+    @property
+    def folder(self) -> Path:
+        """Where the journals are."""
+        return self.out.with_suffix("") if self.out.suffix else self.out.with_name(f"{self.out.name}-journals")
+
+
+@dataclass
+class Asked:
+    """How far a calibration is."""
+
+    tasks: int = 0
+    done: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+async def calibrate(
+    config: Config,
+    request: Request,
+    progress: Progress,
+    asked: Asked,
+    tell: Callable[[str], None],
+    wait: Wait = next_second,
+) -> Calibration:
+    """Ask, execute, fit and measure.
+
+    Args:
+        config: as a run's; its seeds and its selection are not used.
+        request: what to ask, and where to write.
+        progress: is kept up to date.
+        asked: as well.
+        tell: called with what a person should know.
+        wait: awaited before a program runs a second time.
+
+    Raises:
+        UsageError: the tasks cannot be read, or the answers are all right or all wrong, so that nothing can be learned.
+        BudgetSpent: the answers so far are kept.
+        SnipmillError: no single task can be blamed for it.
+    """
+    seed = config.run.seed
+    if request.source is not None:
+        tasks, asked.faults = own_tasks(request.source, request.tasks, seed)
+    else:
+        tasks = shipped_tasks(request.tasks, request.forms, seed)
+    changed = {
+        "run": msgspec.structs.replace(config.run, dir=str(request.folder)),
+        "seeds": SeedsTable(),
+        "verify": msgspec.structs.replace(config.verify, calibration=None),
+    }
+    config = msgspec.structs.replace(config, **changed)
+    settings = resolve(config)
+    check_servers(config)
+    open_budget(config)
+    directory = RunDirectory(request.folder)
+    directory.create()
+    if request.out.is_dir():
+        raise UsageError(f"{request.out} is a folder. Name a file for the calibration, such as calibration.json.")
+    asked.tasks = len(tasks)
+    async with open_run(settings, directory, progress, wait, _STAGES) as context:
+        progress.phase = "answering"
+        answered = await _answer_all(tasks, context, asked)
+        progress.phase = "fitting"
+        counts = [fleet.counts for fleet in progress.fleets]
+        cost = account(progress.funnel, counts, progress.seconds, context.budget.prices)
+        for note in progress.notes:
+            tell(note)
+        calibration = await asyncio.to_thread(_fit, answered, context, cost)
+    _write(request.out, encode_calibration(calibration))
+    progress.phase = "done"
+    return calibration
+
+
+async def _answer_all(tasks: Sequence[HiddenTask], context: RunContext, asked: Asked) -> list[Answered]:
+    """What came of each task, in their order.
+
+    Raises:
+        BudgetSpent: nothing more may be spent.
+    """
+    config, steps = context.settings.config, live_steps(context)
+
+    async def ask(task: HiddenTask) -> Answered | None:
+        outcome = SeedOutcome()
+        samples = await answer(task.record, steps, config.generate, config.run.seed, outcome)
+        if outcome.unfinished:
+            return None
+        last = REVIEW if is_used(config, REVIEW) else VERIFY
+        found = {
+            one.id: one.verification
+            for one in outcome.kept.get(last, outcome.kept.get(VERIFY, ()))
+            if isinstance(one, Execution) and one.verification is not None
+        }
+        sampled = await gather_or_raise(_judge(one, task, found, context) for one in samples.with_programs)
+        asked.done += 1
+        return Answered(task.task, task.source, task.form, outcome.drawn, tuple(filter(None, sampled)))
+
+    answered: list[Answered] = []
+    unfinished = 0
+    window = window_of(config, context.connections)
+    async with contextlib.aclosing(map_in_order(iter(tasks), ask, window)) as found:
+        async for one in found:
+            if one is None:
+                unfinished += 1
+            else:
+                answered.append(one)
+    if unfinished:
+        raise BudgetSpent(
+            f"{context.budget.spent} {unfinished:,} of {len(tasks):,} tasks are without answers. Everything is kept; raise the "
+            "budget, or ask fewer --tasks, and run the same command again."
+        )
+    return answered
+
+
+async def _judge(
+    attempt: ProgramAttempt, task: HiddenTask, found: dict[str, Verification], context: RunContext
+) -> Sampled | None:
+    """The truth about a sample; None where the sandbox could not tell."""
+    try:
+        is_right = await passes(attempt.sections, task.entry_point, task.tests, context.sandboxes.first)
+    except SlotLost:
+        return None
+    return Sampled(attempt.passed, is_right, found.get(attempt.response.id))
+
+
+def _fit(answered: Sequence[Answered], context: RunContext, cost: dict[str, object]) -> Calibration:
+    """The calibration that the answers give.
+
+    Raises:
+        UsageError: they do not tell right from wrong.
+    """
+    judged = [
+        Judged(one.task, sample.found, sample.is_right)
+        for one in answered
+        for sample in one.samples
+        if sample.found is not None
+    ]
+    config, models = context.settings.config, context.connections.models
+    try:
+        fits = fit_all(judged, config.run.seed) if judged else ()
+    except ValueError as error:
+        raise UsageError(
+            f"Nothing can be learned from these answers: {error}. Ask more --tasks, or give harder or easier ones of your own "
+            "with --source."
+        ) from error
+    if not fits:
+        raise UsageError(
+            "No answer could be verified, so there is nothing to fit. docs/verification.md says what is needed."
+        )
+    return Calibration(
+        model=models[RESPONSES],
+        prompting=context.settings.generation[RESPONSES].prompting,
+        reviewer=models.get(REVIEW),
+        review=config.review.evidence,
+        samples=config.generate.samples,
+        tasks=len({one.task for one in answered}),
+        judged=len(judged),
+        right=sum(one.is_right for one in judged),
+        snipmill=__version__,
+        made=datetime.now(UTC).date().isoformat(),
+        fits=fits,
+        report=make_report(answered, judged, cost, config.run.seed),
+    )
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Write a file that is whole or not there.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(text)
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}. The answers are kept; run it again.") from error
