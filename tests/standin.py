@@ -68,7 +68,7 @@ def answer_to(body: dict[str, Any]) -> str:
 
 def pieces(text: str) -> list[str]:
     """The tokens of a text: words with the space before them."""
-    return re.findall(r"\s?\w+|\s|[^\w\s]", text)
+    return re.findall(r" ?\w+|\s|[^\w\s]", text)
 
 
 def token_logprob(token: str, context: str) -> float:

@@ -7,6 +7,7 @@ endpoint of its own. llama.cpp echoes nothing: there a grammar of token ids forc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -86,7 +87,7 @@ def read_scores(way: Way, answer: Any, request: Request, tokens: Sequence[int] =
             told = answer["choices"][0]["logprobs"]["content"]
             usage = read_usage(answer.get("usage"))
             scores = [float(one["logprob"]) for one in told]
-            if [one.get("id") for one in told] != list(tokens):
+            if [one.get("id") for one in told] != list(tokens) or not _are_finite(scores):
                 return None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
@@ -118,4 +119,8 @@ def _of_text(tokens: Sequence[str], given: Sequence[float | None], text: str, ge
         joined = tokens[first] + joined
     scores = [float(one) for one in given[first:last] if one is not None]
     is_text = joined.endswith(text) or _UNREADABLE in joined
-    return scores if is_text and len(scores) == last - first else []
+    return scores if is_text and len(scores) == last - first and _are_finite(scores) else []
+
+
+def _are_finite(scores: Sequence[float]) -> bool:
+    return all(math.isfinite(score) for score in scores)

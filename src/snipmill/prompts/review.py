@@ -29,6 +29,7 @@ _JUDGE = (
     "Each example shows a task, code that somebody wrote for it, and a question about both. Code may leave out a condition, count "
     "one too many or too few, do the opposite, or return something else. The answer is yes or no."
 )
+_LEAST = -30.0  # servers say -9999 of what they round to nothing
 _REAL = 0.02  # the least probability of both words together, below which the model meant something else
 
 
@@ -115,5 +116,5 @@ def log_odds(first: Mapping[str, float], text: str) -> float | None:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean log probability of a token, in nats."""
-    return math.fsum(values) / len(values)
+    """The mean log probability of a token, in nats. One that is next to impossible does not outweigh all others."""
+    return math.fsum(max(value, _LEAST) for value in values) / len(values)

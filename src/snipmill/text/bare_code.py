@@ -31,10 +31,11 @@ def bare_code(code: str, entry: str | None = None) -> tuple[str, str]:
     for node in ast.walk(tree):
         _drop_docstring(node)
     tree.body = [statement for statement in tree.body if not _is_example(statement)] or tree.body
-    renamed = _Rename(_new_names(tree, entry)).visit(tree)
-    whole = ast.unparse(ast.fix_missing_locations(renamed))
-    signatures = [_signature(node) for node in tree.body if isinstance(node, _Definition) and node.name in ("f", "C")]
-    return whole, "\n".join(map(ast.unparse, signatures)) or "..."
+    names = _new_names(tree, entry)
+    whole = ast.unparse(ast.fix_missing_locations(_Rename(names).visit(tree)))
+    shown = next(iter(names.values()), None)  # the entry comes first
+    signatures = [_signature(node) for node in tree.body if isinstance(node, _Definition) and node.name == shown]
+    return whole, ast.unparse(signatures[-1]) if signatures else "..."
 
 
 def _drop_docstring(node: ast.AST) -> None:
@@ -52,6 +53,7 @@ def _is_example(statement: ast.stmt) -> bool:
 
 
 def _new_names(tree: ast.Module, entry: str | None) -> dict[str, str]:
+    """The new name of each definition at module level, the entry's first."""
     defined = {node.name: isinstance(node, ast.ClassDef) for node in tree.body if isinstance(node, _Definition)}
     if not defined:
         return {}

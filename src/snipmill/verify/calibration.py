@@ -7,11 +7,24 @@ models by `benchmarks/false_passes/fit.py`. Pure: reading files is `stages/calib
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+# What evidence may be called in a fit; `confidence.features` works it out.
+EXECUTED = (
+    "always",
+    "others' assertions true",
+    "others that compute the same",
+    "likeness of others",
+    "one value only",
+    "share of samples that passed",
+    "mutation score",
+)
+LIKELIHOOD = ("gain by the code", "likelihood without the code")
+QUESTIONS = ("yes rather than no",)
 SHIPPED = "shipped"  # the name of the built-in calibration's model
 FORMAT = 1
 
@@ -33,6 +46,11 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         size = len(self.features)
         if not size or any(len(one) != size for one in (self.weights, *self.draws)):
             raise ValueError("a fit needs a weight for each of its features, in each of its draws")
+        unknown = set(self.features) - {*EXECUTED, *LIKELIHOOD, *QUESTIONS}
+        if unknown:
+            raise ValueError(f"this version of snipmill knows no evidence called {sorted(unknown)[0]!r}")
+        if not all(math.isfinite(weight) for one in (self.weights, *self.draws) for weight in one):
+            raise ValueError("a weight is not finite")
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,8 +86,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"its format is {self.format}, and this version of snipmill reads {FORMAT}")
-        if not self.fits:
-            raise ValueError("it has no fits")
+        if not any(set(fit.features) <= set(EXECUTED) for fit in self.fits):
+            raise ValueError("it has no fit for samples without a review")
 
     @property
     def is_shipped(self) -> bool:
@@ -77,8 +95,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.model == SHIPPED
 
     def fit_for(self, evidence: Collection[str]) -> Fit:
-        """The fit that uses the most of what is known of a sample; the last one, where none does without what is not."""
-        return next((fit for fit in self.fits if all(name in evidence for name in fit.features)), self.fits[-1])
+        """The first fit, which uses the most, of those that need nothing that is not known of a sample."""
+        return next(fit for fit in self.fits if all(name in evidence for name in fit.features))
 
     def misfits(self, model: str, prompting: str, reviewer: str | None) -> list[str]:
         """What is different here from where it was fitted; a sentence for each.

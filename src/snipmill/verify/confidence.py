@@ -15,18 +15,6 @@ import msgspec
 from snipmill.records import Row, Verification
 from snipmill.verify.calibration import Calibration
 
-EXECUTED = (
-    "always",
-    "others' assertions true",
-    "others that compute the same",
-    "likeness of others",
-    "one value only",
-    "share of samples that passed",
-    "mutation score",
-)
-LIKELIHOOD = ("gain by the code", "likelihood without the code")
-QUESTIONS = ("yes rather than no",)
-
 
 def features(found: Verification) -> dict[str, float]:
     """The evidence as numbers of magnitude about 1; those of a review only where there was one."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snipmill.records import Verification
-from snipmill.verify.calibration import Fit
-from snipmill.verify.confidence import EXECUTED, LIKELIHOOD, QUESTIONS, features
+from snipmill.verify.calibration import EXECUTED, LIKELIHOOD, QUESTIONS, Fit
+from snipmill.verify.confidence import features
 
 RIDGE = 3.0  # penalty on the square of a weight; the constant has none that would be felt
 DRAWS = 200

@@ -1,0 +1,83 @@
+"""What a reviewer sees of code: nothing that tells what it is for, and the same behaviour."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from snipmill.text.bare_code import bare_code
+
+
+def test_names_comments_docstrings_and_examples_are_gone() -> None:
+    code = '''
+"""Prime numbers."""
+import math
+
+def is_prime(n: int) -> bool:
+    """Whether n is prime."""
+    # by trial division
+    return n > 1 and all(n % d for d in up_to(math.isqrt(n)))
+
+def up_to(limit):
+    return range(2, limit + 1)
+
+print(is_prime(7))
+is_prime(8)
+if __name__ == "__main__":
+    print(is_prime(9))
+'''
+    whole, signature = bare_code(code, "is_prime")
+    assert "prime" not in whole.lower() and "up_to" not in whole and "trial" not in whole and "print" not in whole
+    assert signature == "def f(n: int) -> bool:\n    ..."
+    space: dict[str, object] = {}
+    exec(whole, space)  # noqa: S102
+    assert [n for n in range(20) if space["f"](n)] == [2, 3, 5, 7, 11, 13, 17, 19]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("code", "entry", "signature"),
+    [
+        ("def a(): return 1\ndef b(x): return a()", None, "def f(x):\n    ..."),  # the last one
+        ("def a(): return 1\ndef b(x): return a()", "a", "def f():\n    ..."),
+        ("def a(): return 1", "elsewhere", "def f():\n    ..."),
+        ("async def a(x): return x", "a", "async def f(x):\n    ..."),
+        ("@cache\ndef a(x): return x", "a", "def f(x):\n    ..."),
+        (
+            "class Stack:\n    'A stack.'\n    size = 3\n    def push(self, x):\n        'Push.'\n        self.x = x",
+            "Stack",
+            "class C:\n\n    def push(self, x):\n        ...",
+        ),
+        ("class Empty:\n    pass", None, "class C:\n    ..."),
+        ("x = 1\nprint(x)", None, "..."),
+        ("", None, "..."),
+    ],
+)
+def test_the_signature_is_that_of_what_is_tested(code: str, entry: str | None, signature: str) -> None:
+    whole, found = bare_code(code, entry)
+    assert found == signature
+    ast.parse(whole)
+    assert "Push" not in whole
+
+
+def test_names_that_the_code_uses_for_something_else_are_not_taken() -> None:
+    whole, signature = bare_code("def add(f, g):\n    return other(f) + g\ndef other(x):\n    return x\n", "add")
+    space: dict[str, object] = {}
+    exec(whole, space)  # noqa: S102
+    name = next(name for name in space if signature.startswith(f"def {name}("))
+    assert name not in ("f", "g") and space[name](1, 2) == 3  # type: ignore[operator]
+
+
+def test_many_helpers_have_many_names() -> None:
+    code = "".join(f"def step_{n}(x):\n    return x + {n}\n" for n in range(9))
+    code += "def run(x):\n    return " + " + ".join(f"step_{n}(x)" for n in range(9)) + "\n"
+    whole, _ = bare_code(code, "run")
+    space: dict[str, object] = {}
+    exec(whole, space)  # noqa: S102
+    assert space["f"](1) == 45 and "step" not in whole  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("code", ["def f(:", "\0", "(" * 5000])
+def test_what_cannot_be_parsed_is_an_error_that_callers_expect(code: str) -> None:
+    with pytest.raises((SyntaxError, ValueError, RecursionError, MemoryError)):
+        bare_code(code)
