@@ -95,3 +95,30 @@ def test_a_bar_for_the_share_of_checks_that_were_reached() -> None:
     assert {(reject.id, reject.reason) for reject in rejects} == {("r-2", "weak-tests"), ("r-3", "weak-tests")}
     assert "0.50 of the checks" in next(reject.detail for reject in rejects if reject.id == "r-2")
     assert sorted(select(rows)[0]) == ["r-1", "r-2", "r-3"]
+
+
+@given(
+    st.lists(st.floats(0, 1), max_size=40),
+    st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]),
+    st.sampled_from([0.0, 0.3, 1.0]),
+)
+def test_max_wrong_keeps_the_most_confident_rows_and_as_many_as_fit(
+    chances: list[float], most: float, easy: float
+) -> None:
+    rows = [row(number, 9 if number % 2 else 1, chance) for number, chance in enumerate(chances)]
+    kept, rejects = select(rows, max_wrong=most, max_easy=easy)
+    mine = {int(name.removeprefix("r-")) for name in kept}
+    wrong = sum(1 - chances[number] for number in mine)
+    assert wrong <= most * len(mine) + 1e-6
+    assert easy == 1.0 or sum(number % 2 for number in mine) <= easy / (1 - easy) * sum(n % 2 == 0 for n in mine) + 1e-6
+    assert len(rejects) == len(rows) - len(mine)
+    if easy == 1.0 and len(mine) < len(rows) and most < 1:
+        left = sorted((chances[number] for number in set(range(len(rows))) - mine), reverse=True)
+        assert not mine or min(chances[number] for number in mine) >= left[0]
+        assert wrong + 1 - left[0] > most * (len(mine) + 1) - 1e-6
+        assert {reject.reason for reject in rejects} == {"low-confidence"}
+
+
+def test_rows_without_evidence_do_not_fit_under_a_share_of_wrong_rows() -> None:
+    rows = [row(1, 9, 0.9), msgspec.structs.replace(row(2, 9), verification=None)]
+    assert select(rows, max_wrong=0.2)[0] == ["r-1"]

@@ -25,9 +25,7 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import CompletionEntry, Journal
 from tests.standin import StandIn, pieces, token_logprob
 
-RESPONSE = (
-    "[Reasoning]\nSo.\n\n[Implementation]\n```python\n{code}\n```\n\n[Explanation]\nSo.\n\n[Tests]\n```python\nassert {name}(2) == 4\n```"
-)
+RESPONSE = "[Reasoning]\nSo.\n\n[Implementation]\n```python\n{code}\n```\n\n[Explanation]\nSo.\n\n[Tests]\n```python\nassert {name}(2) == 4\n```"
 
 
 def execution(number: int, code: str, name: str, instruction: str = "Write a function that doubles `x`.") -> Execution:

@@ -97,6 +97,8 @@ async def calibrate(
         SnipmillError: no single task can be blamed for it.
     """
     seed = config.run.seed
+    if request.out.is_dir():
+        raise UsageError(f"{request.out} is a folder. Name a file for the calibration, such as calibration.json.")
     if request.source is not None:
         tasks, asked.faults = own_tasks(request.source, request.tasks, seed)
     else:
@@ -112,8 +114,6 @@ async def calibrate(
     open_budget(config)
     directory = RunDirectory(request.folder)
     directory.create()
-    if request.out.is_dir():
-        raise UsageError(f"{request.out} is a folder. Name a file for the calibration, such as calibration.json.")
     asked.tasks = len(tasks)
     async with open_run(settings, directory, progress, wait, _STAGES) as context:
         progress.phase = "answering"

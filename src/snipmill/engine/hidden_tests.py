@@ -8,6 +8,7 @@ from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Trial, Unit
 from snipmill.text.sections import Sections
 from snipmill.verify.interface import interface, used_names
+from snipmill.verify.programs import join_program
 from snipmill.verify.units import assertions
 
 _TIME = 3.0  # seconds for one test
@@ -19,7 +20,7 @@ async def passes(sections: Sections, entry_point: str, tests: Sequence[str], san
     Args:
         sections: of the response.
         entry_point: the name that the tests call.
-        tests: pieces of Python.
+        tests: pieces of Python, each with assertions.
         sandbox: where they run.
 
     Raises:
@@ -29,8 +30,9 @@ async def passes(sections: Sections, entry_point: str, tests: Sequence[str], san
     if entry is None:
         return False
     bound = f"{entry_point} = {entry}\n" if entry != entry_point else ""
-    units = tuple(Unit(setup=f"{bound}{test}") for test in tests)
-    outcomes = await sandbox.try_units(Trial(source=sections.code, units=units, unit_timeout=_TIME))
+    # As strict as any program: an object that equals everything passes nothing.
+    units = tuple(Unit(program=join_program(sections.code, f"{bound}{test}")) for test in tests)
+    outcomes = await sandbox.try_units(Trial(source="", units=units, unit_timeout=_TIME))
     return all(outcome.status == "passed" for outcome in outcomes)
 
 
