@@ -2,9 +2,10 @@
 
     python benchmarks/calibration_tasks.py ../shared/benchmarks src/snipmill/engine/calibration_tasks.jsonl.gz
 
-A model may have seen these sets, so each task also gets a form that it has not seen: told in a setting, with other names and
-constants, its examples taken out, and hidden tests with other inputs, whose results the reference computes in the sandbox. Where
-that gives fewer than three tests, a task has no second form. Left out are tasks whose text needs more than the function itself.
+A model may have seen these sets, so most tasks also get a form that it has not seen: told in a setting, with other names of the
+parameters, without its examples, and with one thing changed about the result, so that remembered code fails the hidden tests.
+Inputs stay those of the set, which are valid; the new results are worked out from the old ones, which the reference gives. Left out
+are tasks whose text needs more than the function itself. Only where all results are of one simple type is there a second form.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,8 @@ from tasks import tested_signature
 
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Trial, Unit
-from snipmill.verify.derived_inputs import derive_inputs, without_expectation
-from snipmill.verify.interface import interface
-from snipmill.verify.units import assertions
 
-LEAST_TESTS, MOST_TESTS, MOST_CHANGED = 3, 12, 6
+LEAST_TESTS, MOST_TESTS = 3, 12
 SETTINGS = (
     "The operators of a wind farm need this for their nightly report.",
     "A small museum digitises its catalogue, and one step is this.",
@@ -39,18 +37,8 @@ SETTINGS = (
     "An archive of sheet music cleans its index with this step.",
     "The timetable of a ferry line is checked by a program, which needs the following.",
 )
-WORDS = {
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-}
+# What may show a result of the unchanged task, or say that there is more to it.
+TELLING = re.compile(r"example|e\.g\.|=>|->|➞|==|\breturns?\b.*\d|`", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -119,72 +107,77 @@ def instruction(text: str, parameters: tuple[str, ...]) -> str:
     return f"{text.strip()}{' ' if chr(10) not in text else chr(10) * 2}Its {plural} {named}."
 
 
-def without_examples(text: str) -> str:
-    """A text up to its first example."""
-    cut = re.split(
-        r"\n\s*>>>|\n\s*(?:for )?examples?\b|\bfor example\b|\be\.g\.", text, maxsplit=1, flags=re.IGNORECASE
-    )[0]
-    return cut.rstrip(" \n:,;(")
+def without_doctests(text: str) -> str:
+    """A text without the sessions that show the function at work."""
+    kept, in_session = [], False
+    for line in text.splitlines():
+        in_session = line.lstrip().startswith(">>>") or (in_session and bool(line.strip()))
+        if not in_session:
+            kept.append(line)
+    return "\n".join(kept).strip()
 
 
-def other_constants(task: Task, draws: random.Random) -> Task:
-    """The task with another number, where exactly one number of its text is in its reference, and in the same role."""
-    tree = ast.parse(task.reference)
-    in_code = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is int]
-    for match in re.finditer(r"(?<![\w.])(\d+|[a-z]+)(?![\w.])", task.instruction):
-        word = match.group(1)
-        number = int(word) if word.isdigit() else WORDS.get(word)
-        same = [node for node in in_code if node.value == number]
-        if number is None or number < 3 or len(same) != 1 or task.instruction.count(word) != 1:
-            continue
-        same[0].value = number + draws.choice((1, 2, 3))
-        changed = task.instruction[: match.start()] + str(same[0].value) + task.instruction[match.end() :]
-        return replace(task, instruction=changed, reference=ast.unparse(tree))
-    return task
+def change(results: list[Any], draws: random.Random) -> tuple[str, list[str]] | None:
+    """What is changed about results of one type: a sentence, and each new result as a comparison behind a call."""
+    number = draws.randint(3, 9)
+    kinds = {type(result) for result in results}
+    if kinds == {bool}:
+        return "It must return the opposite: False where this holds, and True where it does not.", [
+            f"== {not result}" for result in results
+        ]
+    if kinds == {int}:
+        return f"It must return {number} more than the number that this gives.", [
+            f"== {result + number}" for result in results
+        ]
+    if kinds == {str}:
+        return "It must return the text that this gives between the signs < and >.", [
+            f"== {'<' + result + '>'!r}" for result in results
+        ]
+    if kinds in ({list}, {tuple}) and any(result != result[::-1] for result in results):
+        return "It must return the items that this gives in the reverse order.", [
+            f"== {result[::-1]!r}" for result in results
+        ]
+    return None
 
 
-async def rewritten(task: Task, sandbox: Sandbox) -> dict[str, Any] | None:
+def rewritten(task: Task) -> dict[str, Any] | None:
     """The second form of a task; None where it has none."""
     draws = random.Random(f"rewritten {task.id}")
-    text = without_examples(task.instruction)
-    if len(text) < 40:
+    text = without_doctests(task.instruction)
+    head = "Write a function that does what this text says."
+    told = text.removeprefix(head).strip()
+    if len(told) < 30 or TELLING.search(told) or task.entry in told:
         return None
-    other = other_constants(replace(task, instruction=text), draws)
-    offers = interface(other.reference)
-    asked = [without_expectation(one, {task.entry}) for one in assertions("\n".join(task.tests), offers)]
-    changed = [one for _, one in derive_inputs([(one, {task.entry}) for one in asked], 24)]
-    if other.reference != task.reference:  # with another constant, the same inputs are new
-        changed = [one for one in asked if one is not None] + changed
-    units = tuple(
-        Unit(setup=one.unit.setup, value=one.unit.value, expected="object()") for one in changed if one.unit.value
-    )
-    outcomes = await sandbox.try_units(Trial(source=other.reference, units=units, unit_timeout=3.0))
-    tests = []
-    for unit, outcome in zip(units, outcomes, strict=True):
-        value = outcome.exact or outcome.value
-        if outcome.status == "failed" and not unit.setup and _is_plain(value):
-            tests.append(f"assert {unit.value} == {value}")
-    tests = list(dict.fromkeys(tests))[:MOST_TESTS]
-    proof = await sandbox.try_units(
-        Trial(source=other.reference, units=tuple(Unit(setup=test) for test in tests), unit_timeout=3.0)
-    )
-    tests = [test for test, outcome in zip(tests, proof, strict=True) if outcome.status == "passed"]
-    tests = tests[: max(LEAST_TESTS, min(len(task.tests), MOST_CHANGED))]  # as strict as the first form, or less
-    if len(tests) < LEAST_TESTS or len({test.rpartition(" == ")[2] for test in tests}) < 2:
+    calls, results = [], []
+    for test in task.tests:
+        found = plain(test, task.entry)
+        if found is not None:
+            calls.append(found[0])
+            results.append(found[1])
+    changed = change(results, draws) if len(results) >= LEAST_TESTS else None
+    if changed is None:
         return None
-    told = f"{draws.choice(SETTINGS)} {other.instruction.rstrip('.')}."
+    sentence, comparisons = changed
+    tests = [f"assert {call} {comparison}" for call, comparison in zip(calls, comparisons, strict=True)]
     # HumanEval's texts mention the parameters, so they keep their names.
-    names = tuple(f"given_{name}" for name in other.parameters) if task.source == "MBPP" else other.parameters
-    return {"instruction": instruction(told, names), "tests": tests}
+    names = tuple(f"given_{name}" for name in task.parameters) if task.source == "MBPP" else task.parameters
+    body = f"{draws.choice(SETTINGS)} {text.rstrip('.')}. {sentence}"
+    return {"instruction": instruction(body, names), "tests": tests}
 
 
-def _is_plain(text: str) -> bool:
-    """Whether a value's text is a literal without floats, which may differ in the last digits."""
+def plain(test: str, entry: str) -> tuple[str, Any] | None:
+    """The call and the result of a test that compares one call with a value; None for any other."""
+    (statement,) = ast.parse(test).body
+    if not isinstance(statement, ast.Assert) or not isinstance(statement.test, ast.Compare):
+        return None
+    left, operators, right = statement.test.left, statement.test.ops, statement.test.comparators
+    is_call = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == entry
+    if not is_call or len(operators) != 1 or not isinstance(operators[0], ast.Eq | ast.Is):
+        return None
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return False
-    return "." not in re.sub(r"'[^']*'|\"[^\"]*\"", "", text) and value is not None and len(text) < 300
+        return ast.unparse(left), ast.literal_eval(right[0])
+    except ValueError:
+        return None
 
 
 async def main() -> None:
@@ -202,7 +195,7 @@ async def main() -> None:
                 "entry_point": task.entry,
                 "tests": list(task.tests),
             }
-            again = await rewritten(task, sandbox)
+            again = rewritten(task)
             if again is not None:
                 line["rewritten"], second = again, second + 1
             lines.append(json.dumps(line))

@@ -20,7 +20,7 @@ from recorded import Recorded, load
 from snipmill.verify.calibration import Calibration
 from snipmill.verify.confidence import confidence
 from snipmill.verify.expected_wrong import WrongRows
-from snipmill.verify.fitting import fit_all
+from snipmill.verify.fitting import calibration_error, fit_all
 
 BARS = (0.0, 0.3, 0.5)
 DRAWS = 100  # of the bootstrap in each split; a calibration has 200
@@ -34,15 +34,6 @@ class Seen:
     widths: dict[float, list[float]] = field(default_factory=dict)
     said: list[float] = field(default_factory=list)
     was: list[bool] = field(default_factory=list)
-
-    def error(self) -> float:
-        """The calibration error."""
-        said, was = np.array(self.said), np.array(self.was, dtype=float)
-        bins = np.minimum((said * 10).astype(int), 9)
-        return float(
-            sum((bins == one).sum() * abs(said[bins == one].mean() - was[bins == one].mean()) for one in set(bins))
-            / len(said)
-        )
 
 
 def judge(calibration: Calibration, samples: Sequence[Recorded], seen: Seen) -> None:
@@ -91,9 +82,8 @@ def main() -> None:
             judge(Calibration(model="strangers", fits=fit_all(foreign, split, DRAWS)), rest, strangers)
         print(f"\n== {setting}: {len(tasks)} tasks, half of them known, {args.splits} splits")
         for name, seen in (("own", own), ("a stranger's", strangers)):
-            print(
-                f"{name}: calibration error {seen.error():.3f}, said {np.mean(seen.said):.3f}, was {np.mean(seen.was):.3f}"
-            )
+            error = calibration_error(seen.was, seen.said)
+            print(f"{name}: calibration error {error:.3f}, said {np.mean(seen.said):.3f}, was {np.mean(seen.was):.3f}")
             for bar, held in seen.held.items():
                 width = np.mean(seen.widths[bar])
                 print(

@@ -51,15 +51,17 @@ def by_strangers(recorded: list[Recorded]) -> list[float]:
 
 def shipped(recorded: list[Recorded]) -> Calibration:
     """The calibration that comes with snipmill. Questions are left out: their answers carry over to no other reviewer."""
+    able = [one for one in recorded if one.can_be_row]
     return Calibration(
         model=SHIPPED,
         review="likelihood",
+        shipped=True,
         samples=8,
         tasks=len({one.task for one in recorded}),
-        judged=len(recorded),
-        right=sum(one.is_right for one in recorded),
+        judged=len(able),
+        right=sum(one.is_right for one in able),
         snipmill=snipmill.__version__,
-        fits=fit_all([one.judged for one in recorded]),
+        fits=fit_all([one.judged for one in able]),
     )
 
 

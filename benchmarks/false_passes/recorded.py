@@ -64,7 +64,7 @@ def load(review: str | None = None, kind: str = "both", evidence: str = "evidenc
 
 def verification(line: dict[str, Any], samples: int, review: Review | None = None) -> Verification:
     """A sample's line of evidence as a run would write it down."""
-    strength = line["recompute"]["strength"] or {}
+    strength = line["drop"]["strength"] or line["recompute"]["strength"] or {}
     return Verification(
         samples=samples,
         passed=round(line["passed_share"] * samples),

@@ -209,7 +209,11 @@ class ReviewTable(Table, frozen=True, kw_only=True):
             "Questions count once a calibration has them."
         ),
     ] = "off"
-    shots: Annotated[int, msgspec.Meta(ge=0, le=4), key("Examples in each prompt.")] = 2
+    shots: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=2),
+        key("Examples in a prompt; questions show twice as many."),
+    ] = 2
     model: StageModelTable = StageModelTable()
 
 

@@ -19,6 +19,7 @@ from snipmill.records import Verification
 from snipmill.sandbox.driver import Sandbox
 from snipmill.stages.calibration_file import load_calibration
 from snipmill.text.sections import Sections
+from snipmill.verify.calibration import EXECUTED
 from snipmill.verify.fitting import Judged
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
@@ -76,7 +77,7 @@ def test_a_calibration_is_made_shown_continued_and_used(snipmill: Snipmill, serv
     assert report["own_tests"]["rows"] <= 24 and report["tasks_to_halve_interval"] == 72
     assert report["cost"]["completion_tokens"] > 0
     # The truth is what the hidden tests say: answers that add, whatever they are called.
-    responses = read_lines(tmp_path / "cal" / "journal" / "responses.jsonl")
+    responses = read_lines(tmp_path / "cal.json.answers" / "journal" / "responses.jsonl")
     right = sum(
         "return x + " in (entry["completion"]["text"] or "") for entry in responses if entry["outcome"] == "kept"
     )
@@ -171,6 +172,8 @@ def test_answers_that_are_all_right_teach_nothing(snipmill: Snipmill, standin: S
     [
         (("--source", "none.jsonl"), "none.jsonl"),
         (("--out", "."), "folder"),
+        (("--out", "there/"), "folder"),
+        (("--out", "c.toml"), "no calibration"),
         (("--tasks", "0"), "4"),
         (("--forms", "odd"), "odd"),
     ],
@@ -208,7 +211,8 @@ def sections(code: str, tests: str) -> Sections:
         ("def helper(x): return x\ndef plus(x): return helper(x) + 1", "assert plus(1) == 2", True),
         ("def plus(x): return helper(x) + 1\ndef helper(x): return x", "assert plus(1) == 2", True),
         ("def plus(x): return x - 1", "assert plus(1) == 0", False),
-        ("add = None\ndef plus(x): return x + 1", "", False),
+        ("add = None\ndef plus(x): return x + 1", "", True),
+        ("def plus(x): return x + 1\ndef main(): print(plus(1))\nmain()", "", True),
         ("class add:\n    def __eq__(self, other): return True", "", False),
         ("x = 1", "", False),
         ("def add(x):\n    while True: pass", "", False),
@@ -217,7 +221,7 @@ def sections(code: str, tests: str) -> Sections:
     ],
 )
 def test_hidden_tests_tell_right_from_wrong(code: str, own: str, truth: bool) -> None:
-    async def go() -> bool:
+    async def go() -> bool | None:
         async with Sandbox() as sandbox:
             return await passes(sections(code, own), "add", ["assert add(1) == 2", "assert add(4) == 5"], sandbox)
 
@@ -228,7 +232,10 @@ def test_the_entry_is_what_has_the_name_or_what_the_tests_use_or_the_last() -> N
     two = "def a(x): return x\ndef b(x): return x"
     assert entry_of(sections(two, "assert a(1)"), "a") == "a"
     assert entry_of(sections(two, "assert a(1)"), "z") == "a"
-    assert entry_of(sections(two, "assert a(b(1))"), "z") == "b"
+    assert entry_of(sections(two, "assert a(b(1))\nassert a(2)"), "z") == "a"
+    assert entry_of(sections(two, ""), "z") == "b"
+    assert entry_of(sections(f"{two}\ndef main(): pass", "assert x"), "z") == "b"
+    assert entry_of(sections("add = 5\ndef plus(x): return x", ""), "add") == "plus"
     assert entry_of(sections("", ""), "z") is None
 
 
@@ -248,7 +255,7 @@ def test_the_report_counts_right_and_wrong_and_compares_the_forms() -> None:
     judged = [
         Judged(one.task, sample.found, sample.is_right) for one in tasks for sample in one.samples if sample.found
     ]
-    report = make_report(tasks, judged, {}, 0)
+    report = make_report(tasks, judged, [EXECUTED], {}, 0)
     assert (report["tasks"], report["instructions"], report["samples"]) == (30, 60, 120)
     assert report["right_samples"] == 30 + 10 + 15
     whole = report["rows_at_bar"][0]
@@ -259,7 +266,7 @@ def test_the_report_counts_right_and_wrong_and_compares_the_forms() -> None:
     assert report["forms"]["rewritten"]["right_share"] == 0.25
     low, high = report["forms"]["difference"]["interval"]
     assert 0.2 < low < 40 / 60 - 0.25 < high
-    assert any("has probably seen the tasks" in sentence for sentence in remarks(report))
+    assert any("has seen the tasks" in sentence for sentence in remarks(report))
     assert report["roc_curve"][0] == [0.0, 0.0] and report["roc_curve"][-1] == [1.0, 1.0]
     shares = [row["rows"] for row in report["rows_at_bar"]]
     assert shares == sorted(shares, reverse=True)

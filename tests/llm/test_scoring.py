@@ -109,6 +109,55 @@ def test_faults_on_the_way_are_tried_again_and_long_prompts_are_refused(standin:
     assert isinstance(after, list) and after[0].scores and not notes
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        web.json_response({"error": {"message": "echo is not implemented"}}, status=500),
+        web.Response(text="<html>nothing here</html>", content_type="text/html"),
+        web.json_response({"error": {"message": "forbidden"}}, status=403),
+    ],
+    ids=["error", "page", "forbidden"],
+)
+def test_a_server_that_fails_when_it_is_tried_is_not_asked_so(broken: web.Response) -> None:
+    def fault(body: dict[str, Any], _attempt: int) -> web.Response | None:
+        if not body.get("echo"):
+            return None
+        return web.Response(body=broken.body, status=broken.status, content_type=broken.content_type)
+
+    with StandIn(fault=fault) as server:
+        server.tells = "nobody"
+        answers, notes = ask(server, *(f"{TEXT} {number}" for number in range(5)))
+        assert all(isinstance(answer, list) and answer[0].finish_reason == NOT_TOLD for answer in answers)
+        assert len(notes) == 1
+    with StandIn(fault=fault) as server:
+        server.tells = "llamacpp"
+        answers, notes = ask(server, TEXT)
+        assert isinstance(answers[0], list) and answers[0][0].scores and not notes
+
+
+def test_of_several_servers_those_that_can_tell_are_asked(standin: StandIn) -> None:
+    async def go(urls: Sequence[str]) -> list[list[Completion] | Refusal]:
+        async with Client(Server(urls[0])) as one, Client(Server(urls[1])) as other:
+            fleet = Fleet([one, other], concurrency=2)
+            return await asyncio.gather(*(fleet.complete(request(f"{TEXT} {number}")) for number in range(40)))
+
+    with StandIn() as unable:
+        unable.tells = "nobody"
+        for urls in ([standin.url, unable.url], [unable.url, standin.url]):
+            answers = asyncio.run(go(urls))
+            assert all(isinstance(answer, list) and answer[0].scores for answer in answers)
+
+
+def test_text_that_is_cut_into_unreadable_tokens_is_told_by_the_rest() -> None:
+    asked = Request("a\n", "m", 1, 0.0, 0, scored="Sort \U0001f34e by \u00e9 size")
+    tokens = ["a", "\n", "Sort", " ", "\ufffd", "\ufffd", " by", " \ufffd", "\ufffd", " size", "!"]
+    values: list[Any] = [None, *(-float(number) for number in range(1, len(tokens)))]
+    found = read_scores("echo", echoed(tokens, values), asked)
+    assert found is not None and found.scores == values[2:-1]
+    garbage = read_scores("echo", echoed(["a"] + ["\ufffd"] * 40 + ["!"], [None] + [-1.0] * 41), asked)
+    assert garbage is not None and not garbage.scores and garbage.usage.prompt_tokens == 3
+
+
 def echoed(tokens: list[str], values: list[Any], generated: int = 1) -> dict[str, Any]:
     logprobs = {"tokens": tokens, "token_logprobs": values}
     return {"choices": [{"logprobs": logprobs}], "usage": {"prompt_tokens": 3, "completion_tokens": generated}}
@@ -121,14 +170,15 @@ def echoed(tokens: list[str], values: list[Any], generated: int = 1) -> dict[str
             echoed(["<s>", "a", " b", " c", "!"], [None, -1, -2, -3, -9]),
             [-2.0, -3.0],
         ),  # a token of the server's own first
-        (echoed(["a b", " c", "!"], [None, -3, -9]), None),  # the text's beginning is not told
+        (echoed(["a b", " c", "!"], [None, -3, -9]), []),  # the text's beginning is not told
         (echoed(["x", "a b", " c", "!"], [None, -1, -3, -9]), [-1.0, -3.0]),  # a token reaches into the text
-        (echoed(["a", " b", " d", "!"], [None, -2, -3, -9]), None),  # another text
+        (echoed(["a", " b", " d", "!"], [None, -2, -3, -9]), []),  # another text
         (echoed(["!"], [-9]), None),  # only what was generated
         (echoed([], []), None),
         (echoed(["a", " b", " c", "!"], [None, "x", None, -9]), None),
-        (echoed(["a", " b", " c", "!"], [None, float("nan"), -1, -9]), None),
-        (echoed(["a", " b", " c", "!"], [None, float("-inf"), -1, -9]), None),
+        (echoed(["a", " b", " c", "!"], [None, float("nan"), -1, -9]), []),
+        (echoed(["a", " b", " c", "!"], [None, float("-inf"), -1, -9]), []),
+        (echoed(["a", " b", " c", "!"], [None, 5.0, -1, -9]), []),
         ({"choices": []}, None),
         ({"choices": [{"logprobs": {"tokens": 3, "token_logprobs": None}}]}, None),
         ([], None),

@@ -165,6 +165,9 @@ def test_an_answer_that_is_missing_is_asked_for_again(standin: StandIn, tmp_path
         ({}, " **No**", -1),
         ({}, "It depends.", 0),
         ({"no": -0.001}, "no", -1),
+        ({" yes": -0.3, " no": -9999.0}, "yes", 1),
+        ({"yes": -0.1, "x": -9999.0}, "yes", 1),
+        ({"no": 800.0}, "no", -1),
     ],
 )
 def test_yes_and_no_are_read_in_any_spelling(first: dict[str, float], text: str, sign: int) -> None:

@@ -68,6 +68,40 @@ def test_names_that_the_code_uses_for_something_else_are_not_taken() -> None:
     assert name not in ("f", "g") and space[name](1, 2) == 3  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("code", "call"),
+    [
+        ("def total(items, total=0):\n    for i in items:\n        total += i\n    return total\n", "total([1, 2])"),
+        (
+            "def check(x):\n    return x + 1\ndef solve(x):\n    def check(y):\n        return y * 2\n    return check(x)\n",
+            "solve(5)",
+        ),
+        ("def area(x):\n    return x\ndef area_of(area):\n    return area\n", "area_of(7)"),
+        (
+            "def count():\n    global count\n    before = count\n    count = 3\n    return before is not None\n",
+            "count()",
+        ),
+        (
+            "def solve(x):\n    try:\n        raise ValueError(x)\n    except ValueError as solve:\n        return str(solve)\n",
+            "solve(4)",
+        ),
+        ("def solve(x):\n    match x:\n        case [solve, *rest]:\n            return solve\n", "solve([1, 2])"),
+        ("from os.path import join as f\ndef solve(x):\n    return f(x, 'a')\n", "solve('b')"),
+        ("class Stack:\n    def twice(self) -> 'Stack':\n        return self\n    size = 2\n", "Stack().twice().size"),
+    ],
+)
+def test_renaming_never_changes_what_code_does(code: str, call: str) -> None:
+    before: dict[str, object] = {}
+    exec(code, before)  # noqa: S102
+    whole, signature = bare_code(code, call.partition("(")[0])
+    name = signature.replace("(", " ").replace(":", " ").split()[1]
+    after: dict[str, object] = {}
+    exec(whole, after)  # noqa: S102
+    changed = name + call.removeprefix(call.partition("(")[0])
+    assert eval(changed, after) == eval(call, before)  # noqa: S307
+    assert "'Stack'" not in whole
+
+
 def test_many_helpers_have_many_names() -> None:
     code = "".join(f"def step_{n}(x):\n    return x + {n}\n" for n in range(9))
     code += "def run(x):\n    return " + " + ".join(f"step_{n}(x)" for n in range(9)) + "\n"

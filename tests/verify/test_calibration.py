@@ -104,7 +104,7 @@ def test_a_few_reviewed_samples_do_not_make_a_fit() -> None:
 @pytest.mark.parametrize("is_right", [True, False])
 def test_samples_of_one_kind_teach_nothing(is_right: bool) -> None:
     alike = [Judged(one.task, one.found, is_right) for one in samples(10)]
-    with pytest.raises(ValueError, match="right and wrong"):
+    with pytest.raises(ValueError, match="at least 5 of each"):
         fit_all(alike)
 
 
@@ -181,11 +181,11 @@ def test_a_fit_without_draws_still_gives_an_interval() -> None:
 
 
 def test_a_calibration_comes_back_from_its_file_and_says_where_it_does_not_fit() -> None:
-    made = Calibration(model="m", prompting="chat", reviewer="r", fits=fit_all(samples(20), draws=3), tasks=20)
+    made = Calibration(model="m", prompting="chat", reviewer="r", fits=fit_all(samples(20), draws=3), asked={"a": 1})
     assert decode_calibration(encode_calibration(made)) == made
-    assert made.misfits("m", "chat", "r") == made.misfits("m", "chat", None) == []
-    assert len(made.misfits("other", "completion", "s")) == 3
-    assert shipped_calibration().misfits("any", "chat", "any") == []
+    assert made.misfits("m", "chat", "r", {"a": 1}) == made.misfits("m", "chat", None, {}) == []
+    assert len(made.misfits("other", "completion", "s", {"a": 2, "b": 3})) == 4
+    assert shipped_calibration().misfits("any", "chat", "any", {}) == []
     assert made.summary()["sha256"] != shipped_calibration().summary()["sha256"]
 
 

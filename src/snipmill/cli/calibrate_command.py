@@ -13,6 +13,7 @@ from snipmill.cli import options
 from snipmill.cli.configured import configured
 from snipmill.cli.display import console, live_line, progress_of, say
 from snipmill.config import Config
+from snipmill.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,17 +45,19 @@ def calibrate(
     ] = None,
     forms: Annotated[
         Literal["both", "original", "rewritten"],
-        typer.Option("--forms", help="Ask the tasks as they are, rewritten so that no model has seen them, or both."),
+        typer.Option("--forms", help="Ask the tasks as they are, rewritten with a changed result, or both."),
     ] = "both",
 ) -> None:
     """Find out what a confidence is worth for your model: ask it tasks with hidden tests, and fit the weights to its answers.
 
     The answers are executed like those of a run. `[verify] calibration = "calibration.json"` then uses the weights. The same
-    command again continues a calibration that was stopped; its answers lie in a folder beside the file.
+    command again continues a calibration that was stopped; its answers lie in OUT.answers.
     """
     from snipmill.engine.calibrate import FORMS, Asked, Request, calibrate
     from snipmill.engine.progress import Progress
 
+    if out.endswith("/"):
+        raise UsageError(f"{out} is a folder. Name a file for the calibration, such as {out}calibration.json.")
     request = Request(tasks, Path(out), source, FORMS if forms == "both" else (forms,))
     progress, asked = Progress(), Asked()
 
@@ -64,6 +67,8 @@ def calibrate(
 
     with live_line(line):
         made = asyncio.run(calibrate(config, request, progress, asked, say))
+    if asked.lost:
+        say(f"{asked.lost:,} samples are left out: the sandbox failed while it held them against the hidden tests.")
     for fault in asked.faults[:5]:
         say(f"Left out: {fault}")
     if len(asked.faults) > 5:
@@ -88,7 +93,10 @@ def _print_report(made: Calibration) -> None:
     console.print(_curve(report))
     for sentence in remarks(report):
         say(sentence)
-    say(f"To halve these intervals, ask about {report['tasks_to_halve_interval']:,} tasks more.")
+    say(
+        f"To halve these intervals, ask about {report['tasks_to_halve_interval']:,} tasks more; where that is more than there are, "
+        "give tasks of your own with --source."
+    )
     cost = report["cost"]
     money = f", {cost['cost']:,.4g} in money" if cost.get("cost") else ""
     say(f"Cost: {cost['prompt_tokens']:,} prompt tokens and {cost['completion_tokens']:,} generated ones{money}.")

@@ -27,15 +27,14 @@ from snipmill.engine.progress import Progress
 from snipmill.errors import BudgetSpent, StoreError, UsageError
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.records import Execution, Verification
-from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.attempts import ProgramAttempt
 from snipmill.stages.budget import open_budget
 from snipmill.stages.evidence_runs import Wait, next_second
 from snipmill.stages.settings import check_servers, resolve
 from snipmill.stages.spec import ASSERTIONS, RESPONSES, REVIEW, VERIFY
 from snipmill.stages.stage_models import is_used
-from snipmill.store.run_directory import RunDirectory
-from snipmill.verify.calibration import Calibration, encode_calibration
+from snipmill.store.run_directory import MANIFEST, RunDirectory
+from snipmill.verify.calibration import Calibration, decode_calibration, encode_calibration
 from snipmill.verify.fitting import Judged, fit_all
 
 FORMS = (ORIGINAL, REWRITTEN)
@@ -48,7 +47,7 @@ class Request:
 
     Attributes:
         tasks: how many.
-        out: the file to write; its journals lie in a folder of the same name without `.json`.
+        out: the file to write; the answers lie beside it, in a folder of the same name with `.answers` behind it.
         source: a file of the user's tasks; None for those that ship.
         forms: of the shipped tasks.
     """
@@ -60,16 +59,17 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Where the journals are."""
-        return self.out.with_suffix("") if self.out.suffix else self.out.with_name(f"{self.out.name}-journals")
+        """Where the answers are."""
+        return self.out.with_name(f"{self.out.name}.answers")
 
 
 @dataclass
 class Asked:
-    """How far a calibration is."""
+    """How far a calibration is. `lost` samples could not be judged, by a fault of the sandbox; `faults` are of the user's file."""
 
     tasks: int = 0
     done: int = 0
+    lost: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -97,12 +97,14 @@ async def calibrate(
         SnipmillError: no single task can be blamed for it.
     """
     seed = config.run.seed
-    if request.out.is_dir():
-        raise UsageError(f"{request.out} is a folder. Name a file for the calibration, such as calibration.json.")
+    _check_target(request)
     if request.source is not None:
         tasks, asked.faults = own_tasks(request.source, request.tasks, seed)
     else:
         tasks = shipped_tasks(request.tasks, request.forms, seed)
+    there = len({task.task for task in tasks})
+    if there < request.tasks:
+        tell(f"There are only {there:,} such tasks; all of them are asked.")
     changed = {
         "run": msgspec.structs.replace(config.run, dir=str(request.folder)),
         "seeds": SeedsTable(),
@@ -129,6 +131,23 @@ async def calibrate(
     return calibration
 
 
+def _check_target(request: Request) -> None:
+    """Refuse to write over what is no calibration, or into a run.
+
+    Raises:
+        UsageError: it would.
+    """
+    if request.out.is_dir():
+        raise UsageError(f"{request.out} is a folder. Name a file for the calibration, such as calibration.json.")
+    if request.out.exists():
+        try:
+            decode_calibration(request.out.read_bytes())
+        except (OSError, ValueError):
+            raise UsageError(f"{request.out} is there already, and is no calibration. Name another file.") from None
+    if (request.folder / MANIFEST).exists():
+        raise UsageError(f"{request.folder} holds a run. Name another file for the calibration.")
+
+
 async def _answer_all(tasks: Sequence[HiddenTask], context: RunContext, asked: Asked) -> list[Answered]:
     """What came of each task, in their order.
 
@@ -150,7 +169,9 @@ async def _answer_all(tasks: Sequence[HiddenTask], context: RunContext, asked: A
         }
         sampled = await gather_or_raise(_judge(one, task, found, context) for one in samples.with_programs)
         asked.done += 1
-        return Answered(task.task, task.source, task.form, outcome.drawn, tuple(filter(None, sampled)))
+        known = tuple(filter(None, sampled))
+        asked.lost += len(sampled) - len(known)
+        return Answered(task.task, task.source, task.form, outcome.drawn, known)
 
     answered: list[Answered] = []
     unfinished = 0
@@ -173,9 +194,8 @@ async def _judge(
     attempt: ProgramAttempt, task: HiddenTask, found: dict[str, Verification], context: RunContext
 ) -> Sampled | None:
     """The truth about a sample; None where the sandbox could not tell."""
-    try:
-        is_right = await passes(attempt.sections, task.entry_point, task.tests, context.sandboxes.first)
-    except SlotLost:
+    is_right = await passes(attempt.sections, task.entry_point, task.tests, context.sandboxes.first)
+    if is_right is None:
         return None
     return Sampled(attempt.passed, is_right, found.get(attempt.response.id))
 
@@ -194,16 +214,12 @@ def _fit(answered: Sequence[Answered], context: RunContext, cost: dict[str, obje
     ]
     config, models = context.settings.config, context.connections.models
     try:
-        fits = fit_all(judged, config.run.seed) if judged else ()
+        fits = fit_all(judged, config.run.seed)
     except ValueError as error:
         raise UsageError(
             f"Nothing can be learned from these answers: {error}. Ask more --tasks, or give harder or easier ones of your own "
             "with --source."
         ) from error
-    if not fits:
-        raise UsageError(
-            "No answer could be verified, so there is nothing to fit. docs/verification.md says what is needed."
-        )
     return Calibration(
         model=models[RESPONSES],
         prompting=context.settings.generation[RESPONSES].prompting,
@@ -215,8 +231,9 @@ def _fit(answered: Sequence[Answered], context: RunContext, cost: dict[str, obje
         right=sum(one.is_right for one in judged),
         snipmill=__version__,
         made=datetime.now(UTC).date().isoformat(),
+        asked=context.settings.asked,
         fits=fits,
-        report=make_report(answered, judged, cost, config.run.seed),
+        report=make_report(answered, judged, [fit.features for fit in fits], cost, config.run.seed),
     )
 
 

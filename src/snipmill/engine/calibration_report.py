@@ -14,13 +14,14 @@ import numpy as np
 
 from snipmill.engine.calibration_tasks import ORIGINAL, REWRITTEN
 from snipmill.records import Verification
-from snipmill.verify.fitting import Judged, cross_validated, roc_area
+from snipmill.select.choose import NEAR
+from snipmill.verify.fitting import Judged, calibration_curve, calibration_error, cross_validated, roc_area
 
 BARS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _RESAMPLES = 1000
-_BINS = 10
 _SURE = 0.7  # confidence of a row from which being wrong is worth a look
 _MOST_NAMED = 20
+_LARGE_ERROR = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,26 +51,31 @@ class Answered:
 
 @dataclass(frozen=True)
 class _Best:
-    """The most confident row of a task in one form."""
+    """The row of a task in one form; where several are equal, `right` is the share of them that is."""
 
     task: str
     form: str
     score: float
-    is_right: bool
+    right: float
 
 
 def make_report(
-    answered: Sequence[Answered], judged: Sequence[Judged], cost: dict[str, object], seed: int
+    answered: Sequence[Answered],
+    judged: Sequence[Judged],
+    kinds: Sequence[tuple[str, ...]],
+    cost: dict[str, object],
+    seed: int,
 ) -> dict[str, Any]:
     """All figures, as they stand in the calibration's file.
 
     Args:
         answered: what came of each task.
         judged: its samples that can become rows, in the same order.
+        kinds: of evidence that the fits use.
         cost: the account.
         seed: of the draws.
     """
-    scores = cross_validated(judged, seed)
+    scores = cross_validated(judged, seed, kinds=kinds)
     truths = [one.is_right for one in judged]
     best = _best_rows(answered, scores)
     tasks = sorted({one.task for one in answered})
@@ -84,8 +90,10 @@ def make_report(
         "samples_that_can_be_rows": len(judged),
         "roc_area": _with_interval(judged, scores, place, resamples),
         "roc_curve": _roc_curve(truths, scores),
-        "calibration_curve": _calibration_curve(truths, scores),
-        "calibration_error": _calibration_error(truths, scores),
+        "calibration_curve": [
+            {name: round(value, 4) for name, value in one.items()} for one in calibration_curve(truths, scores)
+        ],
+        "calibration_error": round(calibration_error(truths, scores), 4),
         "rows_at_bar": [_rows_at(bar, best, place, resamples) for bar in BARS],
         "own_tests": _own_tests(answered, place, resamples),
         "tasks_to_halve_interval": 3 * len(tasks),
@@ -96,20 +104,28 @@ def make_report(
 
 
 def _best_rows(answered: Sequence[Answered], scores: Sequence[float]) -> list[_Best]:
-    """The row that selection would take of each task in each form."""
+    """The row of each task in each form that selection takes: of the most confident ones, that with the strongest tests."""
     given = iter(scores)
     best: list[_Best] = []
     for one in answered:
-        rated = [(next(given), sample.is_right) for sample in one.samples if sample.found is not None]
-        if rated:
-            score, is_right = max(rated)
-            best.append(_Best(one.task, one.form, score, is_right))
+        rated = [(next(given), sample.found, sample.is_right) for sample in one.samples if sample.found is not None]
+        if not rated:
+            continue
+        most = max(score for score, _, _ in rated)
+        near = [
+            ((found.mutation or 0.0) - (found.changed > 0), score, right)
+            for score, found, right in rated
+            if score >= most - NEAR
+        ]
+        chosen = max((tests, score) for tests, score, _ in near)
+        equal = [right for tests, score, right in near if (tests, score) == chosen]
+        best.append(_Best(one.task, one.form, chosen[1], sum(equal) / len(equal)))
     return best
 
 
 def _sure_and_wrong(best: Sequence[_Best]) -> list[str]:
     """Tasks whose row is wrong and confident: where all samples agree on something else than was asked."""
-    return [f"{one.task} ({one.form})" for one in best if one.score >= _SURE and not one.is_right][:_MOST_NAMED]
+    return [f"{one.task} ({one.form})" for one in best if one.score >= _SURE and not one.right]
 
 
 def _resamples(tasks: int, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -158,27 +174,6 @@ def _roc_curve(truths: Sequence[bool], scores: Sequence[float]) -> list[list[flo
     ]
 
 
-def _calibration_curve(truths: Sequence[bool], scores: Sequence[float]) -> list[dict[str, Any]]:
-    """What was said and what was true, in tenths."""
-    truth, score = np.array(truths), np.array(scores)
-    bins = np.minimum((score * _BINS).astype(int), _BINS - 1)
-    return [
-        {
-            "said": round(float(score[bins == number].mean()), 4),
-            "was": round(float(truth[bins == number].mean()), 4),
-            "samples": int((bins == number).sum()),
-        }
-        for number in range(_BINS)
-        if (bins == number).any()
-    ]
-
-
-def _calibration_error(truths: Sequence[bool], scores: Sequence[float]) -> float:
-    """The expected calibration error: the mean distance between said and true, weighted by samples."""
-    curve = _calibration_curve(truths, scores)
-    return round(float(sum(one["samples"] * abs(one["said"] - one["was"]) for one in curve)) / len(truths), 4)
-
-
 def _rows_at(
     bar: float, best: Sequence[_Best], place: dict[str, int], resamples: np.ndarray[Any, np.dtype[np.int64]]
 ) -> dict[str, Any]:
@@ -187,10 +182,10 @@ def _rows_at(
     return {
         "bar": bar,
         "rows": len(kept),
-        "right": sum(one.is_right for one in kept),
-        "wrong": sum(not one.is_right for one in kept),
+        "right": round(sum(one.right for one in kept), 1),
+        "wrong": round(sum(1 - one.right for one in kept), 1),
         "expected_wrong": round(sum(1 - one.score for one in kept), 1),
-        **_share(_per_task([(one.task, not one.is_right, 1.0) for one in kept], place), resamples, "wrong_share"),
+        **_share(_per_task([(one.task, 1 - one.right, 1.0) for one in kept], place), resamples, "wrong_share"),
     }
 
 
@@ -228,7 +223,11 @@ def _forms(
     if ORIGINAL in sums and REWRITTEN in sums:
         differences = _ratios(sums[ORIGINAL], resamples) - _ratios(sums[REWRITTEN], resamples)
         whole = _ratios(sums[ORIGINAL], None) - _ratios(sums[REWRITTEN], None)
-        found["difference"] = {"value": round(float(whole[0]), 4), "interval": _interval(differences)}
+        known = not np.isnan(whole[0])
+        found["difference"] = {
+            "value": round(float(whole[0]), 4) if known else None,
+            "interval": _interval(differences) if known else [],
+        }
     return found
 
 
@@ -265,27 +264,29 @@ def remarks(report: dict[str, Any]) -> list[str]:
         found.append(_on_forms(difference))
     sure = report["sure_and_wrong"]
     if sure:
+        named = ", ".join(sure[:_MOST_NAMED]) + (", ..." if len(sure) > _MOST_NAMED else "")
         found.append(
-            f"{len(sure)} rows of confidence {_SURE} or more are wrong: {', '.join(sure)}. What all samples misread alike, their "
-            "agreement cannot show; a review may."
+            f"Wrong in spite of a confidence of {_SURE} or more: {len(sure)} of the rows ({named}). There the samples agree on "
+            "something else than was asked."
         )
-    error = report["calibration_error"]
-    if error > 0.1:
-        found.append(f"The confidences miss the truth by {error:.2f} on average. More tasks make them better.")
+    if report["calibration_error"] > _LARGE_ERROR:
+        found.append(f"The confidences miss the truth by {report['calibration_error']:.2f} on average, which is much.")
     return found
 
 
 def _on_forms(difference: dict[str, Any]) -> str:
-    low, high = difference["interval"] or (0.0, 0.0)
-    value = difference["value"]
-    if low > 0.05:
+    if difference["value"] is None:
+        return "The two forms cannot be compared: in one of them no sample has a program."
+    low, high = difference["interval"]
+    told = f"{100 * difference['value']:+.0f} percentage points (90%: {100 * low:+.0f} to {100 * high:+.0f})"
+    if low > 0:
         return (
-            f"On the tasks as they are, {value:.0%} more of the samples are right than on the rewritten ones. The model has "
-            "probably seen the tasks: of tasks that it has not seen, expect what holds for the rewritten form."
+            f"More samples are right on the tasks as they are than on the rewritten ones: {told}. Either the model has seen the "
+            "tasks, or it overlooks what was changed. Tasks that nobody has seen will be more like the rewritten ones."
         )
-    if high < -0.05:
-        return f"On the rewritten tasks, {-value:.0%} more of the samples are right. Their hidden tests may be weaker."
-    return (
-        f"The model does about as well on the rewritten tasks as on those that it may have seen (difference {value:+.0%}, 90%: "
-        f"{low:+.0%} to {high:+.0%})."
-    )
+    if high < 0:
+        return (
+            f"Fewer samples are right on the tasks as they are than on the rewritten ones: {told}. So the model has hardly "
+            "learned them by heart."
+        )
+    return f"These tasks do not show a difference between the two forms: {told}."

@@ -8,6 +8,7 @@ rewritten, with other names, constants and hidden inputs, since a model may have
 from __future__ import annotations
 
 import gzip
+import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -115,13 +116,16 @@ def own_tasks(path: str, count: int, seed: int) -> tuple[list[HiddenTask], list[
         UsageError: the file holds no tasks.
         SnipmillError: it cannot be read.
     """
-    table, found, faults = Table(path), list[HiddenTask](), list[str]()
+    table, found, faults, seen = Table(path), list[HiddenTask](), list[str](), set[str]()
     for number, value in table.rows():
         row = decode_row(value)
         task = _own_task(row, number) if isinstance(row, dict) else f"it {row.problem}"
+        if isinstance(task, HiddenTask) and task.task in seen:
+            task = f"a task before it has the id {task.task!r}, too."
         if isinstance(task, str):
             faults.append(f"{table.place(number)}: {task}")
         else:
+            seen.add(task.task)
             found.append(task)
     if not found:
         why = f" The first row: {faults[0]}" if faults else ""
@@ -134,9 +138,11 @@ def _own_task(row: dict[str, Any], number: int) -> HiddenTask | str:
     instruction, entry_point, tests = (row.get(name) for name in ("instruction", "entry_point", "tests"))
     if not isinstance(instruction, str) or not instruction.strip():
         return "it has no text under `instruction`."
-    if not isinstance(entry_point, str) or not entry_point.isidentifier():
+    if not isinstance(entry_point, str) or not entry_point.isidentifier() or keyword.iskeyword(entry_point):
         return "it has no name under `entry_point`."
     texts = [tests] if isinstance(tests, str) else tests
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         return "it has no texts under `tests`."
-    return HiddenTask(str(row.get("id") or number), "own", OWN, instruction, entry_point, tuple(texts))
+    given = row.get("id")
+    name = str(given) if isinstance(given, str | int) and given != "" else f"row {number}"
+    return HiddenTask(name, "own", OWN, instruction, entry_point, tuple(texts))

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from snipmill.config import GenerateTable
+from snipmill.config import Config, GenerateTable
 from snipmill.engine.plan import StagePlan
 from snipmill.prompts.fewshot import Example
-from snipmill.prompts.review import likelihood_prompt
+from snipmill.prompts.prompt import render_completion
+from snipmill.prompts.review import likelihood_prompt, question_prompt
 from snipmill.randomness import generator
 from snipmill.records import Concepts, Instruction, Record, Seed, Usage
 from snipmill.stages.budget import cost, prices_by_stage
@@ -25,7 +26,7 @@ from snipmill.stages.fewshot_files import load_reviewing
 from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import ASSERTIONS, BY_NAME, CONCEPTS, JUDGE, RESPONSES, REVIEW
+from snipmill.stages.spec import ASSERTIONS, BY_NAME, CONCEPTS, INSTRUCTIONS, JUDGE, RESPONSES, REVIEW
 from snipmill.stages.stage_models import asked_stages
 from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
 from snipmill.store.run_directory import RunDirectory
@@ -115,7 +116,7 @@ def forecast(
         ratio = _CHARACTERS_PER_TOKEN * math.exp(draws.gauss(0, _CODE_SPREAD))
         for name in asked:
             stage, todo = stages[name], plan[name]
-            wanted = _wanted(name, todo, arriving, each, draws)
+            wanted = _wanted(name, todo, arriving, each, draws, config.generate)
             group = config.generate.per_request if name == RESPONSES else 1
             per_prompt = statistics.fmean(draws.choices(stage.prompts, k=len(stage.prompts))) if stage.prompts else 0.0
             # The mean that was seen differs from the true one, and so will that of the completions to come.
@@ -143,7 +144,12 @@ def _sample(settings: Settings) -> list[Seed]:
 
 
 def _wanted(
-    name: str, todo: StagePlan, arriving: float | None, each: tuple[float, float], draws: random.Random
+    name: str,
+    todo: StagePlan,
+    arriving: float | None,
+    each: tuple[float, float],
+    draws: random.Random,
+    table: GenerateTable,
 ) -> float:
     """How many completions of a stage are asked for: those that are missing, and those that follow from earlier stages.
 
@@ -152,17 +158,17 @@ def _wanted(
     if arriving is None:
         return todo.missing
     if name == REVIEW:  # of samples that were verified
-        return todo.missing + todo.may_follow * draws.uniform(*_VERIFIED)
+        return todo.missing + todo.may_follow * draws.uniform(*each) / table.samples * draws.uniform(*_VERIFIED)
     return todo.missing + min(float(todo.may_follow), arriving * (draws.uniform(*each) if name == RESPONSES else 1.0))
 
 
 def _samples_of_each(table: GenerateTable, stages: Mapping[str, _Stage]) -> tuple[float, float]:
     """The least and the most samples that an instruction may draw on average."""
-    before, drawn = [stage for name, stage in stages.items() if name != RESPONSES], stages.get(RESPONSES)
+    before, drawn = stages[INSTRUCTIONS], stages[RESPONSES]
     if not table.accept:
         return table.samples, table.samples
-    if drawn is not None and drawn.seen and before and before[-1].kept:
-        seen = drawn.seen / before[-1].kept
+    if drawn.seen and before.kept:
+        seen = drawn.seen / before.kept
         return max(0.9 * seen, 1.0), min(1.1 * seen, table.samples)
     return min(table.wave, table.samples), table.samples
 
@@ -203,14 +209,24 @@ def _look_at_review(settings: Settings, directory: RunDirectory, plan: Mapping[s
     for example in settings.generation[RESPONSES].bank.usable("I->R"):
         sections = parse_sections(example.response or "")
         if isinstance(sections, Sections):
-            prompts.append(len(likelihood_prompt(sections.code, load_reviewing(), settings.config.review.shots)))
-            prompts[-1] += len(example.instruction)
+            prompts += _review_prompts(settings.config, example.instruction, sections.code)
     if len(usages) >= _ENOUGH and plan[REVIEW].there:
         lengths = [usage.completion_tokens for usage in usages]
         mean = statistics.fmean(lengths)
         variation = statistics.stdev(lengths) / max(mean, 1.0)
         return _Stage(prompts, mean, variation / math.sqrt(len(lengths)), variation, len(usages), len(usages))
     return _Stage(prompts, 1.0, _LENGTH_SPREAD, 0.5, 0, 0)
+
+
+def _review_prompts(config: Config, instruction: str, code: str) -> list[int]:
+    """Characters of what is asked of the reviewer about an answer."""
+    table, examples, found = config.review, load_reviewing(), list[int]()
+    if table.evidence in ("likelihood", "both"):
+        found.append(len(likelihood_prompt(code, examples, table.shots)) + len(instruction))
+    if table.evidence in ("questions", "both"):
+        asked = question_prompt("does", instruction, code, examples, 2 * table.shots)
+        found += [len(render_completion(asked))] * 2
+    return found
 
 
 def _stand_in(name: str, seed: Seed, example: Example) -> Record:

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from snipmill.sandbox.driver import Sandbox
-from snipmill.sandbox.program import Trial, Unit
-from snipmill.text.sections import Sections
-from snipmill.verify.interface import interface, used_names
-from snipmill.verify.programs import join_program
+from snipmill.text.sections import Malformed, Sections
+from snipmill.verify.any_program import build_any_program
+from snipmill.verify.data_sets import foreign_tests
+from snipmill.verify.interface import interface
 from snipmill.verify.units import assertions
 
-_TIME = 3.0  # seconds for one test
+_NO_ENTRIES = ("main", "test")  # what the names of definitions begin with that nobody asked for
 
 
-async def passes(sections: Sections, entry_point: str, tests: Sequence[str], sandbox: Sandbox) -> bool:
+async def passes(sections: Sections, entry_point: str, tests: Sequence[str], sandbox: Sandbox) -> bool | None:
     """Whether an implementation passes hidden tests, whatever it calls what they test.
+
+    They are executed as strictly as any program: an object that equals everything passes nothing.
 
     Args:
         sections: of the response.
         entry_point: the name that the tests call.
-        tests: pieces of Python, each with assertions.
+        tests: in any layout that `snipmill audit` knows.
         sandbox: where they run.
 
-    Raises:
-        SlotLost: the sandbox failed, which says nothing about the code.
+    Returns:
+        None where the sandbox could not tell.
     """
     entry = entry_of(sections, entry_point)
     if entry is None:
         return False
-    bound = f"{entry_point} = {entry}\n" if entry != entry_point else ""
-    # As strict as any program: an object that equals everything passes nothing.
-    units = tuple(Unit(program=join_program(sections.code, f"{bound}{test}")) for test in tests)
-    outcomes = await sandbox.try_units(Trial(source="", units=units, unit_timeout=_TIME))
-    return all(outcome.status == "passed" for outcome in outcomes)
+    code = sections.code if entry == entry_point else f"{sections.code}\n\n{entry_point} = {entry}\n"
+    built = build_any_program(code, foreign_tests("\n".join(tests), entry_point))
+    if isinstance(built, Malformed):
+        return False
+    verdict = await sandbox.run(built.program)
+    return None if verdict.status == "sandbox-error" else verdict.status == "passed"
 
 
 def entry_of(sections: Sections, entry_point: str) -> str | None:
     """What of an implementation hidden tests are about.
 
-    That is what has their name, else the one definition that the sample's own tests use, else the last function; None without any.
+    That is what is defined under their name, else what the sample's own assertions use most, else the last definition that is no
+    `main` and no test; None without any.
     """
     offers = interface(sections.code)
-    if entry_point in offers:
-        return entry_point
     defined = [name for name, signature in offers.items() if signature is not None]
-    used = used_names(offers, assertions(sections.tests, offers)) & set(defined)
-    if len(used) == 1:
-        return next(iter(used))
-    return defined[-1] if defined else None
+    if entry_point in defined:
+        return entry_point
+    able = [name for name in defined if not name.lower().startswith(_NO_ENTRIES)] or defined
+    used = Counter(name for one in assertions(sections.tests, offers) for name in one.names if name in able)
+    return max(reversed(able), key=lambda name: used[name]) if able else None

@@ -131,26 +131,23 @@ async def open_run(
         connections = await stack.enter_async_context(connect_stages(_models(config, stages)))
         progress.model, progress.phase = connections.description, "mining seeds"
         progress.fleets = connections.fleets
-        progress.remarks = _misfits(settings, connections)
+        path = config.verify.calibration
+        progress.remarks = [f"The calibration {path} may not fit: {one}." for one in _misfits(settings, connections)]
         progress.weights = settings.calibration.sources()
         yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)
 
 
 def _keep_calibration(settings: Settings, directory: RunDirectory) -> None:
-    """Keep the user's own calibration in the run, which is complete in itself."""
-    if not settings.calibration.is_shipped:
-        directory.write_text(CALIBRATION, encode_calibration(settings.calibration).decode())
-    else:
-        (directory.path / CALIBRATION).unlink(missing_ok=True)
+    """Keep the calibration in the run, which is complete in itself: a later snipmill ships another one."""
+    directory.write_text(CALIBRATION, encode_calibration(settings.calibration.without_report()).decode())
 
 
 def _misfits(settings: Settings, connections: Connections) -> list[str]:
     """What is different here from where the calibration was made."""
     models, config = connections.models, settings.config
-    found = settings.calibration.misfits(
-        models[RESPONSES], model_of_stage(config, RESPONSES).prompting, models.get(REVIEW)
+    return settings.calibration.misfits(
+        models[RESPONSES], model_of_stage(config, RESPONSES).prompting, models.get(REVIEW), settings.asked
     )
-    return [f"The calibration {config.verify.calibration} may not fit: {one}." for one in found]
 
 
 def _models(config: Config, stages: Collection[str]) -> dict[str, ModelTable]:
@@ -190,7 +187,10 @@ def _manifest(context: RunContext) -> dict[str, Any]:
         "fewshot_hash": generation["concepts"].bank.hash,
         "prompt_hashes": _prompt_hashes(generation),
         "sandbox_tier": context.sandboxes.first.tier,
-        "calibration": context.settings.calibration.summary(),
+        "calibration": {
+            **context.settings.calibration.summary(),
+            "misfits": _misfits(context.settings, context.connections),
+        },
         "environment": context.settings.execution.environment,
         "seed": config.run.seed,
     }

@@ -36,6 +36,7 @@ from snipmill.records import Completion, Refusal, Usage, encode_json
 
 _CONNECT_TIMEOUT = 10.0
 _UNTOLD = 3  # texts that were not scored by any way, after which the server is asked for no more
+_BUSY = (408, 409, 425, 429, 503)
 _UNKNOWN = (400, 404, 405, 415, 422, 501)  # how servers answer where they do not know an endpoint or a field
 # vLLM's extensions of the protocol: chunks of several tokens, which take a fraction of the client's time, and counts in
 # every chunk, so that a stream that is closed early has counts too.
@@ -190,41 +191,57 @@ class Client:
         except (msgspec.DecodeError, ValueError) as error:
             raise Transient(f"the answer is not JSON of the expected shape: {error}") from error
 
+    @property
+    def can_score(self) -> bool:
+        """Whether the server may tell the log probabilities of a given text."""
+        return bool(self._ways)
+
     async def _score(self, request: Request) -> list[Completion] | Refusal:
         """The log probabilities of a given text. The first way that works is kept; where none ever does, none is tried."""
+        spent = Usage()
         for way in self._ways:
             tokens: list[int] = []
             if way == "grammar":
-                found = await self._post(tokenize_call(request), request)
-                tokens = read_tokens(found)
+                tokens = read_tokens(await self._post(tokenize_call(request), request))
                 if not tokens:
                     continue
             answer = await self._post(scoring_call(way, request, tokens), request)
             if isinstance(answer, Refusal):
                 return answer
-            scored = read_scores(way, answer, request, tokens)
-            if scored is not None:
+            found = read_scores(way, answer, request, tokens)
+            if found is not None:
                 self._ways, self._scores = (way,), True
-                return [scored]
+                return [found]
+            spent = _sum(spent, read_usage(answer.get("usage") if isinstance(answer, dict) else None))
         if not self._scores and self._ways:
             self._untold += 1
             if self._untold >= _UNTOLD:
                 self._ways = ()
                 self.adaptation.notes.append(
-                    f"{self.url} does not tell the log probabilities of a given text, so reviews go without the likelihood of "
+                    f"{self.url} does not tell the log probabilities of a given text, so it reviews without the likelihood of "
                     "the instruction."
                 )
-        return [not_told(request)]
+        return [not_told(request, spent)]
 
     async def _post(self, call: Call, request: Request) -> Any:
-        """The decoded answer; a refusal of this one request; None where the server does not know what is asked."""
+        """The decoded answer; a refusal of this one request; None where the server does not know what is asked.
+
+        As long as it is not known how a server is to be asked, any fault but an overload means that it is not to be asked so.
+        """
         address = self.url if call.below_v1 else self.url.removesuffix("/v1")
+        is_trial = not self._scores and len(self._ways) > 1
         with self._faults():
             async with self._session.post(f"{address}/{call.path}", data=encode_json(call.body)) as answer:
                 said = await answer.read()
                 if answer.status == 200:
-                    return msgspec.json.decode(said)
-                if answer.status in _UNKNOWN and not is_too_long(error_message(said)):
+                    try:
+                        return msgspec.json.decode(said)
+                    except msgspec.DecodeError:
+                        if is_trial:
+                            return None
+                        raise
+                is_foreign = answer.status in _UNKNOWN or (is_trial and answer.status not in _BUSY)
+                if is_foreign and not is_too_long(error_message(said)):
                     return None
                 return classify(answer.status, said, answer.headers, self._at(request))
 
@@ -307,3 +324,7 @@ class Client:
             completions.append(reading.completion(Usage() if number else usage, first))
         on_tokens(sum(completion.usage.completion_tokens for completion in completions))
         return completions
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(**{name: getattr(one, name) + getattr(other, name) for name in Usage.__struct_fields__})

@@ -23,6 +23,7 @@ from snipmill.llm.faults import ConnectFailed, Hung, Overloaded, Transient
 from snipmill.llm.hang_timeout import HangTimeout, backoff
 from snipmill.llm.refusals import SameRefusals
 from snipmill.llm.request import Request
+from snipmill.llm.scoring import NOT_TOLD
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Refusal
 
@@ -90,7 +91,7 @@ class _Waiting:
     rank: int
     arrival: int
     place: asyncio.Future[_Member] = field(compare=False)
-    prefix: str = field(compare=False)
+    request: Request = field(compare=False)
 
 
 class Fleet:
@@ -184,7 +185,11 @@ class Fleet:
                     return Refusal(reason=Reason.SERVER_FAILED, detail=detail)
                 await asyncio.sleep(backoff(max(tries, 1)))
                 continue
-            self._watch_refusals(request.kind, answer)
+            if request.kind:
+                self._watch_refusals(request.kind, answer)
+            if _is_untold(answer) and tries < len(self._members) and any(one.client.can_score for one in self._members):
+                tries += 1  # another server may tell
+                continue
             if isinstance(answer, Refusal) or all(
                 part.text.strip() or part.thinking or part.finish_reason == "length" for part in answer
             ):
@@ -208,7 +213,7 @@ class Fleet:
     async def _ask(
         self, request: Request, rank: int, seed: int, before_sending: Callable[[], None]
     ) -> list[Completion] | Refusal:
-        member = await self._enter(rank, request.prefix)
+        member = await self._enter(rank, request)
         flight = _Flight(time.monotonic())
 
         def arrived(tokens: int) -> None:
@@ -279,16 +284,16 @@ class Fleet:
             member.pause = min(max(2 * member.pause, _PAUSES[0]), longest)
             member.closed_until = max(member.closed_until, now + member.pause)
 
-    async def _enter(self, rank: int, prefix: str) -> _Member:
+    async def _enter(self, rank: int, request: Request) -> _Member:
         """Wait for a place at a server."""
         if self._failure is not None:
             raise self._failure
-        if not self._waiting and (member := self._choose(prefix)) is not None:
+        if not self._waiting and (member := self._choose(request)) is not None:
             member.in_flight += 1
             return member
         place: asyncio.Future[_Member] = asyncio.get_running_loop().create_future()
         self._arrivals += 1
-        heapq.heappush(self._waiting, _Waiting(rank, self._arrivals, place, prefix))
+        heapq.heappush(self._waiting, _Waiting(rank, self._arrivals, place, request))
         for member in self._members:
             member.limit.full()
         self._dispatch()
@@ -300,10 +305,12 @@ class Fleet:
                 self._dispatch()
             raise
 
-    def _choose(self, prefix: str) -> _Member | None:
-        """Choose the server for a request; None if no server has room."""
-        now = time.monotonic()
+    def _choose(self, request: Request) -> _Member | None:
+        """Choose the server for a request; None if no server that can serve it has room."""
+        now, prefix = time.monotonic(), request.prefix
         able = [member for member in self._members if member.room(now) > 0]
+        if request.scored and any(member.client.can_score for member in self._members):
+            able = [member for member in able if member.client.can_score]
         if len(able) < 2:
             return able[0] if able else None
         least = min(member.in_flight for member in able)
@@ -317,7 +324,7 @@ class Fleet:
             if self._waiting[0].place.done():
                 heapq.heappop(self._waiting)
                 continue
-            member = self._choose(self._waiting[0].prefix)
+            member = self._choose(self._waiting[0].request)
             if member is None:
                 break
             heapq.heappop(self._waiting).place.set_result(member)
@@ -351,3 +358,8 @@ class Fleet:
             if not waiting.place.done():
                 waiting.place.set_exception(error)
         self._waiting.clear()
+
+
+def _is_untold(answer: list[Completion] | Refusal) -> bool:
+    """Whether a server could not tell the log probabilities of a given text."""
+    return isinstance(answer, list) and any(part.finish_reason == NOT_TOLD for part in answer)

@@ -19,7 +19,7 @@ from snipmill.records import Completion, Usage
 Way = Literal["echo", "generate", "grammar"]
 WAYS: tuple[Way, ...] = ("echo", "generate", "grammar")
 NOT_TOLD = "not-told"  # the finish reason where a server cannot tell them
-_UNREADABLE = "\ufffd"  # where a character is cut into several tokens
+_ROUNDING = 1e-3  # by which a log probability may be above 0
 
 
 @dataclass(frozen=True)
@@ -65,46 +65,54 @@ def scoring_call(way: Way, request: Request, tokens: Sequence[int] = ()) -> Call
 
 
 def read_scores(way: Way, answer: Any, request: Request, tokens: Sequence[int] = ()) -> Completion | None:
-    """The text with the log probability of each of its tokens; None where the answer does not hold them.
+    """The text with the log probability of each of its tokens, or without them where they cannot be told from others.
 
     Args:
         way: how they were asked for.
         answer: the server's, decoded.
         request: what was asked.
         tokens: of the text, where a grammar forced them.
+
+    Returns:
+        None where the answer is none of a server that tells log probabilities in this way.
     """
     try:
-        if way == "echo":
-            told = answer["choices"][0]["logprobs"]
-            usage = read_usage(answer.get("usage"))
-            scores = _of_text(told["tokens"], told["token_logprobs"], request.scored, max(usage.completion_tokens, 1))
-        elif way == "generate":
+        if way == "generate":
             meta = answer["meta_info"]
-            told = meta["input_token_logprobs"]
-            usage = read_usage(meta)
+            told, usage = meta["input_token_logprobs"], read_usage(meta)
             scores = _of_text([one[2] for one in told], [one[0] for one in told], request.scored, 0)
+        elif way == "echo":
+            told, usage = answer["choices"][0]["logprobs"], read_usage(answer.get("usage"))
+            generated = max(usage.completion_tokens, 1)
+            if len(told["tokens"]) <= generated:  # only what was generated
+                return None
+            scores = _of_text(told["tokens"], told["token_logprobs"], request.scored, generated)
         else:
-            told = answer["choices"][0]["logprobs"]["content"]
-            usage = read_usage(answer.get("usage"))
+            told, usage = answer["choices"][0]["logprobs"]["content"], read_usage(answer.get("usage"))
             scores = [float(one["logprob"]) for one in told]
-            if [one.get("id") for one in told] != list(tokens) or not _are_finite(scores):
+            if [one.get("id") for one in told] != list(tokens):
                 return None
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
-    if not scores:
-        return None
+    if not scores or not all(map(_is_log_probability, scores)):
+        return not_told(request, usage)
     return Completion(text=request.scored, finish_reason="stop", usage=usage, scores=scores)
 
 
-def not_told(request: Request) -> Completion:
-    """What comes of a request that a server cannot serve."""
-    return Completion(text=request.scored, finish_reason=NOT_TOLD, usage=Usage())
+def _is_log_probability(score: float) -> bool:
+    return math.isfinite(score) and score < _ROUNDING
+
+
+def not_told(request: Request, usage: Usage | None = None) -> Completion:
+    """What comes of a request that a server cannot serve; `usage` is what it cost."""
+    return Completion(text=request.scored, finish_reason=NOT_TOLD, usage=usage or Usage())
 
 
 def _of_text(tokens: Sequence[str], given: Sequence[float | None], text: str, generated: int) -> list[float]:
     """The log probabilities of the last tokens of a prompt that make up the text; empty where they are not there.
 
     A token that begins in what stands before the text counts, too. Counted from the end: a server may put a token of its own first.
+    Characters that are cut into several tokens cannot be read, so that only ASCII is compared where the text has any.
 
     Args:
         tokens: of prompt and answer, as text.
@@ -112,15 +120,16 @@ def _of_text(tokens: Sequence[str], given: Sequence[float | None], text: str, ge
         text: what the prompt ends with.
         generated: how many tokens at the end are the answer.
     """
+    readable = _ascii if _ascii(text) else str
+    wanted = readable(text)
     last = len(tokens) - generated
     joined, first = "", last
-    while first > 0 and len(joined) < len(text):
+    while first > 0 and len(joined) < len(wanted):
         first -= 1
-        joined = tokens[first] + joined
+        joined = readable(tokens[first]) + joined
     scores = [float(one) for one in given[first:last] if one is not None]
-    is_text = joined.endswith(text) or _UNREADABLE in joined
-    return scores if is_text and len(scores) == last - first and _are_finite(scores) else []
+    return scores if joined.endswith(wanted) and len(scores) == last - first else []
 
 
-def _are_finite(scores: Sequence[float]) -> bool:
-    return all(math.isfinite(score) for score in scores)
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "ignore").decode()

@@ -10,6 +10,8 @@ import ast
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from snipmill.prompts.fewshot import Bank, Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
 from snipmill.prompts.stage import Draws, GenerationStage
@@ -25,7 +27,7 @@ _LONGEST = 2_000  # characters of one assertion: longer ones repeat themselves
 def system(count: int) -> str:
     """The sentence that asks for so many assertions."""
     return (
-        f"Each example shows a programming task, and up to {count} assertions that every right solution of it passes. Each "
+        f"Each example shows a programming task, and assertions that every right solution of it passes, at most {count}. Each "
         "assertion is one line of Python that calls what the task asks for and compares the result with the value that the task "
         "demands. They were written before any solution."
     )
@@ -58,7 +60,13 @@ def _is_assertion(line: str) -> bool:
         (statement,) = parse_module(line).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return isinstance(statement, ast.Assert)
+    calls = any(isinstance(node, ast.Call) for node in ast.walk(statement))
+    return isinstance(statement, ast.Assert) and calls
+
+
+def first_assertions(written: WrittenTests, count: int) -> WrittenTests:
+    """As many assertions as were asked for."""
+    return msgspec.structs.replace(written, tests="\n".join(written.tests.splitlines()[:count]))
 
 
 def build(record: Instruction, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:

@@ -29,6 +29,7 @@ _JUDGE = (
     "Each example shows a task, code that somebody wrote for it, and a question about both. Code may leave out a condition, count "
     "one too many or too few, do the opposite, or return something else. The answer is yes or no."
 )
+_FLOOR = 1e-6
 _LEAST = -30.0  # servers say -9999 of what they round to nothing
 _REAL = 0.02  # the least probability of both words together, below which the model meant something else
 
@@ -107,9 +108,11 @@ def log_odds(first: Mapping[str, float], text: str) -> float | None:
     for token, value in first.items():
         word = token.strip(" \n\t▁Ġ\"'*.").casefold()
         if word in said:
-            said[word] += math.exp(min(value, 0.0))
+            said[word] += math.exp(min(max(value, _LEAST), 0.0))
     if sum(said.values()) >= _REAL:
-        floor = min(1e-6, *(math.exp(value) for value in first.values()))
+        # A word that was not told is less likely than all that were, and has a part of what they leave.
+        told = [math.exp(min(max(value, _LEAST), 0.0)) for value in first.values()]
+        floor = max(min(*told, 1 - sum(told)), _FLOOR)
         return math.log(max(said["yes"], floor)) - math.log(max(said["no"], floor))
     word = text.strip(" \n\t\"'*.").partition(" ")[0].strip(",.:;!*").casefold()
     return {"yes": 3.0, "no": -3.0}.get(word)

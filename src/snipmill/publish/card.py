@@ -303,7 +303,7 @@ def _trust(manifest: dict[str, Any], census: Census) -> Iterator[str]:
         bar = "█" * round(20 * count / most)
         yield f"| {place / _BARS:.1f} to {(place + 1) / _BARS:.1f} | {count:,} | {bar} |"
     yield ""
-    if calibration.is_shipped:
+    if calibration.shipped:
         yield (
             "The weights were fitted on two small models and one kind of task, not on the model of this data set: take the order "
             "of rows as more reliable than the figures. The interval does not cover that difference."
@@ -326,10 +326,8 @@ def _calibrated(manifest: dict[str, Any], calibration: Calibration) -> Iterator[
         f"whose hidden tests are known; {calibration.right:,} of them were right. The interval covers the uncertainty of this fit "
         "and the chance in each row. It does not cover that tasks of this data set may be of another kind."
     )
-    models = manifest.get("models") or {}
-    model, prompting = str(models.get("responses") or manifest.get("model")), str(manifest.get("prompting"))
-    for sentence in calibration.misfits(model, prompting, models.get("review")):
-        yield f"\n**The calibration may not fit: {plain(sentence)}.**"
+    for clause in (manifest.get("calibration") or {}).get("misfits", ()):
+        yield f"\n**The calibration may not fit: {plain(clause)}.**"
 
 
 def _limits(census: Census, config: Config) -> Iterator[str]:

@@ -3,7 +3,7 @@
 run/config.toml, manifest.json, seeds.jsonl, dataset.jsonl
 run/journal/STAGE.jsonl          the completions and verdicts that were used
 run/fewshot/                     the few-shot bank, where it was the user's own
-run/calibration.json             what evidence is worth, where it was the user's own calibration
+run/calibration.json             what evidence is worth
 run/digests/NAME.jsonl           digests of each record's fields
 run/SHA256SUMS                   of all files above
 """
@@ -146,10 +146,12 @@ def _with_bank(config: Config, out: Path) -> Config:
 
 
 def _with_calibration(config: Config, directory: RunDirectory, out: Path) -> Config:
-    """The configuration with the user's own calibration beside it, where there is one."""
-    if config.verify.calibration is None:
+    """The configuration, with the calibration of the run beside it."""
+    kept = directory.path / CALIBRATION
+    if kept.is_file():
+        shutil.copyfile(kept, out / CALIBRATION)
+    if config.verify.calibration is None or not kept.is_file():
         return config
-    shutil.copyfile(directory.path / CALIBRATION, out / CALIBRATION)
     return msgspec.structs.replace(config, verify=msgspec.structs.replace(config.verify, calibration=CALIBRATION))
 
 

@@ -183,7 +183,7 @@ def _surplus_of_wrong(keys: Keys, kept: list[int], max_wrong: float) -> dict[int
     wrong = np.cumsum([1 - keys.confidences[row] for row in ranked])
     fits = np.flatnonzero(wrong <= max_wrong * np.arange(1, len(ranked) + 1) + 1e-9)
     count = int(fits[-1]) + 1 if len(fits) else 0
-    return dict.fromkeys(ranked[count:], (Reason.LOW_CONFIDENCE, ranked[max(count - 1, 0)]))
+    return {row: (Reason.LOW_CONFIDENCE, row) for row in ranked[count:]}
 
 
 def _order(keys: Keys, excluded: frozenset[int]) -> list[int]:
@@ -249,7 +249,6 @@ _DETAILS: dict[str, str] = {
     Reason.DUPLICATE_INSTRUCTION: "it has the same instruction as",
     Reason.DUPLICATE_RESPONSE: "it has the same response as",
     Reason.TOO_MANY_EASY: "most samples of its task passed, and such rows already fill --max-easy; the last one is",
-    Reason.LOW_CONFIDENCE: "more rows than --max-wrong allows would be wrong with it; the last that fits is",
     Reason.DUPLICATE_NAMES: "its functions have the same names as those of",
     Reason.NEAR_DUPLICATE: "it is a near duplicate of",
     Reason.SEMANTIC_DUPLICATE: "its instruction means the same as that of",
@@ -258,4 +257,7 @@ _DETAILS: dict[str, str] = {
 
 def reject_for(keys: Keys, row: int, reason: str, other: int) -> Reject:
     """The reject of a dropped row."""
+    if reason == Reason.LOW_CONFIDENCE:
+        detail = f"Confidence {keys.confidences[row]:.2f}: with it, more rows would be wrong than --max-wrong allows."
+        return Reject(id=keys.ids[row], stage=STAGE, reason=reason, detail=detail)
     return Reject(id=keys.ids[row], stage=STAGE, reason=reason, detail=f"{_DETAILS[reason]} row {keys.ids[other]}")

@@ -16,6 +16,7 @@ import msgspec
 from snipmill.config import Config
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
+from snipmill.llm.scoring import NOT_TOLD
 from snipmill.prompts.prompt import render_chat, render_completion
 from snipmill.prompts.review import QUESTIONS, Question, likelihood_prompt, log_odds, mean, question_prompt, stop
 from snipmill.randomness import request_seed
@@ -93,8 +94,8 @@ def resolve_review(config: Config, model: str) -> ReviewSettings | None:
 
 
 def most_questions(evidence: str, samples: int) -> int:
-    """How many questions may be asked about so many samples of an instruction; the signature is shared."""
-    likelihood = samples + 1 if evidence in ("likelihood", "both") else 0
+    """How many questions may be asked about so many samples of an instruction, if no two are alike."""
+    likelihood = 2 * samples if evidence in ("likelihood", "both") else 0
     return likelihood + (2 * samples if evidence in ("questions", "both") else 0)
 
 
@@ -122,13 +123,13 @@ class AskReviewer:
         if task.kind == "likelihood":
             prompt: Any = likelihood_prompt(task.code, examples, settings.shots)
             request = Request(
-                prompt, settings.model, 1, 0.0, 0, fields=settings.fields, scored=task.instruction, kind="likelihood"
+                prompt, settings.model, 1, 0.0, 0, prefix="likelihood", fields=settings.fields, scored=task.instruction
             )
             return ReviewJob(task, request, (self._key(task, prompt),))
         asked = question_prompt(task.kind, task.instruction, task.code, examples, 2 * settings.shots)
         is_chat = settings.prompting == "chat"
         prompt = render_chat(asked) if is_chat else render_completion(asked)
-        key = self._key(task, asked.hash)
+        key = self._key(task, asked.hash, settings.prompting, settings.max_thinking)
         request = Request(
             prompt,
             settings.model,
@@ -139,18 +140,18 @@ class AskReviewer:
             first_tokens=_ALTERNATIVES,
             max_thinking=settings.max_thinking,
             fields=settings.fields,
-            kind="questions",
+            prefix="questions",
         )
         return ReviewJob(task, request, (key,))
 
-    def _key(self, task: ReviewQuestion, prompt: str) -> str:
+    def _key(self, task: ReviewQuestion, prompt: str, *more: str | int) -> str:
         fields = msgspec.json.encode(self.settings.fields, order="deterministic").decode()
-        parts = (REVIEW, task.kind, task.instruction, prompt, self.settings.prompting, self.settings.model, fields)
-        return f"w-{content_hash(*parts)}"
+        return f"w-{content_hash(REVIEW, task.kind, task.instruction, prompt, self.settings.model, fields, *more)}"
 
     def can_be_reused(self, entry: CompletionEntry) -> bool:
-        """Whether there is an answer. Another server may have one; a look-up cannot know."""
-        return entry.outcome == KEPT or self.fleet is None
+        """Whether the reviewer has answered. What a server could not do, another may; a look-up cannot know."""
+        answered = entry.completion is not None and entry.completion.finish_reason != NOT_TOLD
+        return answered or self.fleet is None
 
     async def do(self, job: ReviewJob, count: StageCount) -> Sequence[CompletionEntry]:
         """Ask the reviewer.
@@ -166,6 +167,8 @@ class AskReviewer:
         completion = answer[0] if not isinstance(answer, Refusal) else None
         if completion is not None:
             self.budget.spend(REVIEW, [completion.usage])
+            if completion.scores:  # the text is the instruction, which need not be repeated
+                completion = msgspec.structs.replace(completion, text="")
         return [
             CompletionEntry(
                 id=job.keys[0],
@@ -178,8 +181,8 @@ class AskReviewer:
         ]
 
     def replaces(self, entry: CompletionEntry, earlier: CompletionEntry) -> bool:
-        """Whether it is an answer, where the earlier one was none."""
-        return entry.outcome == KEPT and earlier.outcome != KEPT
+        """Whether it cost something, or is an answer where the earlier one was none."""
+        return entry.completion is not None and earlier.outcome != KEPT
 
     def is_evidence(self, job: ReviewJob, entry: CompletionEntry) -> bool:
         """Always: that a server had no answer must be known when the run is made again."""

@@ -6,10 +6,12 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
 from snipmill.config import Config, ExecuteTable
+from snipmill.errors import UsageError
 from snipmill.llm.connect import read_headers, read_key, server_addresses
 from snipmill.llm.vllm import model_to_serve
 from snipmill.prompts.assertions import bank_of
@@ -171,6 +173,19 @@ class Settings:
     execution: ExecutionSettings
     calibration: Calibration
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides about samples and their evidence, by the names of the keys; a calibration holds for the same."""
+        generation, config = self.generation[RESPONSES], self.config
+        return {
+            "generate.samples": config.generate.samples,
+            "generate.accept": config.generate.accept,
+            "verify.tests": config.verify.tests,
+            "review.evidence": config.review.evidence,
+            "temperature": generation.temperature,
+            "few-shot bank": generation.bank.hash,
+        }
+
 
 def resolve(config: Config) -> Settings:
     """Check a configuration and work out what each stage needs. Nothing is written, and no server is asked.
@@ -178,6 +193,10 @@ def resolve(config: Config) -> Settings:
     Raises:
         UsageError: something in it cannot be used; the sentence names the key.
     """
+    if config.verify.tests and not config.verify.agreement:
+        raise UsageError(
+            "verify.tests: assertions are put to the samples crosswise, which verify.agreement = false switches off."
+        )
     for stage in ASKING:
         server_addresses(model_of_stage(config, stage))
     return Settings(

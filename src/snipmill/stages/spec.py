@@ -18,6 +18,7 @@ from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
 
 JUDGE, CONCEPTS, RESPONSES = judge.STAGE.name, concepts.STAGE.name, responses.STAGE.name
+INSTRUCTIONS = instructions.STAGE.name
 ASSERTIONS = assertions.STAGE.name
 EXECUTE, VERIFY, REVIEW = "execute", "verify", "review"
 DATASET = "dataset"

@@ -25,6 +25,9 @@ _OWN_FIELDS = frozenset(
         "max_tokens",
         "logprobs",
         "top_logprobs",
+        "echo",
+        "grammar",
+        "cache_prompt",
     )
 )
 _OWN_KEYS = {

@@ -6,7 +6,7 @@ journal/STAGE.jsonl              completions and verdicts, append-only: all else
 STAGE.jsonl                      the output of each stage, in order: derived
 STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
-calibration.json                 what evidence is worth, where the user's own calibration was used
+calibration.json                 what evidence is worth
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 forgetting.json                  what a `forget` takes out that is under way, or was interrupted
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 
 from snipmill.python_tree import parse_module
@@ -15,7 +16,8 @@ _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def bare_code(code: str, entry: str | None = None) -> tuple[str, str]:
     """A program's code without what gives its purpose away, and what is left of it without its bodies.
 
-    The definition under test is called `f` (a class `C`), others at module level `g`, `h` and so on. Annotations stay.
+    The definition under test is called `f` (a class `C`), others at module level `g`, `h` and so on. A name that the code uses for
+    something else, too, stays, and so do annotations.
 
     Args:
         code: Python.
@@ -53,17 +55,37 @@ def _is_example(statement: ast.stmt) -> bool:
 
 
 def _new_names(tree: ast.Module, entry: str | None) -> dict[str, str]:
-    """The new name of each definition at module level, the entry's first."""
+    """The new name of each definition at module level, the entry's first. A name that is bound elsewhere, too, is left as it is."""
     defined = {node.name: isinstance(node, ast.ClassDef) for node in tree.body if isinstance(node, _Definition)}
     if not defined:
         return {}
     if entry not in defined:
         entry = list(defined)[-1]
-    taken = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - defined.keys()
-    taken |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    names = {False: _free(_FUNCTIONS, taken), True: _free(_CLASSES, taken)}
+    bound = Counter(_bound_names(tree))
+    names = {False: _free(_FUNCTIONS, set(bound)), True: _free(_CLASSES, set(bound))}
     ordered = [entry, *(name for name in defined if name != entry)]
-    return {name: next(names[defined[name]]) for name in ordered}
+    return {name: name if bound[name] > 1 else next(names[defined[name]]) for name in ordered}
+
+
+def _bound_names(tree: ast.Module) -> Iterator[str]:
+    """Each name that is bound or declared somewhere, and names that are only used."""
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, _Definition):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name.partition(".")[0]
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            yield from node.names
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name is not None:
+            yield node.name
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.Name):
+            used.add(node.id)
+    yield from used - {node.name for node in tree.body if isinstance(node, _Definition)}
 
 
 def _free(wanted: tuple[str, ...], taken: set[str]) -> Iterator[str]:
@@ -77,7 +99,7 @@ def _free(wanted: tuple[str, ...], taken: set[str]) -> Iterator[str]:
 
 
 class _Rename(ast.NodeTransformer):
-    """Renames definitions at module level, and where they are used."""
+    """Renames definitions at module level, and where they are used, also in quoted annotations."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
@@ -87,14 +109,25 @@ class _Rename(ast.NodeTransformer):
         node.id = self._names.get(node.id, node.id)
         return node
 
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = self._annotation(node.annotation)
+        return node
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = self._annotation(node.returns)
         return self._definition(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = self._annotation(node.returns)
         return self._definition(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return self._definition(node)
+
+    def _annotation(self, node: ast.expr | None) -> ast.expr | None:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = self._names.get(node.value, node.value)
+        return None if node is None else self.visit(node)
 
     def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
         if self._depth == 0:

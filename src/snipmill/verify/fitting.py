@@ -18,6 +18,8 @@ from snipmill.verify.confidence import features
 RIDGE = 3.0  # penalty on the square of a weight; the constant has none that would be felt
 DRAWS = 200
 FOLDS = 20
+LEAST_TASKS = 5
+_BINS = 10
 _ROUNDS = 30
 KINDS: tuple[tuple[str, ...], ...] = (
     (*EXECUTED, *LIKELIHOOD, *QUESTIONS),
@@ -70,21 +72,24 @@ def fit_all(samples: Sequence[Judged], seed: int = 0, draws: int = DRAWS) -> tup
     """A fit for each kind of evidence that all of enough samples have, those with more evidence first.
 
     Raises:
-        ValueError: the samples do not hold both right and wrong ones.
+        ValueError: too few tasks have right samples, or too few have wrong ones.
     """
+    right, wrong = (len({one.task for one in samples if one.is_right is kind}) for kind in (True, False))
+    if min(right, wrong) < LEAST_TASKS:
+        raise ValueError(
+            f"{right} tasks have right samples that can become rows, and {wrong} have wrong ones; weights need at least "
+            f"{LEAST_TASKS} of each"
+        )
     fits = []
     for names in KINDS:
-        able = [one for one in samples if names[-1] in features(one.found) and names[-2] in features(one.found)]
-        if names != EXECUTED and len(able) < len(samples) / 2:
-            continue
-        fits.append(_fit_one(able, names, seed, draws))
+        able = [one for one in samples if all(name in features(one.found) for name in names)]
+        if names == EXECUTED or (len(able) >= len(samples) / 2 and 0 < sum(one.is_right for one in able) < len(able)):
+            fits.append(_fit_one(able, names, seed, draws))
     return tuple(fits)
 
 
 def _fit_one(samples: Sequence[Judged], names: tuple[str, ...], seed: int, draws: int) -> Fit:
     x, y, groups = _arrays(samples, names)
-    if not 0 < y.sum() < len(y):
-        raise ValueError(f"{int(y.sum())} of {len(y)} samples are right; weights need right and wrong ones")
     random = np.random.default_rng(seed)
     count = int(groups.max()) + 1
     drawn = []
@@ -106,13 +111,16 @@ def _arrays(samples: Sequence[Judged], names: Sequence[str]) -> tuple[Floats, Fl
     return x, y, groups
 
 
-def cross_validated(samples: Sequence[Judged], seed: int = 0, folds: int = FOLDS) -> list[float]:
+def cross_validated(
+    samples: Sequence[Judged], seed: int = 0, folds: int = FOLDS, kinds: Sequence[tuple[str, ...]] = KINDS
+) -> list[float]:
     """Each sample's confidence by weights that have not seen its task, with as much evidence as it has.
 
     Args:
         samples: all of them.
         seed: of the draw of the folds.
         folds: into how many parts the tasks are dealt; at most one for each task.
+        kinds: of evidence that may be used, those with more first; the last one is what all samples have.
     """
     found = [0.0] * len(samples)
     tasks = sorted({one.task for one in samples})
@@ -120,14 +128,17 @@ def cross_validated(samples: Sequence[Judged], seed: int = 0, folds: int = FOLDS
     order = np.random.default_rng(seed).permutation(len(tasks))
     fold_of = {tasks[place]: number % parts for number, place in enumerate(order)}
     evidence = [features(one.found) for one in samples]
-    kinds = [next(names for names in KINDS if all(name in one for name in names)) for one in evidence]
-    for names in set(kinds):
-        mine = [number for number, kind in enumerate(kinds) if kind == names]
+    used = [next(names for names in kinds if all(name in one for name in names)) for one in evidence]
+    for names in set(used):
+        mine = [number for number, kind in enumerate(used) if kind == names]
         able = [number for number, one in enumerate(evidence) if all(name in one for name in names)]
         for fold in range(parts):
             left_out = [number for number in mine if fold_of[samples[number].task] == fold]
             rest = [samples[number] for number in able if fold_of[samples[number].task] != fold]
-            if not left_out or not rest:
+            right = sum(one.is_right for one in rest)
+            if right in (0, len(rest)):  # nothing tells them apart
+                for number in left_out:
+                    found[number] = (right + 1) / (len(rest) + 2)
                 continue
             weights = fit_weights(*_arrays(rest, names)[:2])
             scores = np.array([[evidence[number][name] for name in names] for number in left_out]) @ weights
@@ -145,3 +156,20 @@ def roc_area(truths: Sequence[bool], scores: Sequence[float]) -> float | None:
     _, places, counts = np.unique(score, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return float((ranks[truth].sum() - right * (right + 1) / 2) / (right * wrong))
+
+
+def calibration_curve(truths: Sequence[bool], scores: Sequence[float]) -> list[dict[str, float]]:
+    """What was said and what was true of samples, and how many there are, in tenths."""
+    truth, score = np.array(truths, dtype=float), np.array(scores)
+    bins = np.minimum((score * _BINS).astype(int), _BINS - 1)
+    return [
+        {"said": float(score[mine].mean()), "was": float(truth[mine].mean()), "samples": int(mine.sum())}
+        for mine in (bins == number for number in range(_BINS))
+        if mine.any()
+    ]
+
+
+def calibration_error(truths: Sequence[bool], scores: Sequence[float]) -> float:
+    """The expected calibration error: the mean distance between said and true, weighted by samples."""
+    curve = calibration_curve(truths, scores)
+    return sum(one["samples"] * abs(one["said"] - one["was"]) for one in curve) / len(truths)

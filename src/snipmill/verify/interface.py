@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -17,6 +18,12 @@ import msgspec
 
 from snipmill.verify.statements import parse
 from snipmill.verify.units import Assertion
+
+# Names of the standard library and of pytest that tests use without importing them.
+_HELPERS = frozenset(
+    {"isclose", "approx", "raises", "Counter", "Decimal", "Fraction", "OrderedDict", "defaultdict", "deque", "datetime"}
+    | {"date", "timedelta", "sqrt", "floor", "ceil", "array", "deepcopy", "reduce", "Path"}
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def interface(code: str) -> dict[str, Signature | None]:
 
 
 def presumed_interface(tests: str) -> dict[str, Signature | None]:
-    """What tests that belong to no implementation seem to be about: the names that they call and that nothing defines.
+    """What tests that belong to no implementation seem to be about: the one name that most of them call and that nothing defines.
 
     A name that begins with a capital letter is taken for a class, any other for a function. Its parameters are not known.
     """
@@ -61,12 +68,18 @@ def presumed_interface(tests: str) -> dict[str, Signature | None]:
     bound |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     bound |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    called = [node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return {
-        name: Signature((), 0, True, True, frozenset() if name[:1].isupper() else None)
-        for name in called
-        if name not in bound and not hasattr(builtins, name)
-    }
+    counts: Counter[str] = Counter()
+    for statement in tree.body:
+        called = {
+            node.func.id
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        counts.update(sorted(called - bound - _HELPERS - set(dir(builtins))))
+    if not counts:
+        return {}
+    name = counts.most_common(1)[0][0]
+    return {name: Signature((), 0, True, True, frozenset() if name[:1].isupper() else None)}
 
 
 def _signature(arguments: ast.arguments, skip: int = 0) -> Signature:
