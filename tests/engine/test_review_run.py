@@ -62,7 +62,7 @@ def test_reviews_and_assertions_are_evidence_and_drop_nothing(
     spent = sum(stage["prompt_tokens"] for stage in manifest["funnel"].values())
     assert manifest["accounting"]["prompt_tokens"] == spent
     assert manifest["expected_wrong"]["rows"] == len(read_lines(tmp_path / "run" / "dataset.jsonl"))
-    assert manifest["calibration"]["model"] == "shipped"
+    assert manifest["calibration"]["shipped"] and manifest["calibration"]["misfits"] == []
     shown = snipmill("status", "run", "--plan")
     assert "Expected to be wrong: " in shown.stderr
     assert [line.split()[2:] for line in shown.stderr.splitlines() if line.startswith("review ")][-1] == ["0", "0"]
@@ -182,3 +182,20 @@ def test_assertions_that_nobody_can_read_are_rejects_and_the_samples_go_on(
     rejects = read_lines(tmp_path / "run" / "assertions.jsonl.rejects.jsonl")
     assert {reject["reason"] for reject in rejects} == {"no-assertions"}
     assert read_lines(tmp_path / "run" / "dataset.jsonl")
+
+
+def test_a_review_by_hand_gives_what_a_run_gives(snipmill: Snipmill, standin: StandIn, tmp_path: Path) -> None:
+    configure(tmp_path, standin.url)
+    assert snipmill("run", "c.toml").returncode == 0
+    asked = len(standin.requests)
+    command = ("review", "run/verify.jsonl", "-o", "r.jsonl", "--base-url", standin.url, "--evidence", "both")
+    done = snipmill(*command)
+    assert done.returncode == 0, done.stderr
+    assert read_lines(tmp_path / "r.jsonl") == read_lines(tmp_path / "run" / "review.jsonl")
+    assert len(standin.requests) > asked
+    asked = len(standin.requests)
+    assert snipmill(*command).returncode == 0 and len(standin.requests) == asked, "all was in the journal"
+    refused = snipmill("review", "run/verify.jsonl", "-o", "s.jsonl", "--base-url", standin.url, "--evidence", "off")
+    assert refused.returncode == 2 and "evidence is off" in refused.stderr
+    chosen = snipmill("select", "run/sanitize.jsonl", "-o", "rows.jsonl", "--max-wrong", "0.4")
+    assert chosen.returncode == 0 and "Expected to be wrong: " in chosen.stderr

@@ -24,6 +24,7 @@ _WHERE = {
     "responses": ("stage_commands", _STAGES),
     "execute": ("stage_commands", _STAGES),
     "verify": ("stage_commands", _STAGES),
+    "review": ("stage_commands", _STAGES),
     "sanitize": ("selection_commands", _STAGES),
     "select": ("selection_commands", _STAGES),
     "fingerprint": ("selection_commands", _STAGES),
@@ -76,7 +77,7 @@ app = typer.Typer(
     help=(
         "Turn source code into a verified instruction-tuning data set for code models, with an open model and nothing "
         "else.\n\nBegin with [bold]snipmill quickstart[/]. Every stage can also be run by hand, file to file:\n\n"
-        "seeds -> concepts -> instructions -> responses -> verify -> sanitize -> select"
+        "seeds -> concepts -> instructions -> responses -> verify (-> review) -> sanitize -> select"
     ),
 )
 

@@ -58,11 +58,14 @@ def select(config: Config, source: options.Source, out: options.Out, rejects: op
     """Choose the rows of a data set: one for each instruction, without duplicates, in a seeded order."""
     from snipmill.engine.files import Files
     from snipmill.engine.rows_by_hand import select_file
+    from snipmill.stages.calibration_file import load_calibration
 
     count = StageCount()
     with live_count("select", count):
-        select_file(Files(source, out, rejects), config, count)
+        wrong = select_file(Files(source, out, rejects), config, count)
     finish_stage("select", count)
+    if wrong.rows:
+        say(f"Expected to be wrong: {wrong}, by {load_calibration(config.verify.calibration).sources()}.")
 
 
 def fingerprint(

@@ -101,6 +101,20 @@ def verify(
     _run_programs("verify", verify_file, Files(source, out, rejects), config)
 
 
+def review(config: Config, source: options.Source, out: options.Out, rejects: options.RejectsFile = None) -> None:
+    """Have a model compare each verified response with its instruction, and work out its confidence anew.
+
+    Reads what `snipmill verify` wrote. Nothing is dropped.
+    """
+    from snipmill.engine.by_hand import review_file
+    from snipmill.engine.files import Files
+
+    files, count = Files(source, out, rejects), StageCount()
+    with live_count("review", count):
+        asyncio.run(review_file(files, config, count, say))
+    finish_stage("review", count)
+
+
 def _run_programs(
     stage: str, run_file: Callable[[Files, Config, StageCount, Announce], object], files: Files, config: Config
 ) -> None:
@@ -114,6 +128,7 @@ _ONE = {"generate.samples": 1}
 _DRAWN = ("generate.match_examples", "generate.categories", "generate.difficulties")
 _GROUPED = ("generate.match_examples", "generate.per_request")
 _EVIDENCE = ("verify.agreement", "verify.repair", "verify.mutation", "verify.rerun")
+_REVIEW = ("review.evidence", Choice("review.shots", "--shots"), "verify.calibration")
 _EXECUTION = (*options.EXECUTION, *options.WINDOW)
 
 
@@ -127,5 +142,8 @@ COMMANDS = {
     "instructions": lambda: configured(instructions, _asking("instructions", *_DRAWN), _ONE),
     "responses": lambda: configured(responses, _asking("responses", *_GROUPED)),
     "execute": lambda: configured(execute, _EXECUTION),
+    "review": lambda: configured(
+        review, (*options.SERVER, *_REVIEW, *options.WINDOW), {"review.evidence": "likelihood"}
+    ),
     "verify": lambda: configured(verify, (*_EVIDENCE, *_EXECUTION)),
 }

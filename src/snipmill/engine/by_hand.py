@@ -24,10 +24,11 @@ from snipmill.stages.budget import open_budget
 from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.execute import Execute
 from snipmill.stages.generate import Generate, SampleTask, last_word
+from snipmill.stages.review import AskReviewer, Reviewer, ReviewQuestion, resolve_review
 from snipmill.stages.runner import Runner
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.settings import for_models, resolve_execution, resolve_generation
-from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, VERIFY
+from snipmill.stages.spec import BY_NAME, EXECUTE, JUDGE, REVIEW, VERIFY
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
@@ -182,6 +183,42 @@ async def verify_file(files: Files, config: Config, count: StageCount, announce:
             responses = map(_refuse_row, read_input(files, Response, VERIFY, output, config.seeds))
             groups = (list(group) for _, group in groupby(responses, _instruction_of))
             await _run_over(groups, make, output, window(config.execute))
+
+
+async def review_file(files: Files, config: Config, count: StageCount, announce: Announce) -> None:
+    """Have a model compare the verified responses of a file with their instructions.
+
+    Raises:
+        UsageError: nothing is to be asked.
+        SnipmillError: the file, the server or the output cannot be used.
+    """
+    table, calibration = model_of_stage(config, REVIEW), load_calibration(config.verify.calibration)
+    with Output(files, count) as output, Journal(files.journal, CompletionEntry) as journal:
+        async with connect(table) as connection:
+            announce(connection.description)
+            settings, budget = resolve_review(config, connection.model), open_budget(config)
+            if settings is None:
+                raise UsageError("review.evidence is off. Choose likelihood, questions or both with --evidence.")
+            if budget.is_limited and files.journal is not None:
+                budget.spend(REVIEW, usages_in(files.journal))
+            reviewer = Reviewer(settings, calibration)
+            runner = Runner(AskReviewer(settings, connection.fleet, budget), journal, count)
+
+            async def ask(question: ReviewQuestion) -> float | None:
+                (found,) = await runner.make(question)
+                return found
+
+            async def make(group: list[Execution]) -> list[Execution | Reject]:
+                reviewed = await reviewer.review(group, lambda _: None, ask, gather_or_raise)
+                for _ in reviewed:
+                    count.count(None)
+                return reviewed
+
+            executions = read_input(files, Execution, REVIEW, output, config.seeds)
+            groups = (list(group) for _, group in groupby(executions, _instruction_of))
+            await _run_over(groups, make, output, 4 * connection.max_in_flight)
+            for note in connection.fleet.notes:
+                announce(note)
 
 
 def _refuse_row(response: Response) -> Response:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from snipmill.config import Config
 from snipmill.engine.files import Files, Output, read_input
 from snipmill.records import Reject, Row
 from snipmill.stages.stage_count import StageCount
+
+if TYPE_CHECKING:
+    from snipmill.verify.expected_wrong import ExpectedWrong
 
 
 def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
@@ -25,8 +30,11 @@ def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
                 output.write_line(outcome)
 
 
-def select_file(files: Files, config: Config, count: StageCount) -> None:
+def select_file(files: Files, config: Config, count: StageCount) -> ExpectedWrong:
     """Choose among the rows of a file. With a calibration, their confidences are worked out anew.
+
+    Returns:
+        how many of the chosen rows are expected to be wrong.
 
     Raises:
         SnipmillError: the file, the output, a calibration, a benchmark or a model of embeddings cannot be used.
@@ -34,10 +42,15 @@ def select_file(files: Files, config: Config, count: StageCount) -> None:
     from snipmill.stages.calibration_file import load_calibration
     from snipmill.stages.select_rows import select_lines
     from snipmill.verify.confidence import recalibrated
+    from snipmill.verify.expected_wrong import WrongRows
 
+    calibration = load_calibration(config.verify.calibration)
+    wrong = WrongRows(calibration)
     with Output(files, count) as output:
         rows = read_input(files, Row, "select", output)
         if config.verify.calibration is not None:
-            rows = recalibrated(rows, load_calibration(config.verify.calibration))
+            rows = recalibrated(rows, calibration)
         for line in select_lines(rows, config.select, config.run.seed, output.write_and_count):
             output.write_line(line)
+            wrong.add_line(line)
+    return wrong.estimate()

@@ -6,11 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from snipmill.config import Config
 from snipmill.engine.flow import SeedOutcome
-from snipmill.records import Reject, Row, Verification
+from snipmill.records import Reject, Row
 from snipmill.select.sanitize import STAGE as SANITIZE
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.sanitize_rows import sanitize_rows
@@ -30,12 +28,6 @@ def count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:
     funnel[VERIFY].rescued += outcome.rescued
     funnel[SANITIZE].kept += len(outcome.kept.get(SANITIZE, ()))
     funnel[SANITIZE].rejected.update(reject.reason for reject in outcome.rejected.get(SANITIZE, ()))
-
-
-class _Evidence(msgspec.Struct):
-    """The part of a row that says how far to trust it."""
-
-    verification: Verification | None = None
 
 
 class RunFiles:
@@ -79,7 +71,6 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel, calibration:
             rejects.write(reject)
             count.count(reject.reason)
 
-        decoder = msgspec.json.Decoder(_Evidence)
         chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
         for outcome in sanitize_rows(chosen, config.select, seed):
             if isinstance(outcome, Reject):
@@ -87,9 +78,7 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel, calibration:
             else:
                 dataset.write_line(outcome)
                 count.count(None)
-                found = decoder.decode(outcome).verification
-                if found is not None:
-                    wrong.add(found)
+                wrong.add_line(outcome)
     return wrong.estimate()
 
 

@@ -2,7 +2,8 @@
 
 The expected number is the sum of 1 - confidence. The interval holds nine of ten outcomes under two uncertainties: that of the
 fit, by its bootstrap draws over tasks, and that of each row, which is right or wrong by chance. What the fit's tasks do not show,
-such as a data set of other tasks, is not in it. `benchmarks/false_passes/coverage.py` measures how often it holds the truth.
+such as a data set of other tasks, is not in it; nor is that several rows of one task (`keep = "all"`) are right or wrong together.
+`benchmarks/false_passes/coverage.py` measures how often it holds the truth.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,13 @@ from snipmill.verify.confidence import features
 _BATCH = 4096
 _QUANTILES = np.array([NormalDist().inv_cdf((place + 0.5) / 40) for place in range(40)])
 _BETWEEN = (5, 95)  # percent
+
+
+class _Line(msgspec.Struct):
+    verification: Verification | None = None
+
+
+_LINE = msgspec.json.Decoder(_Line)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,12 @@ class WrongRows:
         waiting.append([evidence[name] for name in fit.features])
         if len(waiting) >= _BATCH:
             self._take(fit)
+
+    def add_line(self, line: bytes) -> None:
+        """Count one more row, given as a line of JSON. Without evidence it does not count."""
+        found = _LINE.decode(line).verification
+        if found is not None:
+            self.add(found)
 
     def _take(self, fit: Fit) -> None:
         evidence = np.array(self._waiting.pop(fit.features))
