@@ -7,8 +7,9 @@ Where its torchvision, torchaudio and torchcodec do not fit its torch ("operator
 these three: text models do not need them.
 
 It starts vLLM through `[model] serve = "vllm"`, as a run does, and checks what snipmill relies on: several completions of
-one request, a seed that repeats a text, stop strings, a stream that is left, counts on the way, prefix caching, and the
-refusal of an over-long prompt. With MODEL (a folder or a name on the hub) that one is served instead.
+one request, a seed that repeats a text, stop strings, a stream that is left, counts on the way, prefix caching, the log
+probabilities of a given text, and the refusal of an over-long prompt. With MODEL (a folder or a name on the hub) that one is
+served instead.
 """
 
 from __future__ import annotations
@@ -50,6 +51,22 @@ def request(connection: Connection, prompt: str, **changes: object) -> Request:
     return Request(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+async def check_scores(connection: Connection) -> None:
+    """The log probabilities of a given text: one for each of its tokens, and those with which vLLM itself would write it."""
+    prompt, complete = "def add(a, b):", connection.fleet.complete
+    (written,) = await complete(request(connection, prompt, temperature=0.0, max_tokens=1, first_tokens=20))  # type: ignore[misc]
+    readable = {
+        token: said for token, said in written.first.items() if token.isascii() and token.isprintable() and token
+    }
+    for token, said in list(readable.items())[:1]:
+        (scored,) = await complete(request(connection, prompt, scored=token))  # type: ignore[misc]
+        differs = abs(scored.scores[0] - said) if scored.scores else float("nan")
+        print(f"scores of {token!r}: {len(scored.scores)} for 1 token, {differs:.4f} from what was said of it before")
+    text = " return the sum of both, without rounding."
+    (scored,) = await complete(request(connection, prompt, scored=text))  # type: ignore[misc]
+    print(f"scores of {text!r}: {len(scored.scores)}, usage {scored.usage}; notes {connection.fleet.notes}")
+
+
 async def check(table: ModelTable) -> None:
     started = time.monotonic()
     async with connect(table) as connection:
@@ -77,6 +94,8 @@ async def check(table: ModelTable) -> None:
             (answer,) = await complete(request(connection, f"{prefix}{number}", max_tokens=4))  # type: ignore[misc]
         print(f"prefix caching: {answer.usage}")
 
+        await check_scores(connection)
+
         refused = await complete(request(connection, "word " * 5000))
         assert isinstance(refused, Refusal), refused
         print(f"an over-long prompt: {refused.reason}: {refused.detail[:120]}")
@@ -94,7 +113,14 @@ def main() -> None:
         sys.exit(__doc__)
     python = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
-        arguments: tuple[str, ...] = ("--dtype", "bfloat16", "--max-model-len", "2048")
+        arguments: tuple[str, ...] = (
+            "--dtype",
+            "bfloat16",
+            "--max-model-len",
+            "2048",
+            "--gpu-memory-utilization",
+            "0.4",
+        )
         name = sys.argv[2] if len(sys.argv) > 2 else folder
         if name == folder:
             subprocess.run([python, "-c", MAKE, folder], check=True)
