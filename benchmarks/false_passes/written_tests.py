@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 from recorded import Recorded, load
 
-from snipmill.config import Config, VerifyTable
+from snipmill.config import Config, GenerateTable, VerifyTable
 from snipmill.config_model import ModelTable, SamplingTable
 from snipmill.llm.connect import connect
-from snipmill.prompts.assertions import STAGE
+from snipmill.prompts.assertions import STAGE, asking_for
 from snipmill.records import Instruction, WrittenTests
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
@@ -48,14 +48,14 @@ async def ask(
 ) -> tuple[dict[str, str], StageCount]:
     """The assertions for each task, and what they cost."""
     table = ModelTable(name=model, max_tokens=400, context=4096, sampling=SamplingTable(temperature=0.2))
-    config = Config(model=table, verify=VerifyTable(tests=tests))
+    config = Config(model=table, verify=VerifyTable(tests=tests), generate=GenerateTable(draws=1))
     count, found = StageCount(), dict[str, str]()
     path = Path(tempfile.gettempdir()) / f"snipmill-written-{folder.name}-{tests}.jsonl"
     with Journal(path, CompletionEntry) as journal:
         async with connect(table) as connection:
             settings = for_models(resolve_generation(config), {STAGE.name: connection.model})[STAGE.name]
             work: Generate[Instruction, WrittenTests] = Generate(
-                STAGE, settings, connection.fleet, budget=open_budget(config)
+                asking_for(tests), settings, connection.fleet, budget=open_budget(config)
             )
             runner = Runner(work, journal, count)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from snipmill.llm.fleet import Fleet
+from snipmill.prompts.assertions import asking_for
 from snipmill.records import Execution, Reject
 from snipmill.stages.attempts import Candidate, SampleSet
 from snipmill.stages.budget import Budget
@@ -19,7 +20,7 @@ from snipmill.stages.generate import Generate, SampleRequest, SampleTask, last_w
 from snipmill.stages.review import AskReviewer, Reviewer, ReviewJob, ReviewQuestion, resolve_review
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import Settings, for_models
-from snipmill.stages.spec import BY_NAME, EXECUTE, REVIEW, STAGES, VERIFY
+from snipmill.stages.spec import ASSERTIONS, BY_NAME, EXECUTE, REVIEW, STAGES, VERIFY
 from snipmill.stages.stage_models import asked_stages, is_used
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
@@ -89,7 +90,7 @@ def make_runners(settings: Settings, journals: Journals, backends: Backends, fun
         if stage.generation is None or stage.name not in backends.models:
             continue
         work: Generate[Any, Any] = Generate(
-            stage.generation,
+            asking_for(config.verify.tests) if stage.name == ASSERTIONS else stage.generation,
             generation[stage.name],
             backends.fleets.get(stage.name),
             backends.serialized_stages.get(stage.name),

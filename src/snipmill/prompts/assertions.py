@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import replace
-
-import msgspec
+from functools import partial
 
 from snipmill.prompts.fewshot import Bank, Example
 from snipmill.prompts.prompt import EXAMPLE_HEADING, Prompt
@@ -64,9 +63,16 @@ def _is_assertion(line: str) -> bool:
     return isinstance(statement, ast.Assert) and calls
 
 
-def first_assertions(written: WrittenTests, count: int) -> WrittenTests:
-    """As many assertions as were asked for."""
-    return msgspec.structs.replace(written, tests="\n".join(written.tests.splitlines()[:count]))
+def cut_after(text: str, count: int) -> str | None:
+    """The text up to the last assertion that was asked for, once it is complete; None while more is needed."""
+    lines = text.splitlines(keepends=True)
+    seen: set[str] = set()
+    for number, line in enumerate(lines if text.endswith("\n") else lines[:-1], start=1):
+        if _is_assertion(line.strip()):
+            seen.add(line.strip())
+        if len(seen) == count:
+            return "".join(lines[:number])
+    return None
 
 
 def build(record: Instruction, examples: Sequence[Example], system: str, _draws: Draws) -> Prompt:
@@ -101,3 +107,8 @@ STAGE: GenerationStage[Instruction, WrittenTests] = GenerationStage(
     stop=(EXAMPLE_HEADING, "\n###"),
     kind_of_task=lambda record, _draws: (record.category, record.difficulty),
 )
+
+
+def asking_for(count: int) -> GenerationStage[Instruction, WrittenTests]:
+    """The stage with completions that end after so many assertions."""
+    return replace(STAGE, cut=partial(cut_after, count=count))

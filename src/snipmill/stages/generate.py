@@ -21,7 +21,6 @@ from snipmill.config_model import SamplingTable
 from snipmill.llm.finish import THINKING, UNSTATED, is_fault
 from snipmill.llm.fleet import Fleet
 from snipmill.llm.request import Request
-from snipmill.prompts.assertions import first_assertions
 from snipmill.prompts.fewshot import Bank, Shots, draw_examples
 from snipmill.prompts.judge import apply_threshold
 from snipmill.prompts.prompt import Prompt, render_chat, render_completion
@@ -30,7 +29,7 @@ from snipmill.randomness import request_seed
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Concepts, Record, Refusal, Reject, Response, content_hash
 from snipmill.stages.budget import Budget
-from snipmill.stages.spec import ASSERTIONS, JUDGE, request_priority
+from snipmill.stages.spec import JUDGE, request_priority
 from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import CompletionEntry
 from snipmill.text.sections import Malformed
@@ -148,9 +147,7 @@ def _allow() -> None:
 
 
 def last_word(stage: str, config: Config) -> Callable[[Any], Any]:
-    """What decides about a record that a stage has read: the judge's threshold, the number of assertions, or nothing."""
-    if stage == ASSERTIONS:
-        return partial(first_assertions, count=config.verify.tests)
+    """What decides about a record that a stage has read: the judge's threshold, or nothing."""
     return partial(apply_threshold, threshold=config.judge.threshold) if stage == JUDGE else _accept
 
 
