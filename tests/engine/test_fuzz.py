@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snipmill.config import Config, GenerateTable, RunTable, SelectTable
+from snipmill.config import Config, GenerateTable, ReviewTable, RunTable, SelectTable
 from snipmill.config_model import ModelTable
 from snipmill.engine.audit import audit_file
-from snipmill.engine.by_hand import execute_file, generate_file, verify_file
+from snipmill.engine.by_hand import execute_file, generate_file, review_file, verify_file
 from snipmill.engine.files import Files
 from snipmill.engine.rows_by_hand import sanitize_file, select_file
 from snipmill.records import Execution, Row
@@ -68,16 +68,18 @@ NEIGHBOURS: tuple[tuple[str, Callable[[list[bytes]], str]], ...] = (
 )
 
 
-def sentinels() -> list[dict[str, Any]]:
+def sentinels(**more: Any) -> list[dict[str, Any]]:
     """Good rows, one before and one behind the others: both must come out, or be dropped for a reason of their own."""
     return [
-        {**GOOD, "id": name, "instruction": f"Do {name}.", "response": RESPONSE.replace("double", name)}
+        {**GOOD, **more, "id": name, "instruction": f"Do {name}.", "response": RESPONSE.replace("double", name)}
         for name in ("first_neighbour", "last_neighbour")
     ]
 
 
-def run(command: Command, lines: list[bytes]) -> tuple[StageCount, list[dict[str, Any]], list[dict[str, Any]]]:
-    first, last = (json.dumps(row).encode() for row in sentinels())
+def run(
+    command: Command, lines: list[bytes], **more: Any
+) -> tuple[StageCount, list[dict[str, Any]], list[dict[str, Any]]]:
+    first, last = (json.dumps(row).encode() for row in sentinels(**more))
     with TemporaryDirectory() as folder:
         files = Files(str(Path(folder) / "in.jsonl"), str(Path(folder) / "out.jsonl"))
         Path(files.source).write_bytes(b"\n".join([first, *lines, last]) + b"\n")
@@ -90,8 +92,8 @@ def run(command: Command, lines: list[bytes]) -> tuple[StageCount, list[dict[str
     return count, kept, dropped
 
 
-def check(command: Command, lines: list[bytes]) -> None:
-    count, kept, dropped = run(command, lines)
+def check(command: Command, lines: list[bytes], **more: Any) -> None:
+    count, kept, dropped = run(command, lines, **more)
     names = {str(record["id"]) for record in kept}
     names |= {str(value) for record in kept for value in (record.get("parents") or {}).values()}
     # A model may answer to a neighbour with nothing that can be used: that is no fault of the odd rows.
@@ -158,7 +160,7 @@ def server() -> Any:
         yield standin
 
 
-@pytest.mark.parametrize("stage", ["concepts", "instructions", "responses"])
+@pytest.mark.parametrize("stage", ["concepts", "instructions", "responses", "assertions"])
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(lines=FILES)
 def test_generation(server: StandIn, stage: str, lines: list[bytes]) -> None:
@@ -166,3 +168,14 @@ def test_generation(server: StandIn, stage: str, lines: list[bytes]) -> None:
         run=RunTable(seed=1), model=ModelTable(base_url=server.url, name="stand-in"), generate=GenerateTable(samples=1)
     )
     check(lambda files, count: asyncio.run(generate_file(stage, files, config, count, lambda _: None)), lines)
+
+
+VERIFIED = {"verdict": {"status": "passed"}, "verification": {"samples": 2, "passed": 1}}
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(lines=FILES, odd=st.lists(ROWS.map(lambda row: json.dumps({**row, **VERIFIED}).encode()), max_size=4))
+def test_review(server: StandIn, lines: list[bytes], odd: list[bytes]) -> None:
+    config = Config(model=ModelTable(base_url=server.url, name="stand-in"), review=ReviewTable(evidence="both"))
+    command: Command = lambda files, count: asyncio.run(review_file(files, config, count, lambda _: None))  # noqa: E731
+    check(command, [*lines, *odd], **VERIFIED)

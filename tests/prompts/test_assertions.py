@@ -20,7 +20,9 @@ def parse(text: str) -> WrittenTests | Malformed:
 def test_the_examples_are_the_assertions_of_the_bank_and_show_no_code() -> None:
     bank = bank_of(load_bank(None), 3)
     usable = bank.usable("I->T")
-    assert len(usable) >= 8 and all(1 < example.response.count("assert") <= 3 for example in usable if example.response)
+    assert len(usable) >= 8 and all(
+        1 <= example.response.count("assert") <= 3 for example in usable if example.response
+    )
     prompt = STAGE.build(RECORD, usable[:2], bank.systems["I->T"], Draws())
     assert "3" in prompt.system and prompt.question.endswith("### Assertions") and RECORD.instruction in prompt.question
     assert not any("def " in answer or "```" in answer for _, answer in prompt.examples)
@@ -43,7 +45,9 @@ def test_lines_that_are_assertions_are_kept(text: str, lines: list[str]) -> None
     assert found.parents == {"instruction": "i-1"} and found.id == "a-1"
 
 
-@pytest.mark.parametrize("text", ["", "It doubles.", "assert True", "assert 1 == 1", "assert", "asserting(1)", "assert f(" * 900])
+@pytest.mark.parametrize(
+    "text", ["", "It doubles.", "assert True", "assert 1 == 1", "assert", "asserting(1)", "assert f(" * 900]
+)
 def test_an_answer_without_a_check_is_malformed(text: str) -> None:
     found = parse(text)
     assert isinstance(found, Malformed) and found.reason == "no-assertions"
@@ -56,4 +60,6 @@ def test_an_answer_ends_with_the_last_assertion_that_was_asked_for() -> None:
     assert cut_after(text, 9) is None
     assert cut_after("assert f(1) == 1\nassert f(2) == 2", 2) is None  # the last line may go on
     stage = asking_for(1)
-    assert stage.cut is not None and stage.cut("assert f(1) == 1\n") == "assert f(1) == 1\n" and stage.name == STAGE.name
+    assert (
+        stage.cut is not None and stage.cut("assert f(1) == 1\n") == "assert f(1) == 1\n" and stage.name == STAGE.name
+    )

@@ -33,7 +33,7 @@ def system(count: int) -> str:
 
 
 def bank_of(bank: Bank, count: int) -> Bank:
-    """The examples of a bank with their assertions as answers; those without two lines of them are not shown."""
+    """The examples of a bank with their assertions as answers; those without any are not shown."""
     examples = tuple(replace(example, response=_assertions_of(example, count)) for example in bank.examples)
     return Bank({"I->T": system(count)}, examples)
 
@@ -43,7 +43,7 @@ def _assertions_of(example: Example, count: int) -> str | None:
     if isinstance(sections, Malformed):
         return None
     lines = assertion_lines(sections.tests)[:count]
-    return "\n".join(lines) if len(lines) > 1 else None
+    return "\n".join(lines) or None
 
 
 def assertion_lines(text: str) -> list[str]:

@@ -6,8 +6,9 @@ of a task share, are asked about once. A question without an answer leaves the e
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from snipmill.llm.scoring import NOT_TOLD
 from snipmill.prompts.prompt import render_chat, render_completion
 from snipmill.prompts.review import QUESTIONS, Question, likelihood_prompt, log_odds, mean, question_prompt, stop
 from snipmill.randomness import request_seed
-from snipmill.records import Completion, Execution, Refusal, Reject, Review, content_hash
+from snipmill.records import Completion, Execution, Refusal, Reject, Review, Verification, content_hash
 from snipmill.stages.budget import Budget
 from snipmill.stages.fewshot_files import load_reviewing
 from snipmill.stages.spec import REVIEW, request_priority
@@ -215,6 +216,21 @@ class Ask(Protocol):
 
 
 Together = Callable[[Any], Awaitable[list[Any]]]
+SectionsOf = Callable[[Execution], Sections | None]
+
+
+@dataclass(frozen=True)
+class _Reviewed:
+    """An execution with its evidence, and what the reviewer sees of it."""
+
+    execution: Execution
+    found: Verification
+    code: str
+    signature: str
+
+    def about(self, kind: Kind, code: str) -> ReviewQuestion:
+        """A question about it."""
+        return ReviewQuestion(kind, self.execution.instruction, code)
 
 
 @dataclass(frozen=True)
@@ -225,13 +241,9 @@ class Reviewer:
     calibration: Calibration
 
     async def review(
-        self,
-        outcomes: Sequence[Execution | Reject],
-        sections_of: Callable[[Execution], Sections | None],
-        ask: Ask,
-        together: Together,
+        self, outcomes: Sequence[Execution | Reject], sections_of: SectionsOf, ask: Ask, together: Together
     ) -> list[Execution | Reject]:
-        """The executions among verified outcomes with what the reviewer found of them.
+        """Verified outcomes; the executions among them with what the reviewer found.
 
         Args:
             outcomes: of one instruction's samples.
@@ -239,50 +251,44 @@ class Reviewer:
             ask: puts a question.
             together: carries out several.
         """
-        shown = {
-            number: code
-            for number, one in enumerate(outcomes)
-            if isinstance(one, Execution)
-            and one.verification is not None
-            and (code := reviewed_code(one, sections_of(one))) is not None
-        }
-        wanted = list(
-            dict.fromkeys(question for number in shown for question in self._asked(outcomes[number], shown[number]))
-        )
+        # Syntax trees take milliseconds, in which no answer of a server would be heard.
+        shown = await asyncio.to_thread(lambda: [_show(one, sections_of) for one in outcomes])
+        wanted = list(dict.fromkeys(question for one in shown if one is not None for question in self._asked(one)))
         answers = dict(zip(wanted, await together(ask(question) for question in wanted), strict=True))
         return [
-            self._reviewed(one, shown[number], answers) if number in shown else one
-            for number, one in enumerate(outcomes)
+            outcome if one is None else self._with_review(one, answers)
+            for outcome, one in zip(outcomes, shown, strict=True)
         ]
 
-    def _asked(self, execution: Any, shown: tuple[str, str]) -> list[ReviewQuestion]:
-        code, signature = shown
+    def _asked(self, one: _Reviewed) -> list[ReviewQuestion]:
         asked = []
         if "likelihood" in self.settings.kinds:
-            asked += [ReviewQuestion("likelihood", execution.instruction, part) for part in (code, signature)]
+            asked += [one.about("likelihood", code) for code in (one.code, one.signature)]
         if "questions" in self.settings.kinds:
-            asked += [ReviewQuestion(question, execution.instruction, code) for question in QUESTIONS]
+            asked += [one.about(question, one.code) for question in QUESTIONS]
         return asked
 
-    def _reviewed(
-        self, execution: Any, shown: tuple[str, str], answers: dict[ReviewQuestion, float | None]
-    ) -> Execution:
-        code, signature = shown
-        instruction = execution.instruction
-        given = answers.get(ReviewQuestion("likelihood", instruction, code))
-        alone = answers.get(ReviewQuestion("likelihood", instruction, signature))
-        does, fails = (answers.get(ReviewQuestion(question, instruction, code)) for question in QUESTIONS)
+    def _with_review(self, one: _Reviewed, answers: dict[ReviewQuestion, float | None]) -> Execution:
+        given, alone = (answers.get(one.about("likelihood", code)) for code in (one.code, one.signature))
+        does, fails = (answers.get(one.about(question, one.code)) for question in QUESTIONS)
         review = Review(
             reviewer=self.settings.model,
             gain=round(given - alone, 4) if given is not None and alone is not None else None,
             without_code=round(alone, 4) if given is not None and alone is not None else None,
             yes=round((does - fails) / 2, 4) if does is not None and fails is not None else None,
         )
-        assert execution.verification is not None
         if review.gain is None and review.yes is None:
-            return execution  # type: ignore[no-any-return]
-        found = msgspec.structs.replace(execution.verification, review=review)
-        return msgspec.structs.replace(execution, verification=with_confidence(found, self.calibration))  # type: ignore[no-any-return]
+            return one.execution
+        found = with_confidence(msgspec.structs.replace(one.found, review=review), self.calibration)
+        return msgspec.structs.replace(one.execution, verification=found)
+
+
+def _show(outcome: Execution | Reject, sections_of: SectionsOf) -> _Reviewed | None:
+    """What the reviewer sees of an outcome; None where there is nothing to review."""
+    if isinstance(outcome, Reject) or outcome.verification is None:
+        return None
+    code = reviewed_code(outcome, sections_of(outcome))
+    return None if code is None else _Reviewed(outcome, outcome.verification, *code)
 
 
 def reviewed_code(execution: Execution, sections: Sections | None) -> tuple[str, str] | None:
@@ -296,12 +302,8 @@ def reviewed_code(execution: Execution, sections: Sections | None) -> tuple[str,
     if isinstance(parsed, Malformed):
         return None
     offers = interface(parsed.code)
-    used = sorted(used_names(offers, assertions(parsed.tests, offers)))
+    used = used_names(offers, assertions(parsed.tests, offers))
     try:
-        return bare_code(parsed.code, _entry(used))
+        return bare_code(parsed.code, next(iter(used)) if len(used) == 1 else None)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-def _entry(used: Collection[str]) -> str | None:
-    return next(iter(used)) if len(used) == 1 else None

@@ -62,8 +62,9 @@ def resolve_generation(config: Config) -> dict[str, GenerationSettings]:
         if name == JUDGE:
             settings[name] = _for_judge(common, config)
         elif name == ASSERTIONS:
-            count = config.verify.tests
-            settings[name] = replace(common, bank=bank_of(bank, count or 1), shots=config.generate.shots.assertions)
+            tested = bank_of(bank, config.verify.tests or 1)
+            shots = min(config.generate.shots.assertions, len(tested.usable("I->T")))  # a bank may test by other means
+            settings[name] = replace(common, bank=tested, shots=shots)
         else:
             settings[name] = replace(common, shots=getattr(config.generate.shots, name))
     return settings
