@@ -55,7 +55,7 @@ def answer_to(body: dict[str, Any]) -> str:
     if prompt.rstrip().endswith("### Concepts"):
         return f"adding numbers, functions, case {digest % 1000}\n"
     if prompt.rstrip().endswith("### Assertions"):
-        n = int(re.findall(r"adds the number (\d+)", prompt)[-1])
+        n = int((re.findall(r"adds the number (\d+)", prompt) or [digest % 50])[-1])
         return f"assert add_number(2) == {n + 2}\nassert add_number(40) == {n + 40}\n"
     if prompt.rstrip().endswith("### Answer"):
         return " yes\n" if digest % 4 else " No, it does not.\n"
