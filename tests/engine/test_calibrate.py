@@ -148,6 +148,8 @@ def test_the_budget_ends_a_calibration_and_the_same_command_goes_on(
         (["[]", "3", '{"instruction": 3}', '{"instruction": "x", "entry_point": "a b", "tests": []}'], "no tasks"),
         (['{"instruction": "x", "entry_point": "f"}'], "`tests`"),
         (['{"instruction": "", "entry_point": "f", "tests": ["a"]}'], "`instruction`"),
+        (['{"instruction": "\\ud800", "entry_point": "f", "tests": ["a"]}'], "surrogate"),
+        (['{"instruction": "x", "entry_point": "class", "tests": ["a"]}'], "`entry_point`"),
     ],
 )
 def test_rows_that_are_no_tasks_are_named(tmp_path: Path, lines: list[str], told: str) -> None:

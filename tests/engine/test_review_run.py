@@ -199,3 +199,42 @@ def test_a_review_by_hand_gives_what_a_run_gives(snipmill: Snipmill, standin: St
     assert refused.returncode == 2 and "evidence is off" in refused.stderr
     chosen = snipmill("select", "run/sanitize.jsonl", "-o", "rows.jsonl", "--max-wrong", "0.4")
     assert chosen.returncode == 0 and "Expected to be wrong: " in chosen.stderr
+
+
+def test_a_reviewer_that_refuses_every_question_stops_nothing(
+    snipmill: Snipmill, standin: StandIn, tmp_path: Path
+) -> None:
+    def refuse(body: dict[str, Any], _attempt: int) -> web.Response | None:
+        if str(body.get("prompt")).rstrip().endswith("### Answer"):
+            return web.json_response({"error": {"message": "blocked by policy"}}, status=400)
+        return None
+
+    standin.fault = refuse
+    configure(tmp_path, standin.url, tests=0)
+    done = snipmill("run", "c.toml")
+    assert done.returncode == 0, done.stderr
+    reviews = [one["verification"]["review"] for one in read_lines(tmp_path / "run" / "review.jsonl")]
+    assert reviews and all(review["gain"] is not None and review.get("yes") is None for review in reviews)
+
+
+def test_assertions_without_the_crosswise_examination_are_refused(
+    snipmill: Snipmill, standin: StandIn, tmp_path: Path
+) -> None:
+    configure(tmp_path, standin.url)
+    done = snipmill("run", "c.toml", "--set", "verify.agreement=false")
+    assert done.returncode == 2 and "verify.tests" in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_answers_that_say_nothing_are_not_paid_for_again(snipmill: Snipmill, standin: StandIn, tmp_path: Path) -> None:
+    def vague(body: dict[str, Any], _attempt: int) -> web.Response | None:
+        if str(body.get("prompt")).rstrip().endswith("### Answer"):
+            choice = {"index": 0, "text": " perhaps", "finish_reason": "stop"}
+            return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 1}})
+        return None
+
+    standin.fault = vague
+    configure(tmp_path, standin.url, tests=0, evidence="questions")
+    assert snipmill("run", "c.toml").returncode == 0
+    asked = len(standin.requests)
+    assert snipmill("run", "c.toml").returncode == 0 and len(standin.requests) == asked
+    assert all(one["verification"]["review"] is None for one in read_lines(tmp_path / "run" / "review.jsonl"))

@@ -44,7 +44,7 @@ def seeds_with_origins(path: Path, count: int) -> Path:
     )
 
 
-def make_run(directory: Path, seeds: Path, url: str, more: str = "") -> RunDirectory:
+def make_run(directory: Path, seeds: Path, url: str, more: str = "", verify: str = "") -> RunDirectory:
     text = f"""
     [run]
     dir = {json.dumps(str(directory))}
@@ -59,6 +59,7 @@ def make_run(directory: Path, seeds: Path, url: str, more: str = "") -> RunDirec
     {more}
     [verify]
     rerun = false
+    {verify}
     [select]
     near_instructions = 0
     near_code = 0

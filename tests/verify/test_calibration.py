@@ -126,6 +126,16 @@ def test_cross_validation_copes_with_two_tasks_and_with_some_reviews() -> None:
     assert all(0 <= score <= 1 for score in cross_validated(two))
     mixed = samples(10, reviewed=True) + samples(10, seed=4)
     assert all(0 < score < 1 for score in cross_validated(mixed))
+    apart = [Judged(f"other {one.task}", one.found, one.is_right) for one in samples(3, reviewed=True)] + samples(
+        30, seed=5
+    )
+    assert all(0 < score < 1 for score in cross_validated(apart))
+
+
+def test_a_fold_whose_rest_is_of_one_kind_is_not_certain() -> None:
+    known = [Judged(f"t{number}", found(number / 6), number > 0) for number in range(6) for _ in range(4)]
+    scores = cross_validated(known)
+    assert all(0.02 < score < 0.999 for score in scores)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=2, max_size=40))

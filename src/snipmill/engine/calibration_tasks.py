@@ -143,6 +143,16 @@ def _own_task(row: dict[str, Any], number: int) -> HiddenTask | str:
     texts = [tests] if isinstance(tests, str) else tests
     if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         return "it has no texts under `tests`."
+    if not all(map(_is_text, (instruction, *texts))):
+        return "it has half of a character (a lone surrogate)."
     given = row.get("id")
     name = str(given) if isinstance(given, str | int) and given != "" else f"row {number}"
     return HiddenTask(name, "own", OWN, instruction, entry_point, tuple(texts))
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

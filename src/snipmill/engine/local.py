@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Collection, Generator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from snipmill import __version__
@@ -131,8 +132,8 @@ async def open_run(
         connections = await stack.enter_async_context(connect_stages(_models(config, stages)))
         progress.model, progress.phase = connections.description, "mining seeds"
         progress.fleets = connections.fleets
-        path = config.verify.calibration
-        progress.remarks = [f"The calibration {path} may not fit: {one}." for one in _misfits(settings, connections)]
+        name = Path(config.verify.calibration or "").name  # the manifest is published, and folders are private
+        progress.remarks = [f"The calibration {name} may not fit: {one}." for one in _misfits(settings, connections)]
         progress.weights = settings.calibration.sources()
         yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)
 

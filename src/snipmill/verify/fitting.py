@@ -134,6 +134,8 @@ def cross_validated(
         able = [number for number, one in enumerate(evidence) if all(name in one for name in names)]
         for fold in range(parts):
             left_out = [number for number in mine if fold_of[samples[number].task] == fold]
+            if not left_out:
+                continue
             rest = [samples[number] for number in able if fold_of[samples[number].task] != fold]
             right = sum(one.is_right for one in rest)
             if right in (0, len(rest)):  # nothing tells them apart
