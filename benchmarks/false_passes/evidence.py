@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import gzip
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recorded import answers_by_task
 from tasks import tested_signature
 
 from snipmill.sandbox.driver import Sandbox
@@ -108,10 +108,7 @@ async def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())  # noqa: ASYNC240
     folder = Path(sys.argv[2])
     tasks = {f"mbpp-{task['task_id']}": task for task in given}
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for line in gzip.decompress((folder / "recorded.jsonl.gz").read_bytes()).splitlines():
-        answer = json.loads(line)
-        answers.setdefault(answer["task"], []).append(answer)
+    answers = answers_by_task(folder)
     results = []
     async with Sandbox(limits=Limits(timeout=10)) as sandbox:
         for name, mine in answers.items():

@@ -62,6 +62,15 @@ def load(review: str | None = None, kind: str = "both", evidence: str = "evidenc
     return samples
 
 
+def answers_by_task(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The recorded answers of a setting, well-formed or not."""
+    answers: dict[str, list[dict[str, Any]]] = {}
+    for line in gzip.decompress((folder / "recorded.jsonl.gz").read_bytes()).splitlines():
+        answer = json.loads(line)
+        answers.setdefault(answer["task"], []).append(answer)
+    return answers
+
+
 def verification(line: dict[str, Any], samples: int, review: Review | None = None) -> Verification:
     """A sample's line of evidence as a run would write it down."""
     strength = line["drop"]["strength"] or line["recompute"]["strength"] or {}

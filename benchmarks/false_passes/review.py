@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recorded import REVIEWS
+from recorded import REVIEWS, answers_by_task
 
 from snipmill.config import Config, ReviewTable
 from snipmill.config_model import ModelTable
@@ -36,8 +36,8 @@ _AT_A_TIME = 4  # tasks
 
 def executions(folder: Path) -> list[list[Execution]]:
     """The samples of each task, as the stage reads them."""
-    answers = map(json.loads, gzip.decompress((folder / "recorded.jsonl.gz").read_bytes()).splitlines())
-    texts = {f"{answer['task']}/{answer['sample']}": answer for answer in answers}
+    answers = answers_by_task(folder)
+    texts = {f"{task}/{answer['sample']}": answer for task, mine in answers.items() for answer in mine}
     found = []
     for task in map(json.loads, (folder / "evidence.jsonl").read_text().splitlines()):
         found.append([_execution(sample["id"], texts[sample["id"]]) for sample in task["samples"]])

@@ -10,17 +10,15 @@ that it reads. Both are told by their length (3.6 characters each); the examples
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from evidence import of_task
-from recorded import Recorded, load, verification
+from recorded import Recorded, answers_by_task, load, verification
 
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
@@ -52,10 +50,7 @@ async def main() -> None:
     given = json.loads(Path(sys.argv[1]).read_text())  # noqa: ASYNC240
     folder = Path(sys.argv[2])
     tasks = {f"mbpp-{task['task_id']}": task for task in given}
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for line in gzip.decompress((folder / "recorded.jsonl.gz").read_bytes()).splitlines():
-        answer = json.loads(line)
-        answers.setdefault(answer["task"], []).append(answer)
+    answers = answers_by_task(folder)
     reviews = {one.line["id"]: one.found.review for one in load("own", "likelihood") if one.setting == folder.name}
     most = max(len(mine) for mine in answers.values())
     async with Sandbox(limits=Limits(timeout=10)) as sandbox:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-from recorded import Recorded, load
+from recorded import Recorded, answers_by_task, load
 
 from snipmill.config import Config, GenerateTable, VerifyTable
 from snipmill.config_model import ModelTable, SamplingTable
@@ -76,10 +73,7 @@ async def main() -> None:
     parser.add_argument("--tests", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=60)
     args = parser.parse_args()
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for line in gzip.decompress((args.folder / "recorded.jsonl.gz").read_bytes()).splitlines():
-        answer = json.loads(line)
-        answers.setdefault(answer["task"], []).append(answer)
+    answers = answers_by_task(args.folder)
     tasks = sorted(answers)[: args.tasks]
     written, count = await ask(
         args.folder, args.model, args.tests, {task: answers[task][0]["instruction"] for task in tasks}
