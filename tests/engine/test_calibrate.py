@@ -176,7 +176,7 @@ def test_answers_that_are_all_right_teach_nothing(snipmill: Snipmill, standin: S
         (("--out", "."), "folder"),
         (("--out", "there/"), "folder"),
         (("--out", "c.toml"), "no calibration"),
-        (("--tasks", "0"), "4"),
+        (("--tasks", "0"), "10"),
         (("--forms", "odd"), "odd"),
     ],
 )

@@ -32,7 +32,7 @@ _KEYS = (
 
 def calibrate(
     config: Config,
-    tasks: Annotated[int, typer.Option("--tasks", min=4, help="Number of tasks to ask.")] = 200,
+    tasks: Annotated[int, typer.Option("--tasks", min=10, help="Number of tasks to ask.")] = 200,
     out: Annotated[str, typer.Option("--out", "-o", help="The calibration to write.")] = "calibration.json",
     source: Annotated[
         str | None,
@@ -50,8 +50,8 @@ def calibrate(
 ) -> None:
     """Find out what a confidence is worth for your model: ask it tasks with hidden tests, and fit the weights to its answers.
 
-    The answers are executed like those of a run. `[verify] calibration = "calibration.json"` then uses the weights. The same
-    command again continues a calibration that was stopped; its answers lie in OUT.answers.
+    The answers are executed like those of a run. A run uses the weights where its configuration names the file as
+    verify.calibration. The same command again continues a calibration that was stopped; its answers lie in OUT.answers.
     """
     from snipmill.engine.calibrate import FORMS, Asked, Request, calibrate
     from snipmill.engine.progress import Progress
