@@ -9,7 +9,7 @@ import pytest
 
 from snipmill.config_model import ModelTable
 from snipmill.errors import ModelUnavailable
-from snipmill.llm.connect import connect
+from snipmill.llm.connect import Connection, connect
 from snipmill.llm.request import Request
 from snipmill.llm.weights import find_weights
 from snipmill.prompts.review import likelihood_prompt, mean
@@ -40,29 +40,21 @@ def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -
 
 
 def test_the_embedded_engine_tells_how_likely_a_task_is_given_code() -> None:
-    """Right code makes its task likelier than code that does something else, and than its signature alone."""
-    tasks = {
-        "Write a function that returns the sum of the squares of the numbers in a list.": "return sum(x * x for x in numbers)",
-        "Write a function that returns the longest word in a list of words.": "return max(numbers, key=len)",
-        "Write a function that reverses a list.": "return numbers[::-1]",
-    }
+    """Right code makes its task likelier than code that does something else."""
+    task = "Write a function that reverses a list."
 
-    async def go() -> list[list[float]]:
-        async with connect(ModelTable(context=1024)) as connection:
-            found = []
-            for task in tasks:
-                row = []
-                for body in (*tasks.values(), "..."):
-                    prompt = likelihood_prompt(f"def f(numbers):\n    {body}", load_reviewing(), 2)
-                    asked = Request(prompt, connection.model, 1, 0.0, 0, scored=task)
-                    answer = await connection.fleet.complete(asked)
-                    assert isinstance(answer, list) and len(answer[0].scores) > 8, connection.fleet.notes
-                    row.append(mean(answer[0].scores))
-                found.append(row)
-            return found
+    async def likelihood(connection: Connection, body: str) -> float:
+        prompt = likelihood_prompt(f"def f(items):\n    {body}", load_reviewing(), 0)
+        answer = await connection.fleet.complete(Request(prompt, connection.model, 1, 0.0, 0, scored=task))
+        assert isinstance(answer, list) and len(answer[0].scores) > 5, connection.fleet.notes
+        return mean(answer[0].scores)
 
-    for place, row in enumerate(asyncio.run(go())):
-        assert max(row) == row[place]
+    async def go() -> list[float]:
+        async with connect(ModelTable(context=512, concurrency=1)) as connection:
+            return [await likelihood(connection, body) for body in ("return items[::-1]", "return max(items)")]
+
+    right, other = asyncio.run(go())
+    assert right > other
 
 
 def test_weights_that_are_not_the_publisher_s_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
