@@ -25,7 +25,13 @@ Snipmill = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, so that no worker waits for another at the end."""
+    """The longest tests begin first, so that no worker waits for another at the end.
+
+    Those with a model run one after the other: two engines on two cores wait for each other's threads, and take many times as long.
+    """
+    for item in items:
+        if item.get_closest_marker("model") is not None:
+            item.add_marker(pytest.mark.xdist_group("model"))
     items.sort(key=lambda item: item.get_closest_marker("model") is None)
 
 
