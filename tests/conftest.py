@@ -24,6 +24,7 @@ settings.load_profile("any machine")
 Snipmill = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests begin first, so that no worker waits for another at the end.
 
