@@ -24,16 +24,22 @@ settings.load_profile("any machine")
 Snipmill = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first, so that no worker waits for another at the end.
-
-    Those with a model run one after the other: two engines on two cores wait for each other's threads, and take many times as long.
-    """
-    for item in items:
-        if item.get_closest_marker("model") is not None:
-            item.add_marker(pytest.mark.xdist_group("model"))
+    """The longest tests begin first, so that no worker waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("model") is None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_core(request: pytest.FixtureRequest, worker_id: str) -> Iterator[None]:
+    """A core of its own for the engine of each worker: threads of two engines that share cores spin, and take many times as long."""
+    pins = request.node.get_closest_marker("model") is not None and worker_id != "master"
+    if not pins or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[int(worker_id.removeprefix("gw")) % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)
 
 
 @pytest.fixture
