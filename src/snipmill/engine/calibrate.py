@@ -24,7 +24,7 @@ from snipmill.engine.flow import SeedOutcome, answer
 from snipmill.engine.hidden_tests import passes
 from snipmill.engine.local import RunContext, live_steps, open_run, window_of
 from snipmill.engine.progress import Progress
-from snipmill.errors import BudgetSpent, StoreError, UsageError
+from snipmill.errors import BudgetSpent, UsageError
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.records import Execution, Verification
 from snipmill.stages.attempts import ProgramAttempt
@@ -126,7 +126,7 @@ async def calibrate(
         for note in progress.notes:
             tell(note)
         calibration = await asyncio.to_thread(_fit, answered, context, cost)
-    _write(request.out, encode_calibration(calibration))
+    RunDirectory(request.out.parent).write_text(request.out.name, encode_calibration(calibration).decode())
     progress.phase = "done"
     return calibration
 
@@ -235,18 +235,3 @@ def _fit(answered: Sequence[Answered], context: RunContext, cost: dict[str, obje
         fits=fits,
         report=make_report(answered, judged, [fit.features for fit in fits], cost, config.run.seed),
     )
-
-
-def _write(path: Path, text: bytes) -> None:
-    """Write a file that is whole or not there.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(text)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}. The answers are kept; run it again.") from error

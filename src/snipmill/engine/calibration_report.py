@@ -43,11 +43,6 @@ class Answered:
     drawn: int
     samples: tuple[Sampled, ...]
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """The task in this form."""
-        return self.task, self.form
-
 
 @dataclass(frozen=True)
 class _Best:

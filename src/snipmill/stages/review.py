@@ -21,9 +21,11 @@ from snipmill.llm.scoring import NOT_TOLD
 from snipmill.prompts.prompt import render_chat, render_completion
 from snipmill.prompts.review import QUESTIONS, Question, likelihood_prompt, log_odds, mean, question_prompt, stop
 from snipmill.randomness import request_seed
+from snipmill.reasons import Reason
 from snipmill.records import Completion, Execution, Refusal, Reject, Review, Verification, content_hash
 from snipmill.stages.budget import Budget
 from snipmill.stages.fewshot_files import load_reviewing
+from snipmill.stages.generate import KEPT
 from snipmill.stages.spec import REVIEW, request_priority
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
@@ -36,7 +38,6 @@ from snipmill.verify.interface import interface, used_names
 from snipmill.verify.units import assertions
 
 Kind = Literal["likelihood"] | Question
-KEPT = "kept"
 _WORD_TOKENS = 4
 _ALTERNATIVES = 10
 
@@ -173,7 +174,7 @@ class AskReviewer:
         return [
             CompletionEntry(
                 id=job.keys[0],
-                outcome=KEPT if _number(job.question, completion) is not None else "no-answer",
+                outcome=KEPT if _number(job.question, completion) is not None else Reason.NO_ANSWER,
                 max_tokens=job.request.max_tokens,
                 completion=completion,
                 refusal=answer if isinstance(answer, Refusal) else None,

@@ -82,7 +82,7 @@ def fit_all(samples: Sequence[Judged], seed: int = 0, draws: int = DRAWS) -> tup
         )
     fits = []
     for names in KINDS:
-        able = [one for one in samples if all(name in features(one.found) for name in names)]
+        able = [one for one in samples if features(one.found).keys() >= set(names)]
         if names == EXECUTED or (len(able) >= len(samples) / 2 and 0 < sum(one.is_right for one in able) < len(able)):
             fits.append(_fit_one(able, names, seed, draws))
     return tuple(fits)
