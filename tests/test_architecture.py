@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "engine": BASE | STAGE_ROOMS | {"stages"},
     "rewards": BASE | STAGE_ROOMS,
     "publish": BASE | STAGE_ROOMS | {"stages", "engine"},
+    "report": BASE | STAGE_ROOMS | {"stages", "engine", "publish"},
 }
 NO_IO = ("text", "similarity", "prompts", "select")
 IO_MODULES = {

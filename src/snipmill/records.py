@@ -280,6 +280,20 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return self.killed / self.mutants if self.mutants else None
 
 
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """The assertions of all samples of an instruction, and what each sample's code makes of them.
+
+    `samples` are ids of responses. `outcomes` has a text for each sample, with one character for each of `assertions`: `+` it
+    holds, `-` it does not, `!` the code raised an error or ran out of time, `.` the assertion does not fit the code. `authors`
+    lists for each assertion the samples that make it, by their place.
+    """
+
+    samples: list[str]
+    assertions: list[str]
+    outcomes: list[str]
+    authors: list[list[int]]
+
+
 class Execution(Response, frozen=True, kw_only=True):
     """A response with the verdict on its program."""
 

@@ -33,6 +33,7 @@ _WHERE = {
     "doctor": ("inspect_commands", _LOOK),
     "status": ("inspect_commands", _LOOK),
     "show": ("inspect_commands", _LOOK),
+    "report": ("report_command", _LOOK),
     "prompts": ("prompts_commands", _LOOK),
     "export": ("publish_commands", _PUBLISH),
     "attribution": ("publish_commands", _PUBLISH),

@@ -105,6 +105,7 @@ async def forget(
         tell("taking what grew from it out of the journals")
         await _mark_recorded(settings, directory, journals, manifest, remade.kept)
         directory.journal(_GRADED).unlink(missing_ok=True)
+        directory.report.unlink(missing_ok=True)  # it shows code, and can be made again
         entries = sum(_purge(directory, stage, journals, forgotten) for stage in journals)
         directory.forgetting.unlink()
     gone = [seed for seed in seeds_before if seed not in remade.kept]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import platform
-import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ import msgspec
 
 from snipmill import __version__
 from snipmill.config import Config
-from snipmill.config_file import load_config, render_config
+from snipmill.config_file import load_config
 from snipmill.errors import StoreError, UsageError
 from snipmill.languages import PYTHON
 from snipmill.parallel.in_order import map_in_order
@@ -24,7 +23,7 @@ from snipmill.publish.formats import harbor, preferences
 from snipmill.publish.formats.catalogue import ABOUT, TABLES
 from snipmill.publish.formats.item import FIELDS_OF_THOUGHT, Format, GradedTask, Options, Thinking
 from snipmill.publish.formats.preferences import fault_of
-from snipmill.publish.journals import replay_directory
+from snipmill.publish.journals import current_files
 from snipmill.publish.sampled import STAGE, SampledTask, read_rows, read_tasks
 from snipmill.publish.shard_files import MARK, SPLITS, Kind, ShardWriter, entries_of, features, new_folder
 from snipmill.publish.split import Split, split_rows
@@ -159,13 +158,8 @@ async def _open_source(request: Request, progress: Exported) -> AsyncIterator[_S
     manifest, config = directory.read_manifest(), load_config(directory.path / CONFIG)
     progress.unfinished = manifest.get("status") != "done" or bool(manifest.get("stopped"))
     journal, python = directory.journal(_JOURNAL), str(manifest.get("python"))
-    if manifest.get("status") == "running" or not directory.dataset.exists():
-        with tempfile.TemporaryDirectory(prefix="snipmill-") as scratch:
-            await replay_directory(directory, config, RunDirectory(scratch))
-            RunDirectory(scratch).write_text(CONFIG, render_config(config))
-            yield _Source(scratch, str(RunDirectory(scratch).dataset), config, journal, python)
-        return
-    yield _Source(request.source, str(directory.dataset), config, journal, python)
+    async with current_files(directory, config, manifest) as files:
+        yield _Source(str(files.path), str(files.dataset), config, journal, python)
 
 
 def _nothing(request: Request, progress: Exported) -> str:

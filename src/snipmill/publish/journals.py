@@ -11,12 +11,13 @@ run/SHA256SUMS                   of all files above
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -206,6 +207,21 @@ async def replay_directory(
             await replay(kept, steps_that_look_up(runners, found), config, files, funnel, found)
         finish(config, scratch, funnel, settings.calibration)
     return found
+
+
+@contextlib.asynccontextmanager
+async def current_files(
+    directory: RunDirectory, config: Config, manifest: dict[str, Any]
+) -> AsyncIterator[RunDirectory]:
+    """The files of a run. Of one that is still under way, what its journals give so far, in a folder that goes with the block."""
+    if manifest.get("status") != "running" and directory.dataset.exists():
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="snipmill-") as folder:
+        scratch = RunDirectory(folder)
+        await replay_directory(directory, config, scratch)
+        scratch.write_text(CONFIG, render_config(config))
+        yield scratch
 
 
 def _seeds(directory: RunDirectory, config: Config, journal: Journal[MiningEntry]) -> Iterator[Seed]:

@@ -12,7 +12,7 @@ from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Program, Trial, Unit, UnitOutcome
 from snipmill.verify.agreement import Agreement, take_answers
 from snipmill.verify.coverage import coverage
-from snipmill.verify.mutants import mutants
+from snipmill.verify.mutants import difference, mutants
 from snipmill.verify.programs import change_implementation
 from snipmill.verify.questions import Sample, gather_questions
 
@@ -59,6 +59,7 @@ class TestStrength:
         survives_gutting: whether the tests pass with all function bodies removed.
         lines: share of the implementation's lines that the tests run.
         branches: share of the outcomes of its conditions and loops that they take.
+        survivors: the mutants that they do not notice, as differences from the implementation.
     """
 
     mutants: int = 0
@@ -66,6 +67,7 @@ class TestStrength:
     survives_gutting: bool = False
     lines: float = 0.0
     branches: float = 0.0
+    survivors: tuple[str, ...] = ()
 
     @property
     def score(self) -> float | None:
@@ -133,4 +135,7 @@ async def measure_tests(implementation: str, program: Program, sandbox: Sandbox)
         and any(mutant.kind == "gutted" and not dead for (mutant, _), dead in zip(tried, killed, strict=True)),
         lines=round(reached.lines, 4),
         branches=round(reached.branches, 4),
+        survivors=tuple(
+            difference(implementation, mutant) for (mutant, _), dead in zip(tried, killed, strict=True) if not dead
+        ),
     )

@@ -30,6 +30,7 @@ from snipmill.text.sections import render_sections
 from snipmill.verify.agreement import Agreement, Support, agreeing_passes, support
 from snipmill.verify.calibration import Calibration
 from snipmill.verify.confidence import with_confidence
+from snipmill.verify.examination import describe
 from snipmill.verify.programs import apply_verdict, join_program
 from snipmill.verify.questions import SampleIndex
 from snipmill.verify.repair import Repair, repair
@@ -148,6 +149,8 @@ class Verify(_FromSamples):
             return [VerificationEntry(id=key, outcome=_OUR_FAULT, detail=str(lost)) for key in job.keys]
         works = (_verify_one(self.verifier, job, agreement, SampleIndex(number)) for number in range(len(job.attempts)))
         entries = await asyncio.gather(*works)
+        if agreement is not None and entries:
+            entries[0] = msgspec.structs.replace(entries[0], examination=describe(agreement))
         count.seconds += time.monotonic() - started
         return entries
 
@@ -226,7 +229,10 @@ async def _verify_one(
     verifier: Verifier, job: VerificationJob, agreement: Agreement | None, number: SampleIndex
 ) -> VerificationEntry:
     """What becomes of one sample."""
-    attempt, entry = job.attempts[number], partial(VerificationEntry, id=job.keys[number])
+    attempt, entry = (
+        job.attempts[number],
+        partial(VerificationEntry, id=job.keys[number], response=job.attempts[number].response.id),
+    )
     sandboxes, mode = verifier.sandboxes_here(), verifier.table.repair
     sample, program, repaired = attempt.sample, attempt.program, None
     evidence = support(agreement, number) if agreement is not None else Support()
@@ -255,6 +261,7 @@ async def _verify_one(
         verification=_verification(job.attempts, evidence, repaired, strength),
         tests=repaired.tests if repaired is not None else None,
         verdict=verdict if repaired is not None else None,
+        survivors=list(strength.survivors),
     )
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from snipmill.errors import StoreError
 from snipmill.id_index import IdIndex
-from snipmill.records import Completion, Refusal, Reject, Seed, Usage, Verdict, Verification
+from snipmill.records import Completion, Examination, Refusal, Reject, Seed, Usage, Verdict, Verification
 from snipmill.store.jsonl import Writer, encode_line
 
 
@@ -61,12 +61,18 @@ class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
 
     `tests` replace the response's own tests if these were repaired; `verdict` is that of the repaired program. For the question
     whether an instruction needs more samples the outcome is `enough` or `more`.
+
+    For people: `response` is the id of what was verified; `survivors` are the mutants that its tests did not notice, as
+    differences; the first entry of an instruction holds the `examination` of all its samples.
     """
 
     verification: Verification | None = None
     tests: str | None = None
     verdict: Verdict | None = None
     detail: str = ""
+    response: str = ""
+    survivors: list[str] = []
+    examination: Examination | None = None
 
 
 E = TypeVar("E", bound=Entry)

@@ -6,6 +6,7 @@ journal/STAGE.jsonl              completions and verdicts, append-only: all else
 STAGE.jsonl                      the output of each stage, in order: derived
 STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derived
 dataset.jsonl                    the rows
+report.html                      what a person looks at, where `report` was used
 calibration.json                 what evidence is worth
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 forgetting.json                  what a `forget` takes out that is under way, or was interrupted
@@ -63,6 +64,11 @@ class RunDirectory:
     def rejects(self, stage: str) -> Path:
         """The rejects of a stage."""
         return rejects_path(self.kept(stage))
+
+    @property
+    def report(self) -> Path:
+        """The page that `snipmill report` writes if no other file is given."""
+        return self.path / "report.html"
 
     @property
     def forgotten(self) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -74,6 +75,15 @@ def mutants(code: str, most: int = MOST) -> list[Mutant]:
         return chosen
     except (RecursionError, ValueError):  # a tree that cannot be unparsed
         return []
+
+
+def difference(code: str, mutant: Mutant) -> str:
+    """A mutant as a unified difference from its implementation, both as syntax trees are written out; empty without a tree."""
+    tree = parse(code)
+    if tree is None:
+        return ""
+    lines = difflib.unified_diff(ast.unparse(tree).splitlines(), mutant.source.splitlines(), n=1, lineterm="")
+    return "\n".join(list(lines)[2:])  # without the names of two files
 
 
 def _compiled(source: str) -> tuple[object, ...] | None:
