@@ -63,7 +63,7 @@ def test_a_reason_opens_what_was_dropped_with_the_place_marked(page_file: Path, 
 def test_rows_are_searched_filtered_and_sorted(looked_at: RunDirectory, page_file: Path, open_page: Open) -> None:
     page, rows = open_page(page_file), rows_of(looked_at)
     assert titles(page) == [row["instruction"] for row in rows]
-    word = rows[0]["instruction"].rsplit(" ", 1)[1].rstrip(".")
+    word = re.findall(r"variant (\d+)", rows[0]["instruction"])[0]
     page.fill("#search", word)
     wanted = [
         row["instruction"]
