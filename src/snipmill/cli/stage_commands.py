@@ -17,8 +17,8 @@ from snipmill.errors import UsageError
 from snipmill.stages.stage_count import StageCount
 
 if TYPE_CHECKING:
-    from snipmill.engine.by_hand import Announce
     from snipmill.engine.files import Files
+    from snipmill.engine.over_records import Announce
 
 _GENERATING = (*options.SERVER, *options.SAMPLING)
 _ORDER = ("generate.samples", "generate.fewshot", "run.seed", *options.WINDOW)

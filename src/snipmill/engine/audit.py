@@ -18,7 +18,7 @@ import msgspec
 
 from snipmill.config import Config
 from snipmill.engine.answers import Answer, read_answers
-from snipmill.engine.by_hand import window
+from snipmill.engine.over_records import window
 from snipmill.errors import UsageError
 from snipmill.parallel.in_order import map_in_order
 from snipmill.parallel.once import Once

@@ -31,6 +31,7 @@ from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import BY_NAME, DATASET, STAGES
 from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
+from snipmill.store.jsonl import Writer
 from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 
@@ -106,6 +107,7 @@ async def forget(
         await _mark_recorded(settings, directory, journals, manifest, remade.kept)
         directory.journal(_GRADED).unlink(missing_ok=True)
         directory.report.unlink(missing_ok=True)  # it shows code, and can be made again
+        _purge_own_seeds(directory, forgotten)
         entries = sum(_purge(directory, stage, journals, forgotten) for stage in journals)
         directory.forgetting.unlink()
     gone = [seed for seed in seeds_before if seed not in remade.kept]
@@ -181,6 +183,15 @@ async def _mark_recorded(
                 yield seed
 
     await look_through(others(), steps_that_look_up(runners, Replayed()), settings.config)
+
+
+def _purge_own_seeds(directory: RunDirectory, forgotten: Forgotten) -> None:
+    """Take what is forgotten out of the seeds that a Python program gave."""
+    if directory.own_seeds.exists():
+        left = [seed for _, seed in own_records(directory.own_seeds, Seed) if not forgotten.has_seed(seed)]
+        with Writer[Seed](directory.own_seeds) as writer:
+            for seed in left:
+                writer.write(seed)
 
 
 def _recorded_seeds(directory: RunDirectory) -> Iterator[Seed]:

@@ -15,21 +15,33 @@ EXAMPLE_HEADING = "## Example"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A system sentence, solved examples as (question, answer) pairs, and the open question."""
+    """A system sentence, solved examples as (question, answer) pairs, and the open question.
+
+    A `plain` prompt is its question and nothing else.
+    """
 
     system: str
     examples: tuple[tuple[str, str], ...]
     question: str
+    plain: bool = False
 
     @cached_property
     def hash(self) -> str:
         """Content hash of everything that is shown to the model."""
         flat = [part for pair in self.examples for part in pair]
-        return content_hash(self.system, len(self.examples), *flat, self.question)
+        kind = ("plain",) if self.plain else ()
+        return content_hash(self.system, len(self.examples), *flat, self.question, *kind)
+
+
+def plain_prompt(text: str) -> Prompt:
+    """A text that is sent as it is."""
+    return Prompt("", (), text, plain=True)
 
 
 def render_completion(prompt: Prompt) -> str:
     """One text that a base model continues: numbered example blocks, the last one open."""
+    if prompt.plain:
+        return prompt.question
     blocks = [
         f"{EXAMPLE_HEADING} {number}\n{question}\n{answer}"
         for number, (question, answer) in enumerate(prompt.examples, start=1)
@@ -40,7 +52,7 @@ def render_completion(prompt: Prompt) -> str:
 
 def render_chat(prompt: Prompt) -> list[dict[str, str]]:
     """The same as messages: the system sentence, and each example as a question and its answer."""
-    messages = [{"role": "system", "content": prompt.system}]
+    messages = [] if prompt.plain else [{"role": "system", "content": prompt.system}]
     for question, answer in prompt.examples:
         messages.append({"role": "user", "content": question})
         messages.append({"role": "assistant", "content": answer})

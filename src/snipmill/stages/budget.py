@@ -51,7 +51,7 @@ class Budget:
         """Count the tokens of a stage."""
         for usage in usages:
             self.tokens += usage.prompt_tokens + usage.completion_tokens
-            self.cost += cost(usage, self.prices[stage])
+            self.cost += cost(usage, self.prices.get(stage, self.default))
 
     @property
     def spent(self) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -46,6 +46,7 @@ class SeedSettings:
         stated_license: of sources that state none, as SPDX.
         seed: the run's, for shuffling.
         forgotten: what is left out as if it had never been there.
+        documents: of a Python program, beside those of the sources.
     """
 
     table: SeedsTable
@@ -53,6 +54,7 @@ class SeedSettings:
     stated_license: str | None
     seed: int
     forgotten: Forgotten = field(default_factory=Forgotten)
+    documents: tuple[Iterable[Document], ...] = ()
 
 
 def iterate_seeds(
@@ -118,6 +120,7 @@ def _sourced(
     """The seeds of all sources: first the ready-made ones, as they are, then documents, through mining."""
     table = settings.table
     ready_made, opened = _open_all(settings)
+    opened += [iter(documents) for documents in settings.documents]
     for source in ready_made:
         for record in read_records(source, Seed, STAGE):
             if isinstance(record, Reject):

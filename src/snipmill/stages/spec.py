@@ -79,4 +79,4 @@ ASKING = tuple(stage.name for stage in STAGES if stage.entry is CompletionEntry)
 
 def request_priority(name: str) -> int:
     """The rank of a stage's requests at the server: later stages go first (0), so that what was begun is finished."""
-    return len(ASKING) - 1 - ASKING.index(name)
+    return len(ASKING) - 1 - ASKING.index(name) if name in ASKING else 0

@@ -8,6 +8,7 @@ STAGE.jsonl.rejects.jsonl        the rejects of each stage, with reasons: derive
 dataset.jsonl                    the rows
 report.html                      what a person looks at, where `report` was used
 calibration.json                 what evidence is worth
+own-seeds.jsonl                  the seeds, where a Python program gave them
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 forgetting.json                  what a `forget` takes out that is under way, or was interrupted
 """
@@ -24,7 +25,7 @@ from snipmill.errors import StoreError, UsageError
 
 _LEFTOVER = re.compile(r"\.[\w.-]+\.(jsonl\.\w{8}|rejects\.jsonl\.\w{8}|partial)")
 MANIFEST, CONFIG, DATASET, FORGOTTEN = "manifest.json", "config.toml", "dataset.jsonl", "forgotten.jsonl"
-CALIBRATION = "calibration.json"
+CALIBRATION, OWN_SEEDS = "calibration.json", "own-seeds.jsonl"
 
 
 def rejects_path(out: str | Path) -> Path:
@@ -71,6 +72,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def own_seeds(self) -> Path:
+        """The seeds that a Python program gave to the run."""
+        return self.path / OWN_SEEDS
+
+    @property
     def forgotten(self) -> Path:
         """The tombstones."""
         return self.path / FORGOTTEN
@@ -115,7 +121,7 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"The run directory {self.path} cannot be created: {error.strerror}.") from error
         names = {entry.name for entry in self.path.iterdir()}
-        if names and not names & {MANIFEST, CONFIG, "journal"}:
+        if names and not names & {MANIFEST, CONFIG, OWN_SEEDS, "journal"}:
             raise StoreError(f"{self.path} holds other files and no run. Choose an empty or new directory.")
 
     def write_text(self, name: str, text: str) -> None:

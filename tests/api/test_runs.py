@@ -19,21 +19,34 @@ from tests.conftest import RESPONSE, write_lines
 from tests.standin import StandIn
 
 PUBLIC = [
+    "Ancestor",
     "Audit",
     "AuthenticationFailed",
+    "BudgetSpent",
     "Columns",
     "Concepts",
     "Config",
+    "Document",
+    "Evidence",
+    "Examination",
     "Execution",
+    "Exported",
+    "HubRefused",
+    "InputDamaged",
     "Instruction",
     "Limits",
     "ModelNotFound",
     "ModelUnavailable",
+    "NotReproduced",
     "Program",
+    "Progress",
+    "Prompt",
     "Provenance",
     "Reason",
+    "Record",
     "Reject",
     "Response",
+    "Review",
     "Row",
     "Run",
     "Sandbox",
@@ -42,17 +55,37 @@ PUBLIC = [
     "ServerError",
     "ServerUnreachable",
     "SnipmillError",
+    "Stage",
     "StoreError",
+    "Usage",
     "UsageError",
     "Verdict",
     "Verification",
     "__version__",
+    "aagree",
+    "aask",
+    "aconcepts",
+    "aexecute",
+    "agree",
+    "ainstructions",
+    "aresponses",
     "arun",
+    "ask",
     "audit",
+    "averify",
     "change_config",
+    "concepts",
+    "execute",
+    "export",
+    "instructions",
     "load_config",
     "mine",
+    "read",
+    "report",
+    "responses",
     "run",
+    "select",
+    "verify",
 ]
 
 
@@ -120,7 +153,7 @@ def test_mining_and_auditing(tmp_path: Path) -> None:
 def test_the_lines_in_the_readme_work(tmp_path: Path, standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.toml").write_text(render_config(config(tmp_path, standin.url)))
     monkeypatch.chdir(tmp_path)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     (block,) = [part.partition("```")[0] for part in readme.split("```python\n") if part.startswith("import snipmill")]
     names: dict[str, Any] = {}
     exec(block, names)  # noqa: S102
