@@ -27,9 +27,9 @@ from snipmill.rewards import configure, reward
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Trial, Unit
 from snipmill.text.sections import Sections, parse_sections
-from snipmill.verify.mutants import mutants
-from snipmill.verify.programs import join_program
-from snipmill.verify.test_matrix import read_checks
+from snipmill.verification.mutants import mutants
+from snipmill.verification.programs import join_program
+from snipmill.verification.test_matrix import read_checks
 
 TIMEOUT = 5.0
 LOOP = "while True:\n    pass\n"

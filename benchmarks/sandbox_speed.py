@@ -38,7 +38,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from snipmill.sandbox.driver import COMMON_MODULES, Sandbox
 from snipmill.sandbox.program import Program
 from snipmill.stages.fewshot_files import load_bank
-from snipmill.verify.programs import ParsedResponse, parse_response
+from snipmill.verification.programs import ParsedResponse, parse_response
 
 
 def programs(count: int) -> list[Program]:

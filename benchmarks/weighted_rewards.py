@@ -26,10 +26,10 @@ from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.grade_tests import Grader, MatrixEntry
 from snipmill.store.journal import Journal
-from snipmill.verify.code_equality import normal_form
-from snipmill.verify.confidence import confidence
-from snipmill.verify.programs import ParsedResponse, parse_response
-from snipmill.verify.test_matrix import smallest_set, weigh
+from snipmill.verification.code_equality import normal_form
+from snipmill.verification.confidence import confidence
+from snipmill.verification.programs import ParsedResponse, parse_response
+from snipmill.verification.test_matrix import smallest_set, weigh
 
 KINDS = ("all", "share", "weighted", "smallest")
 

@@ -18,7 +18,7 @@ import pytest
 
 import snipmill
 from snipmill.records import content_hash
-from snipmill.verify.programs import ParsedResponse, parse_response
+from snipmill.verification.programs import ParsedResponse, parse_response
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from recorded import Recorded, load
 
-from snipmill.verify.calibration import Calibration
-from snipmill.verify.confidence import confidence
-from snipmill.verify.expected_wrong import WrongRows
-from snipmill.verify.fitting import calibration_error, fit_all
+from snipmill.verification.calibration import Calibration
+from snipmill.verification.confidence import confidence
+from snipmill.verification.expected_wrong import WrongRows
+from snipmill.verification.fitting import calibration_error, fit_all
 
 BARS = (0.0, 0.3, 0.5)
 DRAWS = 100  # of the bootstrap in each split; a calibration has 200

@@ -24,12 +24,12 @@ from tasks import tested_signature
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
 from snipmill.stages.evidence_runs import execute_crosswise, measure_tests
-from snipmill.verify.agreement import support
-from snipmill.verify.interface import interface, used_names
-from snipmill.verify.programs import ParsedResponse, join_program, parse_response
-from snipmill.verify.questions import Sample, SampleIndex
-from snipmill.verify.repair import repair
-from snipmill.verify.units import assertions
+from snipmill.verification.agreement import support
+from snipmill.verification.interface import interface, used_names
+from snipmill.verification.programs import ParsedResponse, join_program, parse_response
+from snipmill.verification.questions import Sample, SampleIndex
+from snipmill.verification.repair import repair
+from snipmill.verification.units import assertions
 
 
 async def exits_with_zero(program: Program, sandbox: Sandbox) -> bool:

@@ -23,9 +23,9 @@ import numpy as np
 from recorded import Recorded, load
 
 import snipmill
-from snipmill.verify.calibration import SHIPPED, Calibration, encode_calibration
-from snipmill.verify.confidence import confidence
-from snipmill.verify.fitting import cross_validated, fit_all, roc_area
+from snipmill.verification.calibration import SHIPPED, Calibration, encode_calibration
+from snipmill.verification.confidence import confidence
+from snipmill.verification.fitting import cross_validated, fit_all, roc_area
 
 RESAMPLES = 2000
 Samples = list[dict[str, Any]]
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true")
     args = parser.parse_args()
     if args.ship:
-        target = Path(str(files("snipmill.verify").joinpath("shipped_calibration.json")))
+        target = Path(str(files("snipmill.verification").joinpath("shipped_calibration.json")))
         target.write_bytes(encode_calibration(shipped(load("own", "likelihood"))))
         return
     recorded = load()

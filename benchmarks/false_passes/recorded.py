@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.records import Review, Verification
-from snipmill.verify.fitting import Judged
+from snipmill.verification.fitting import Judged
 
 HERE = Path(__file__).parent
 REVIEWS = "reviews.jsonl.gz"  # beside the samples; written by review.py

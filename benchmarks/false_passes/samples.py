@@ -22,7 +22,7 @@ from recorded import Recorded, answers_by_task, load, verification
 
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
-from snipmill.verify.fitting import cross_validated, roc_area
+from snipmill.verification.fitting import cross_validated, roc_area
 
 COUNTS = (1, 2, 4, 8)
 WRONG_SHARES = (0.5, 0.4, 0.3, 0.2)

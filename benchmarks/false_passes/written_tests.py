@@ -32,10 +32,10 @@ from snipmill.stages.runner import Runner
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import CompletionEntry, Journal
-from snipmill.verify.agreement import support
-from snipmill.verify.fitting import cross_validated, roc_area
-from snipmill.verify.programs import ParsedResponse, parse_response
-from snipmill.verify.questions import Sample, SampleIndex
+from snipmill.verification.agreement import support
+from snipmill.verification.fitting import cross_validated, roc_area
+from snipmill.verification.programs import ParsedResponse, parse_response
+from snipmill.verification.questions import Sample, SampleIndex
 
 RESAMPLES = 1000
 

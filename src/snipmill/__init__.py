@@ -21,25 +21,26 @@ _HOMES = {
         "report",
         "run",
     ),
-    "snipmill.api.stages": (
-        "aagree",
+    "snipmill.api.generation": (
         "aask",
         "aconcepts",
-        "aexecute",
-        "agree",
         "ainstructions",
         "aresponses",
         "ask",
-        "averify",
         "concepts",
-        "execute",
         "instructions",
-        "mine",
-        "read",
         "responses",
-        "select",
+    ),
+    "snipmill.api.execution": (
+        "aagree",
+        "aexecute",
+        "agree",
+        "averify",
+        "execute",
         "verify",
     ),
+    "snipmill.api.mining": ("mine",),
+    "snipmill.api.rows": ("read", "select"),
     "snipmill.config": ("Config",),
     "snipmill.config_file": (
         "change_config",
@@ -89,7 +90,7 @@ _HOMES = {
         "Program",
     ),
     "snipmill.seeds.document": ("Document",),
-    "snipmill.verify.data_sets": ("Columns",),
+    "snipmill.verification.data_sets": ("Columns",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -165,26 +166,20 @@ __all__ = [
 
 if TYPE_CHECKING:
     from snipmill.api.custom import Stage
-    from snipmill.api.runs import Run, arun, audit, export, report, run
-    from snipmill.api.stages import (
-        aagree,
+    from snipmill.api.execution import aagree, aexecute, agree, averify, execute, verify
+    from snipmill.api.generation import (
         aask,
         aconcepts,
-        aexecute,
-        agree,
         ainstructions,
         aresponses,
         ask,
-        averify,
         concepts,
-        execute,
         instructions,
-        mine,
-        read,
         responses,
-        select,
-        verify,
     )
+    from snipmill.api.mining import mine
+    from snipmill.api.rows import read, select
+    from snipmill.api.runs import Run, arun, audit, export, report, run
     from snipmill.config import Config
     from snipmill.config_file import change_config, load_config
     from snipmill.engine.audit import Audit
@@ -228,7 +223,7 @@ if TYPE_CHECKING:
     from snipmill.sandbox.driver import Sandbox
     from snipmill.sandbox.program import Limits, Program
     from snipmill.seeds.document import Document
-    from snipmill.verify.data_sets import Columns
+    from snipmill.verification.data_sets import Columns
 
 
 def __getattr__(name: str) -> object:

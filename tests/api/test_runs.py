@@ -195,3 +195,10 @@ def test_an_interruption_ends_a_run_in_a_notebook(tmp_path: Path, standin: Stand
     # A notebook's kernel leaves SIGINT as it is, unlike `asyncio.run`; the interruption must not wait for the model.
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.stdout.strip() == "interrupted", done.stderr
+
+
+def test_no_public_name_is_a_room() -> None:
+    """A room of the same name would take the place of a function once it is imported."""
+    folder = Path(snipmill.__file__).parent
+    rooms = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert not rooms & set(PUBLIC)

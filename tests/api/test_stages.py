@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 import snipmill
+import snipmill as api
 from snipmill import Config, Instruction, Reject, Response, Row, Seed, Stage, UsageError
 from snipmill.config import GenerateTable, RunTable, SeedsTable, SelectTable, VerifyTable
 from snipmill.config_model import ModelTable
@@ -40,10 +41,10 @@ def config(url: str, **generate: Any) -> Config:
 def test_from_seeds_to_rows_as_the_commands_do(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
     asked = config(standin.url)
     dropped: DROPPED = []
-    tasks = api().instructions(api().concepts(seeds(6), asked), asked)
-    answers = list(api().responses(tasks, asked, on_reject=dropped.append))
-    verified = list(api().verify(answers, asked, on_reject=dropped.append))
-    rows = list(api().select(verified, asked, on_reject=dropped.append))
+    tasks = api.instructions(api.concepts(seeds(6), asked), asked)
+    answers = list(api.responses(tasks, asked, on_reject=dropped.append))
+    verified = list(api.verify(answers, asked, on_reject=dropped.append))
+    rows = list(api.select(verified, asked, on_reject=dropped.append))
     assert rows and all(isinstance(row, Row) and row.style == asked.select.style for row in rows)
     write_lines(tmp_path / "seeds.jsonl", *({"id": one.id, "seed": one.seed} for one in seeds(6)))
     server = ("--base-url", standin.url)
@@ -61,10 +62,6 @@ def test_from_seeds_to_rows_as_the_commands_do(standin: StandIn, tmp_path: Path,
     )
     told = {(one.id, one.reason) for one in dropped if one.stage not in ("sanitize", "select")}
     assert {(line["id"], line["reason"]) for line in by_hand} == told
-
-
-def api() -> Any:
-    return snipmill
 
 
 def test_it_works_where_a_loop_is_running(standin: StandIn) -> None:
@@ -192,6 +189,8 @@ def test_names_of_stages_are_checked(name: str, said: str) -> None:
 
 
 def test_documents_of_ones_own_are_mined() -> None:
+    unchecked = Config(seeds=SeedsTable(types=False, near=0))
+
     def my_documents() -> Iterator[snipmill.Document]:
         for number in range(3):
             code = f'def add_{number}(x: int) -> int:\n    """Return x plus {number}."""\n    return x + {number}\n'
@@ -199,12 +198,12 @@ def test_documents_of_ones_own_are_mined() -> None:
                 shown=f"ticket {number}", content=code, source="tickets", path=f"{number}.py", license="MIT"
             )
 
-    found = list(snipmill.mine(my_documents(), config=Config(seeds=SeedsTable(types=False, near=0))))
+    found = list(snipmill.mine(my_documents(), config=unchecked))
     assert [seed.provenance.source for seed in found if seed.provenance] == ["tickets"] * 3
     kept = list(
         snipmill.mine(
             my_documents(),
-            config=Config(seeds=SeedsTable(types=False, near=0)),
+            config=unchecked,
             keep=lambda seed: ("no-one", "") if "add_1" in seed.seed else None,
         )
     )
@@ -214,17 +213,16 @@ def test_documents_of_ones_own_are_mined() -> None:
 def test_a_run_over_seeds_of_ones_own_can_be_continued_by_any_command(
     standin: StandIn, tmp_path: Path, snipmill: Snipmill
 ) -> None:
-    import snipmill as package
-
     asked = msgspec.structs.replace(config(standin.url), run=RunTable(dir=str(tmp_path / "run")))
-    run = package.run(asked, seeds=(one for one in seeds(6)))
+    run = api.run(asked, seeds=(one for one in seeds(6)))
     assert {row.parents["seed"] for row in run.rows()} <= {one.id for one in seeds(6)} and list(run.rows())
     rows, requests = list(run.rows()), len(standin.requests)
     done = snipmill("run", run.path / "config.toml")
     assert done.returncode == 0, done.stderr
     assert list(run.rows()) == rows and len(standin.requests) == requests
     gone = rows[0].parents["seed"]
-    assert snipmill("forget", run.path, "--id", gone).returncode == 0
+    (tmp_path / "ids.txt").write_text(gone)
+    assert snipmill("forget", run.path, "--ids", tmp_path / "ids.txt").returncode == 0
     for path in run.path.rglob("*.json*"):
         assert gone not in path.read_text(), path
     assert {row.id for row in run.rows()} == {row.id for row in rows if row.parents["seed"] != gone}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from snipmill.verify.data_sets import LAYOUTS, layout_named
+from snipmill.verification.data_sets import LAYOUTS, layout_named
 from tests.conftest import RESPONSE, Snipmill, read_lines, write_lines
 
 

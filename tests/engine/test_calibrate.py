@@ -19,8 +19,8 @@ from snipmill.records import Verification
 from snipmill.sandbox.driver import Sandbox
 from snipmill.stages.calibration_file import load_calibration
 from snipmill.text.sections import Sections
-from snipmill.verify.calibration import EXECUTED
-from snipmill.verify.fitting import Judged
+from snipmill.verification.calibration import EXECUTED
+from snipmill.verification.fitting import Judged
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn
 

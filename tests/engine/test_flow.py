@@ -17,7 +17,7 @@ from snipmill.parallel.in_order import gather_or_raise
 from snipmill.records import Concepts, Execution, Instruction, Reject, Response, Seed, Verdict, extend
 from snipmill.stages.attempts import Candidate, SampleSet
 from snipmill.stages.generate import SampleTask
-from snipmill.verify.programs import apply_verdict
+from snipmill.verification.programs import apply_verdict
 from tests.conftest import RESPONSE, SEED
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from snipmill.engine.rows_by_hand import sanitize_file, select_file
 from snipmill.records import Execution, Row
 from snipmill.stages.spec import GENERATING
 from snipmill.stages.stage_count import StageCount
-from snipmill.verify.data_sets import Columns
+from snipmill.verification.data_sets import Columns
 from tests.conftest import RESPONSE
 from tests.standin import StandIn
 

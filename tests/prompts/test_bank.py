@@ -10,11 +10,11 @@ from snipmill.errors import UsageError
 from snipmill.prompts.fewshot import Bank, Shots, draw_examples, parse_bank, parse_original_bank
 from snipmill.records import Verdict
 from snipmill.sandbox.driver import Sandbox
-from snipmill.select.wellformed import check_sections
+from snipmill.selection.wellformed import check_sections
 from snipmill.stages.fewshot_files import load_bank
 from snipmill.text.code import syntax_error
 from snipmill.text.sections import Sections, parse_sections, render_sections
-from snipmill.verify.programs import ParsedResponse, parse_response
+from snipmill.verification.programs import ParsedResponse, parse_response
 
 
 @pytest.fixture(scope="module")

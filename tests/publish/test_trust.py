@@ -17,7 +17,7 @@ from snipmill.publish.release import write_card
 from snipmill.seeds.forgotten import Wanted
 from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.store.run_directory import CALIBRATION, RunDirectory
-from snipmill.verify.calibration import decode_calibration, encode_calibration
+from snipmill.verification.calibration import decode_calibration, encode_calibration
 from tests.conftest import read_lines
 from tests.publish.conftest import make_run, seeds_with_origins
 from tests.standin import StandIn

@@ -14,7 +14,7 @@ from snipmill.sandbox.child.imports import InstalledModules
 from snipmill.sandbox.conformance.conform import package_programs, program
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits, Program, Trial, Unit
-from snipmill.verify.mutants import mutants
+from snipmill.verification.mutants import mutants
 
 # What a program can find out about its process, but what changes from one process to the next.
 LOOK = """

@@ -16,7 +16,7 @@ from snipmill.sandbox.conformance.conform import honest_programs, program
 from snipmill.sandbox.conformance.corpus import CorpusProgram
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Limits
-from snipmill.verify.mutants import mutants
+from snipmill.verification.mutants import mutants
 
 COMMANDS = {
     "script": ["program.py"],

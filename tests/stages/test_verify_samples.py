@@ -23,9 +23,9 @@ from snipmill.stages.settings import resolve_execution
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.journal import Journal, VerdictEntry, VerificationEntry
-from snipmill.verify.agreement import own_evidence, support
-from snipmill.verify.questions import Sample, SampleIndex
-from snipmill.verify.repair import repair
+from snipmill.verification.agreement import own_evidence, support
+from snipmill.verification.questions import Sample, SampleIndex
+from snipmill.verification.repair import repair
 
 RIGHT = "def double(x):\n    return 2 * x\n"
 ALSO = "def twice(number):\n    return number + number\n"

@@ -25,7 +25,7 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CONFIG, RunDirectory
-from snipmill.verify.data_sets import Columns
+from snipmill.verification.data_sets import Columns
 
 if TYPE_CHECKING:
     from snipmill.publish.export import Exported
@@ -202,7 +202,7 @@ def report(*runs: Run | str | Path, out: str | Path | None = None, rows: int = 5
         UsageError: there is no run, or the file is something else than a report.
         StoreError: the file cannot be written.
     """
-    from snipmill.report.write import write_report
+    from snipmill.reporting.write import write_report
 
     paths = [run.path if isinstance(run, Run) else run for run in runs]
     return finish(write_report(paths, out, rows, details)).path

@@ -75,7 +75,7 @@ def audit(
     executed. Rows in style `smart` show few tests: audit a data set in style `raw` or `plain`.
     """
     from snipmill.engine.audit import audit_file
-    from snipmill.verify.data_sets import Columns
+    from snipmill.verification.data_sets import Columns
 
     count = StageCount()
     columns = Columns(instruction_column, response_column, tests_column, entry_point_column, module_column)

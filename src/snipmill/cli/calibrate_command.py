@@ -18,7 +18,7 @@ from snipmill.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from snipmill.verify.calibration import Calibration
+    from snipmill.verification.calibration import Calibration
 
 _KEYS = (
     *options.SERVER,

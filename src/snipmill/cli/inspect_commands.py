@@ -149,7 +149,7 @@ def _print_expected_wrong(directory: RunDirectory, manifest: dict[str, Any]) -> 
     """How many of the rows that are there are expected to be wrong."""
     from snipmill.stages.calibration_file import calibration_of
     from snipmill.store.run_directory import CONFIG
-    from snipmill.verify.expected_wrong import ExpectedWrong
+    from snipmill.verification.expected_wrong import ExpectedWrong
 
     told = manifest.get("expected_wrong")
     if not isinstance(told, dict) or not told.get("rows"):

@@ -35,7 +35,7 @@ def report_command(
 
     The page is one file that needs no network. With two runs it compares them.
     """
-    from snipmill.report.write import write_report
+    from snipmill.reporting.write import write_report
 
     runs = [run] if other is None else [run, other]
     written = asyncio.run(write_report(runs, out, rows, details, say))

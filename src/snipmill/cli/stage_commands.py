@@ -65,7 +65,7 @@ def execute(
     """
     from snipmill.engine.by_hand import execute_file
     from snipmill.engine.files import Files
-    from snipmill.verify.data_sets import Columns
+    from snipmill.verification.data_sets import Columns
 
     columns = Columns(tests=tests_column, entry_point=entry_point_column, module=module_column)
     _run_programs("execute", partial(execute_file, columns=columns), Files(source, out, rejects), config)

@@ -12,8 +12,8 @@ from snipmill.reasons import Reason
 from snipmill.records import Reject, Row, content_hash
 from snipmill.tables.table import Table
 from snipmill.tables.values import BrokenOff, Unreadable, decode_row
-from snipmill.verify.data_sets import LAYOUTS, Columns, Layout, layout_named, layout_of, read_item, with_columns
-from snipmill.verify.foreign_tests import ForeignTests
+from snipmill.verification.data_sets import LAYOUTS, Columns, Layout, layout_named, layout_of, read_item, with_columns
+from snipmill.verification.foreign_tests import ForeignTests
 
 STAGE = "audit"
 _LOOKED_AT = 100  # rows by whose columns a layout is known

@@ -32,8 +32,8 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import Writer, decode_record, encode_line
 from snipmill.tables.table import Table
 from snipmill.text.sections import Malformed
-from snipmill.verify.any_program import AnyProgram, build_any_program
-from snipmill.verify.data_sets import Columns
+from snipmill.verification.any_program import AnyProgram, build_any_program
+from snipmill.verification.data_sets import Columns
 
 # Findings in the order of the report; those in BAD make a row bad, of those in UNCHECKED nothing is known.
 FINDINGS = (

@@ -21,7 +21,7 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.store.foreign import without_stale_columns
 from snipmill.store.journal import Journal, MiningEntry
-from snipmill.verify.data_sets import Columns
+from snipmill.verification.data_sets import Columns
 
 
 async def _write(outcomes: AsyncGenerator[Sequence[Record], None], output: Output) -> None:

@@ -34,8 +34,8 @@ from snipmill.stages.settings import check_servers, resolve
 from snipmill.stages.spec import ASSERTIONS, RESPONSES, REVIEW, VERIFY
 from snipmill.stages.stage_models import is_used
 from snipmill.store.run_directory import MANIFEST, RunDirectory
-from snipmill.verify.calibration import Calibration, decode_calibration, encode_calibration
-from snipmill.verify.fitting import Judged, fit_all
+from snipmill.verification.calibration import Calibration, decode_calibration, encode_calibration
+from snipmill.verification.fitting import Judged, fit_all
 
 FORMS = (ORIGINAL, REWRITTEN)
 _STAGES = (RESPONSES, ASSERTIONS, REVIEW)

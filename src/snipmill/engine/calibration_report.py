@@ -14,8 +14,8 @@ import numpy as np
 
 from snipmill.engine.calibration_tasks import ORIGINAL, REWRITTEN
 from snipmill.records import Verification
-from snipmill.select.choose import NEAR
-from snipmill.verify.fitting import Judged, calibration_curve, calibration_error, cross_validated, roc_area
+from snipmill.selection.choose import NEAR
+from snipmill.verification.fitting import Judged, calibration_curve, calibration_error, cross_validated, roc_area
 
 BARS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _RESAMPLES = 1000

@@ -15,9 +15,9 @@ from snipmill.config import GenerateTable, SelectTable
 from snipmill.errors import BudgetSpent
 from snipmill.records import Execution, Record, Reject, Response, Row, Seed
 from snipmill.seeds.document import STAGE as SEEDS
-from snipmill.select.sanitize import STAGE as SANITIZE
-from snipmill.select.sanitize import sanitize
-from snipmill.select.styles import RAW
+from snipmill.selection.sanitize import STAGE as SANITIZE
+from snipmill.selection.sanitize import sanitize
+from snipmill.selection.styles import RAW
 from snipmill.stages.attempts import Attempt, Candidate, SampleSet, parse_candidate
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import SampleTask

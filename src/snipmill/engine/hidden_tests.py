@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from snipmill.sandbox.driver import Sandbox
 from snipmill.text.sections import Malformed, Sections
-from snipmill.verify.any_program import build_any_program
-from snipmill.verify.data_sets import foreign_tests
-from snipmill.verify.interface import interface
-from snipmill.verify.units import assertions
+from snipmill.verification.any_program import build_any_program
+from snipmill.verification.data_sets import foreign_tests
+from snipmill.verification.interface import interface
+from snipmill.verification.units import assertions
 
 _NO_ENTRIES = ("main", "test")  # what the names of definitions begin with that nobody asked for
 

@@ -21,8 +21,8 @@ from snipmill.stages.evidence_runs import Sandboxes
 from snipmill.text.code import split_docstring
 from snipmill.text.concept_evidence import look_for_concepts
 from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.any_program import build_any_program
-from snipmill.verify.statements import parse
+from snipmill.verification.any_program import build_any_program
+from snipmill.verification.statements import parse
 
 MIN_KILLED = 0.9
 _CONCEPTS = range(2, 7)

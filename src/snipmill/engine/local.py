@@ -40,7 +40,7 @@ from snipmill.stages.spec import ASKING, RESPONSES, REVIEW
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.journal import usages_in
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
-from snipmill.verify.calibration import encode_calibration
+from snipmill.verification.calibration import encode_calibration
 
 _LONG_PROMPTS = ("concepts", "instructions")
 

@@ -34,8 +34,8 @@ from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
 from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry, usages_in
-from snipmill.verify.data_sets import Columns
-from snipmill.verify.examination import describe
+from snipmill.verification.data_sets import Columns
+from snipmill.verification.examination import describe
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from snipmill.llm.fleet import Fleet
 from snipmill.stages.funnel import Funnel
-from snipmill.verify.expected_wrong import ExpectedWrong
+from snipmill.verification.expected_wrong import ExpectedWrong
 
 
 @dataclass

@@ -10,7 +10,7 @@ from snipmill.records import Reject, Row
 from snipmill.stages.stage_count import StageCount
 
 if TYPE_CHECKING:
-    from snipmill.verify.expected_wrong import ExpectedWrong
+    from snipmill.verification.expected_wrong import ExpectedWrong
 
 
 def sanitize_file(files: Files, config: Config, count: StageCount) -> None:
@@ -41,8 +41,8 @@ def select_file(files: Files, config: Config, count: StageCount) -> ExpectedWron
     """
     from snipmill.stages.calibration_file import load_calibration
     from snipmill.stages.select_rows import select_lines
-    from snipmill.verify.confidence import recalibrated
-    from snipmill.verify.expected_wrong import WrongRows
+    from snipmill.verification.confidence import recalibrated
+    from snipmill.verification.expected_wrong import WrongRows
 
     calibration = load_calibration(config.verify.calibration)
     wrong = WrongRows(calibration)

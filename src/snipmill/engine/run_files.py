@@ -9,7 +9,7 @@ from typing import Any
 from snipmill.config import Config
 from snipmill.engine.flow import SeedOutcome
 from snipmill.records import Reject, Row
-from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.selection.sanitize import STAGE as SANITIZE
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.sanitize_rows import sanitize_rows
 from snipmill.stages.select_rows import select_rows
@@ -18,8 +18,8 @@ from snipmill.stages.stage_models import is_used
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_records
 from snipmill.store.run_directory import RunDirectory
-from snipmill.verify.calibration import Calibration
-from snipmill.verify.expected_wrong import ExpectedWrong, WrongRows
+from snipmill.verification.calibration import Calibration
+from snipmill.verification.expected_wrong import ExpectedWrong, WrongRows
 
 
 def count_grown(outcome: SeedOutcome, funnel: Funnel) -> None:

@@ -13,8 +13,8 @@ from snipmill.errors import UsageError
 from snipmill.publish.markdown import code, plain
 from snipmill.records import Row
 from snipmill.stages.calibration_file import shipped_calibration
-from snipmill.verify.calibration import Calibration
-from snipmill.verify.expected_wrong import WrongRows
+from snipmill.verification.calibration import Calibration
+from snipmill.verification.expected_wrong import WrongRows
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _BARS = 10

@@ -29,15 +29,15 @@ from snipmill.publish.shard_files import MARK, SPLITS, Kind, ShardWriter, entrie
 from snipmill.publish.split import Split, split_rows
 from snipmill.reasons import Reason
 from snipmill.records import Execution, Reject, Row
-from snipmill.select.styles import resolve_look
+from snipmill.selection.styles import resolve_look
 from snipmill.stages.grade_tests import Grader, MatrixEntry
 from snipmill.stages.settings import resolve_execution
 from snipmill.store.journal import Journal
 from snipmill.store.jsonl import Writer
 from snipmill.store.run_directory import CONFIG, RunDirectory
 from snipmill.text.sections import Malformed, parse_sections
-from snipmill.verify.any_program import build_any_program
-from snipmill.verify.tampering import tampers
+from snipmill.verification.any_program import build_any_program
+from snipmill.verification.tampering import tampers
 
 _JOURNAL = "tests"
 _REJECTS = "rejects.jsonl"

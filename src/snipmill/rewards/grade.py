@@ -11,10 +11,10 @@ from snipmill.errors import SandboxError
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Trial, Unit
 from snipmill.sandbox.slot import SlotLost
-from snipmill.verify.any_program import find_implementation, names_used
-from snipmill.verify.foreign_tests import ForeignTests
-from snipmill.verify.programs import join_program
-from snipmill.verify.tampering import tampers
+from snipmill.verification.any_program import find_implementation, names_used
+from snipmill.verification.foreign_tests import ForeignTests
+from snipmill.verification.programs import join_program
+from snipmill.verification.tampering import tampers
 
 _CHECK_TIME = 1.0  # seconds for one check
 _ENDED_ITSELF = ("failed", "timeout")  # verdicts under which single checks may still hold

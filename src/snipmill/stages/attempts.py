@@ -9,15 +9,15 @@ import msgspec
 from snipmill.languages import PYTHON
 from snipmill.records import Execution, Reject, Response, Row, Verdict, extend
 from snipmill.sandbox.program import Program
-from snipmill.select.sanitize import sanitize
-from snipmill.select.styles import RAW
+from snipmill.selection.sanitize import sanitize
+from snipmill.selection.styles import RAW
 from snipmill.stages.spec import EXECUTE
 from snipmill.text.sections import Malformed, Sections
-from snipmill.verify.agreement import Agreement
-from snipmill.verify.any_program import build_any_program
-from snipmill.verify.data_sets import Columns, foreign_tests
-from snipmill.verify.programs import parse_response
-from snipmill.verify.questions import Sample
+from snipmill.verification.agreement import Agreement
+from snipmill.verification.any_program import build_any_program
+from snipmill.verification.data_sets import Columns, foreign_tests
+from snipmill.verification.programs import parse_response
+from snipmill.verification.questions import Sample
 
 
 @dataclass(frozen=True)

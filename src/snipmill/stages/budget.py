@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from snipmill.config import Config
 from snipmill.config_model import PriceTable
@@ -39,6 +39,7 @@ class Budget:
     max_cost: float | None
     max_tokens: int | None
     prices: Mapping[str, PriceTable]
+    usual: PriceTable = field(default_factory=PriceTable)  # of stages that a Python program adds
     cost: float = 0.0
     tokens: int = 0
 
@@ -51,7 +52,7 @@ class Budget:
         """Count the tokens of a stage."""
         for usage in usages:
             self.tokens += usage.prompt_tokens + usage.completion_tokens
-            self.cost += cost(usage, self.prices.get(stage, self.default))
+            self.cost += cost(usage, self.prices.get(stage, self.usual))
 
     @property
     def spent(self) -> str | None:
@@ -87,4 +88,4 @@ def open_budget(config: Config) -> Budget:
             raise UsageError(
                 f"run.max_cost needs the price of tokens for {stage}. Set {key}, or use run.max_tokens_total."
             )
-    return Budget(config.run.max_cost, config.run.max_tokens_total, prices)
+    return Budget(config.run.max_cost, config.run.max_tokens_total, prices, config.model.price)

@@ -9,13 +9,13 @@ from pathlib import Path
 from snipmill.config import Config
 from snipmill.errors import UsageError
 from snipmill.store.run_directory import CALIBRATION, RunDirectory
-from snipmill.verify.calibration import Calibration, decode_calibration
+from snipmill.verification.calibration import Calibration, decode_calibration
 
 
 @functools.cache
 def shipped_calibration() -> Calibration:
     """The calibration that comes with snipmill."""
-    return decode_calibration(files("snipmill.verify").joinpath("shipped_calibration.json").read_bytes())
+    return decode_calibration(files("snipmill.verification").joinpath("shipped_calibration.json").read_bytes())
 
 
 def calibration_of(directory: RunDirectory, config: Config) -> Calibration:

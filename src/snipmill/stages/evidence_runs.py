@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from snipmill.records import Verdict
 from snipmill.sandbox.driver import Sandbox
 from snipmill.sandbox.program import Program, Trial, Unit, UnitOutcome
-from snipmill.verify.agreement import Agreement, take_answers
-from snipmill.verify.coverage import coverage
-from snipmill.verify.mutants import difference, mutants
-from snipmill.verify.programs import change_implementation
-from snipmill.verify.questions import Sample, gather_questions
+from snipmill.verification.agreement import Agreement, take_answers
+from snipmill.verification.coverage import coverage
+from snipmill.verification.mutants import difference, mutants
+from snipmill.verification.programs import change_implementation
+from snipmill.verification.questions import Sample, gather_questions
 
 _MUTANT_TIME = 2.0  # seconds for one mutant: one that loops has been noticed
 

@@ -15,7 +15,7 @@ from snipmill.stages.attempts import Candidate
 from snipmill.stages.spec import EXECUTE
 from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import VerdictEntry
-from snipmill.verify.programs import apply_verdict
+from snipmill.verification.programs import apply_verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.evidence_runs import try_all
 from snipmill.stages.execute import ExecutionContext
 from snipmill.store.journal import Entry, Journal
-from snipmill.verify.programs import join_program
-from snipmill.verify.test_matrix import MOST_PROGRAMS, keep_held, own_trial, read_checks, suspects
+from snipmill.verification.programs import join_program
+from snipmill.verification.test_matrix import MOST_PROGRAMS, keep_held, own_trial, read_checks, suspects
 
 
 class MatrixEntry(Entry, frozen=True, kw_only=True):

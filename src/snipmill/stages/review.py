@@ -32,10 +32,10 @@ from snipmill.stages.stage_models import model_of_stage
 from snipmill.store.journal import CompletionEntry
 from snipmill.text.bare_code import bare_code
 from snipmill.text.sections import Malformed, Sections, parse_sections
-from snipmill.verify.calibration import Calibration
-from snipmill.verify.confidence import with_confidence
-from snipmill.verify.interface import interface, used_names
-from snipmill.verify.units import assertions
+from snipmill.verification.calibration import Calibration
+from snipmill.verification.confidence import with_confidence
+from snipmill.verification.interface import interface, used_names
+from snipmill.verification.units import assertions
 
 Kind = Literal["likelihood"] | Question
 _WORD_TOKENS = 4

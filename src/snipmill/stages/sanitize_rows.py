@@ -8,8 +8,8 @@ from functools import partial
 from snipmill.config import SelectTable
 from snipmill.parallel.chunks import CHUNK_IN_CACHE, map_chunks
 from snipmill.records import Reject, Row
-from snipmill.select.sanitize import sanitize
-from snipmill.select.styles import Look, resolve_look
+from snipmill.selection.sanitize import sanitize
+from snipmill.selection.styles import Look, resolve_look
 from snipmill.store.jsonl import decode_record, encode_line
 
 

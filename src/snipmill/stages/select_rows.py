@@ -22,7 +22,7 @@ from snipmill.config import SelectTable
 from snipmill.parallel.chunks import CHUNK_IN_CACHE, map_chunks
 from snipmill.reasons import Reason
 from snipmill.records import Reject, Row, Verification
-from snipmill.select.choose import RARE, STAGE, ComparesTasksOnly, Finder, Key, Keys, choose, key_of, reject_for
+from snipmill.selection.choose import RARE, STAGE, ComparesTasksOnly, Finder, Key, Keys, choose, key_of, reject_for
 from snipmill.similarity.minhash import PERMUTATIONS, Signatures, near_duplicates, signatures
 from snipmill.similarity.semantic import embed, semantic_duplicates
 from snipmill.stages.benchmark_files import decontaminator, forget_benchmarks

@@ -29,7 +29,7 @@ from snipmill.stages.seed_stream import SeedSettings, resolve_seeds
 from snipmill.stages.spec import ASKING, ASSERTIONS, GENERATING, JUDGE, RESPONSES
 from snipmill.stages.stage_models import asked_stages, model_of_stage
 from snipmill.store.run_directory import RunDirectory
-from snipmill.verify.calibration import Calibration
+from snipmill.verification.calibration import Calibration
 
 _JUDGE_TOKENS = 4
 

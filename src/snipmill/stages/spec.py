@@ -13,8 +13,8 @@ from snipmill.prompts import assertions, concepts, instructions, judge, response
 from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Concepts, Execution, Instruction, Record, Response, Row, Seed, WrittenTests
 from snipmill.seeds.document import STAGE as SEEDS
-from snipmill.select.choose import STAGE as SELECT
-from snipmill.select.sanitize import STAGE as SANITIZE
+from snipmill.selection.choose import STAGE as SELECT
+from snipmill.selection.sanitize import STAGE as SANITIZE
 from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
 
 JUDGE, CONCEPTS, RESPONSES = judge.STAGE.name, concepts.STAGE.name, responses.STAGE.name

@@ -27,13 +27,13 @@ from snipmill.stages.spec import VERIFY
 from snipmill.stages.stage_count import StageCount
 from snipmill.store.journal import VerificationEntry
 from snipmill.text.sections import render_sections
-from snipmill.verify.agreement import Agreement, Support, agreeing_passes, support
-from snipmill.verify.calibration import Calibration
-from snipmill.verify.confidence import with_confidence
-from snipmill.verify.examination import describe
-from snipmill.verify.programs import apply_verdict, join_program
-from snipmill.verify.questions import SampleIndex
-from snipmill.verify.repair import Repair, repair
+from snipmill.verification.agreement import Agreement, Support, agreeing_passes, support
+from snipmill.verification.calibration import Calibration
+from snipmill.verification.confidence import with_confidence
+from snipmill.verification.examination import describe
+from snipmill.verification.programs import apply_verdict, join_program
+from snipmill.verification.questions import SampleIndex
+from snipmill.verification.repair import Repair, repair
 
 _OUR_FAULT = "sandbox-error"
 _FAILED = "failed"  # the program stays a failure: its reject is that of the execution

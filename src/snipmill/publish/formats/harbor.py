@@ -18,8 +18,8 @@ from snipmill.publish.formats.reward_tasks import RewardTask, reward_task
 from snipmill.reasons import Reason
 from snipmill.records import content_hash
 from snipmill.text.sections import Malformed
-from snipmill.verify.interface import interface
-from snipmill.verify.statements import parse
+from snipmill.verification.interface import interface
+from snipmill.verification.statements import parse
 
 NAME = "harbor"
 ABOUT = "task folders with a grader of their own: Harbor, TRL, NeMo Gym, verifiers HarborTaskset"

@@ -10,7 +10,7 @@ import msgspec
 
 from snipmill.publish.sampled import SampledTask
 from snipmill.records import Row
-from snipmill.select.styles import Look
+from snipmill.selection.styles import Look
 from snipmill.stages.grade_tests import MatrixEntry
 from snipmill.text.thinking import split_thinking
 

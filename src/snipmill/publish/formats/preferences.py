@@ -12,7 +12,7 @@ from typing import Literal
 from snipmill.publish.formats.item import Format, GradedTask, Message, Options, Traced, answered, asked, traced
 from snipmill.publish.sampled import FailedSample
 from snipmill.records import Response, Row, Verdict
-from snipmill.select.render import render_row
+from snipmill.selection.render import render_row
 from snipmill.text.sections import Malformed, parse_sections
 
 Fault = Literal["code", "tests", "unknown"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from snipmill.publish.formats.item import Format, GradedTask, Message, Options, Traced, answered, asked, traced
 from snipmill.publish.formats.preferences import fault_of, rendered_like_rows, why_it_failed
 from snipmill.records import Reject, Row
-from snipmill.select.styles import resolve_look
+from snipmill.selection.styles import resolve_look
 from snipmill.text.fences import render_fence
 
 _MOST_OUTPUT = 600  # characters of what the program wrote

@@ -12,9 +12,9 @@ import msgspec
 
 from snipmill.publish.formats.item import Format, GradedTask, Message, Options, Traced, asked, traced
 from snipmill.text.fences import render_fence
-from snipmill.verify.interface import interface
-from snipmill.verify.statements import names_in, parse
-from snipmill.verify.test_matrix import smallest_set, weigh
+from snipmill.verification.interface import interface
+from snipmill.verification.statements import names_in, parse
+from snipmill.verification.test_matrix import smallest_set, weigh
 
 _DATA_SOURCE = "snipmill"
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -1,0 +1,242 @@
+"""`snipmill report` as a command, and what it works out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snipmill.config import Config
+from snipmill.engine.local import run
+from snipmill.engine.progress import Progress
+from snipmill.records import Provenance, Row
+from snipmill.reporting.columns import NUMBERS, Number
+from snipmill.reporting.confidence_bars import confidence_bars
+from snipmill.reporting.distributions import Spread, count_in_ranges, mean, median, number_chart, range_edges
+from snipmill.reporting.diversity import concept_figures, embedding_figures, text_figures
+from snipmill.reporting.drops import Drop, Step
+from snipmill.reporting.problems import find_problems
+from snipmill.reporting.row_way import source_link
+from snipmill.reporting.shown_text import highlighted, marked, visible
+from snipmill.reporting.summary import Run
+from snipmill.store.run_directory import RunDirectory
+from tests.conftest import Snipmill
+from tests.engine.test_run import config, seeds_file
+from tests.publish.conftest import make_run, seeds_with_origins
+from tests.reporting.conftest import report_of
+from tests.standin import StandIn
+
+
+def test_the_same_run_gives_the_same_bytes(finished: RunDirectory, tmp_path: Path) -> None:
+    assert (
+        report_of(finished, out=tmp_path / "a.html").read_bytes()
+        == report_of(finished, out=tmp_path / "b.html").read_bytes()
+    )
+
+
+def test_the_command_writes_into_the_run_and_says_how_large(finished: RunDirectory, snipmill: Snipmill) -> None:
+    done = snipmill("report", finished.path)
+    assert done.returncode == 0 and done.stdout == ""
+    assert str(finished.report) in done.stderr and " MB)" in done.stderr
+    assert snipmill("report", finished.path).returncode == 0  # over an earlier one
+
+
+def test_nothing_else_is_written_over(finished: RunDirectory, snipmill: Snipmill) -> None:
+    Path("mine.txt").write_text("precious")
+    done = snipmill("report", finished.path, "--out", "mine.txt")
+    assert done.returncode == 2 and "mine.txt is there and is no report" in done.stderr
+    assert Path("mine.txt").read_text() == "precious"
+
+
+def test_standard_output_gets_the_page_and_nothing_else(finished: RunDirectory, snipmill: Snipmill) -> None:
+    done = snipmill("report", finished.path, "--out", "-")
+    assert done.returncode == 0
+    assert done.stdout.startswith("<!doctype html>") and done.stdout.rstrip().endswith("</html>")
+
+
+def test_what_is_no_run_is_one_sentence(snipmill: Snipmill, tmp_path: Path) -> None:
+    for path in ("nowhere", str(tmp_path)):
+        done = snipmill("report", path)
+        assert done.returncode == 2 and "is no run directory" in done.stderr
+
+
+def test_a_damaged_file_is_one_sentence(finished: RunDirectory, tmp_path: Path, snipmill: Snipmill) -> None:
+    damaged = RunDirectory(tmp_path / "run")
+    damaged.path.mkdir()
+    for path in finished.path.iterdir():
+        if path.is_file():
+            (damaged.path / path.name).write_bytes(path.read_bytes())
+    with damaged.rejects("execute").open("ab") as handle:
+        handle.write(b'{"id": \n')
+    done = snipmill("report", damaged.path)
+    assert done.returncode == 2 and "execute.jsonl.rejects.jsonl:" in done.stderr and "is damaged" in done.stderr
+
+
+def test_a_run_that_is_under_way_has_a_report(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
+    settings = config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 30), standin.url, concurrency=2)
+    progress = Progress()
+
+    async def interrupted() -> None:
+        work = asyncio.create_task(run(settings, progress))
+        while progress.seeds_done < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    asyncio.run(interrupted())
+    done = snipmill("report", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    page = RunDirectory(tmp_path / "run").report.read_text()
+    assert "The run is not finished" in page and "so far; the run is not finished." in page
+
+
+def test_forgetting_takes_the_report_too(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
+    made = make_run(tmp_path / "run", seeds_with_origins(tmp_path / "seeds.jsonl", 4), standin.url)
+    assert snipmill("report", made.path).returncode == 0 and made.report.exists()
+    done = snipmill("forget", made.path, "--source", "birds")
+    assert done.returncode == 0, done.stderr
+    assert not made.report.exists()
+
+
+# Texts -----------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+def test_what_is_visible_has_no_character_that_acts(text: str) -> None:
+    shown = visible(text)
+    assert not any(ord(character) < 32 and character not in "\t\n" for character in shown)
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200f\x7f\x9b")
+
+
+@given(st.text(), st.lists(st.text(), max_size=3))
+def test_marking_changes_no_text(text: str, fragments: list[str]) -> None:
+    from html import unescape
+
+    assert unescape(marked(text, fragments).replace("<mark>", "").replace("</mark>", "")) == unescape(marked(text, []))
+
+
+@given(st.text(alphabet="<>&\"'` \nab#", max_size=60))
+def test_highlighting_escapes(code: str) -> None:
+    import re
+
+    for language in ("Python", "markdown", "diff", "no such language"):
+        assert not re.search(r"<(?!/?span\b)", highlighted(code, language))
+
+
+def test_long_texts_say_how_much_is_left() -> None:
+    assert visible("a" * 30, 10) == "a" * 10 + "… (20 more characters)"
+
+
+def test_where_a_fragment_stands_is_marked() -> None:
+    assert (
+        marked("x = 1\nassert f(1) == 2 < 3", ["assert f(1) == 2 < 3"]) == "x = 1\n<mark>assert f(1) == 2 &lt; 3</mark>"
+    )
+
+
+@pytest.mark.parametrize(
+    "source, path, link",
+    [
+        ("https://example.org/a/b.git", "src/x.py", "https://example.org/a/b/blob/abc/src/x.py#L3-L9"),
+        ("https://example.org/a/b/", "x.py", "https://example.org/a/b/blob/abc/x.py#L3-L9"),
+        ("javascript:alert(1)", "x.py", ""),
+        ("/home/someone/code", "x.py", ""),
+        ("https://example.org/a'b", "x.py", ""),
+        ("https://example.org/a", "x?y.py", ""),
+    ],
+)
+def test_only_addresses_of_repositories_are_links(source: str, path: str, link: str) -> None:
+    origin = Provenance(source=source, revision="abc", path=path, line_start=3, line_end=9)
+    assert source_link(origin) == link
+
+
+# Figures ---------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.booleans())
+def test_every_value_is_in_one_range(values: list[float], is_share: bool) -> None:
+    scale = 1 if is_share else 1000
+    counts = Counter(round(scale * value, 3 if is_share else 0) for value in values)
+    edges = range_edges(counts, is_share)
+    assert sum(count_in_ranges(counts, edges)) == len(values)
+    assert len(edges) <= 22 and edges == sorted(set(edges))
+    assert edges[0] <= min(counts) and max(counts) <= edges[-1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_a_filter_finds_what_its_bar_counts(values: list[float]) -> None:
+    number = next(one for one in NUMBERS if one.name == "confidence")
+    counts = Counter(round(value, number.digits) for value in values)
+    for bar in number_chart(number, counts).bars:
+        low, high = map(float, bar.wanted)
+        assert bar.count == sum(count for value, count in counts.items() if low <= value <= high)
+
+
+def test_means_and_medians() -> None:
+    assert mean(Counter({1.0: 3, 5.0: 1})) == 2.0 and median(Counter({1.0: 3, 5.0: 1})) == 1.0
+    assert mean(Counter()) is None and median(Counter()) is None
+
+
+def test_bars_of_confidence_count_those_above() -> None:
+    bars = confidence_bars(Counter({0.55: 1, 0.85: 2, 0.97: 1}))
+    assert [(bar.bar, bar.rows) for bar in bars] == [(0.0, 4), (0.6, 3), (0.9, 1)]
+    assert bars[0].wrong == pytest.approx((0.45 + 2 * 0.15 + 0.03) / 4)
+
+
+def test_diversity_tells_one_sided_sets_from_varied_ones() -> None:
+    even, uneven = Counter({f"c{n}": 10 for n in range(20)}), Counter({"c0": 181, **{f"c{n}": 1 for n in range(1, 20)}})
+    assert [concept_figures(one, 100)[1].value for one in (even, uneven)] == ["20", "2"]
+    varied = text_figures([f"sort {n} apples by the colour {n + 7}" for n in range(50)])[0]
+    same = text_figures(["sort the apples by their colour"] * 50)[0]
+    assert float(varied.value) > 0.5 > 0.1 > float(same.value)
+
+
+def test_the_spread_of_embeddings_is_the_mean_distance_of_pairs() -> None:
+    class Embedder:
+        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+            return np.array([[len(text), text.count("a"), 1.0] for text in texts], dtype=np.float32)
+
+    texts = ["aaa", "bcd", "a long text about apples", "zz"]
+    vectors = Embedder().encode(texts)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    pairs = [1 - float(unit[i] @ unit[j]) for i in range(4) for j in range(4) if i != j]
+    assert embedding_figures(texts, Embedder())[0].value == f"{np.mean(pairs):.3f}"
+
+
+def row(number: int, source: str) -> Row:
+    return Row(
+        id=f"r-{number}",
+        seed="def f(): ...",
+        concepts=["lists" if number % 2 else f"concept {number}"],
+        instruction=f"Write {number}.",
+        response="[Reasoning]",
+        provenance=Provenance(source=source, license="MIT"),
+    )
+
+
+def run_of(**manifest: object) -> Run:
+    return Run(Path("run"), {"status": "done", "sandbox_tier": "namespaces", **manifest}, Config(), {})
+
+
+def test_problems_are_named_where_they_are_and_nowhere_else() -> None:
+    fine, lopsided = Spread(), Spread()
+    for number in range(40):
+        fine.add(row(number, f"source {number % 10}"))
+        lopsided.add(row(number, "one" if number % 4 else "other"))
+    good = [Step("concepts", 100, 95, [Drop("no-concepts", 5, "")]), Step("execute", 100, 60, [Drop("failed", 40, "")])]
+    bad = [Step("concepts", 100, 60, [Drop("no-concepts", 40, "")]), Step("execute", 100, 6, [Drop("failed", 94, "")])]
+    found = "\n".join(find_problems(run_of(), good, fine))
+    assert "concepts lost" not in found and "passed their own tests" not in found and "grew from" not in found
+    found = "\n".join(find_problems(run_of(sandbox_tier="landlock", stopped="The budget is spent."), bad, lopsided))
+    assert "concepts lost 40% of 100 completions, mostly as no-concepts (40)" in found
+    assert "Only 6% of 100 responses passed" in found
+    assert "75% of the rows grew from one" in found and "50% of the rows have the concept lists" in found
+    assert "sandbox tier landlock" in found and "The budget is spent." in found
+
+
+def test_a_number_that_no_row_has_has_no_chart() -> None:
+    assert number_chart(Number("x", "X", "?", lambda _row: None), Counter()).bars == []
