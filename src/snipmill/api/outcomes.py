@@ -76,6 +76,7 @@ def refused_by(record: Any, stage: str, keep: Keep[Any] | None) -> Reject | None
 def synchronous(
     outcomes: Outcomes, stage: str, keep: Keep[Any] | None, on_reject: OnReject
 ) -> Generator[Any, None, None]:
+    """What stays of the outcomes, for a synchronous program, in whose thread the filter and `on_reject` are called."""
     with contextlib.closing(iterate(outcomes)) as found:
         for outcome in found:
             refused = outcome if isinstance(outcome, Reject) else refused_by(outcome, stage, keep)
