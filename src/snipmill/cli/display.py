@@ -1,4 +1,4 @@
-"""What a person sees: the live funnel while a run works, and the printed one at its end. All on standard error."""
+"""What a person sees of a command: the funnel at its end, and lines while it works. All on standard error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from snipmill.reasons import Reason
 from snipmill.stages.stage_count import StageCount
 
 if TYPE_CHECKING:  # imported where they are needed, so that every command starts fast
-    from rich.console import Group
     from rich.table import Table
-    from rich.text import Text
 
     from snipmill.engine.progress import Progress
 
@@ -54,53 +52,8 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
-def _progress_line(progress: Progress) -> str:
-    """How far, how fast, how much is kept, what it costs, when done."""
-    from snipmill.stages.spec import ASKING
-
-    elapsed = time.monotonic() - progress.started
-    funnel = progress.funnel
-    fresh = sum(funnel[stage].fresh_tokens for stage in ASKING)
-    parts = [progress.phase, _duration(elapsed)]
-    known = f" of {progress.seeds:,}" if progress.seeds is not None else ""
-    parts.append(f"{progress.seeds_done:,}{known} seeds done")
-    if elapsed > 1 and fresh:
-        parts.append(f"{fresh / elapsed:,.0f} tokens/s")
-    if funnel["responses"].came_in:
-        parts.append(f"{funnel['execute'].kept:,} of {funnel['responses'].came_in:,} responses passed")
-    if elapsed > 60 and funnel["execute"].fresh:
-        parts.append(f"{3600 * funnel['execute'].fresh / elapsed:,.0f} an hour")
-    if progress.fleets:
-        parts.append(f"{progress.in_flight} in flight")
-        if progress.trouble:
-            parts.append(progress.trouble)
-    if progress.enough is not None:
-        parts.append(f"{progress.with_rows} of {progress.enough} wanted tasks verified")
-    elif progress.seeds_done and progress.seeds is not None:
-        left = elapsed / progress.seeds_done * (progress.seeds - progress.seeds_done)
-        parts.append(f"about {_duration(left)} to go")
-    return " · ".join(parts)
-
-
-class _LiveRun:
-    """Redraws a run's progress whenever the terminal asks for it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def __rich__(self) -> Group:
-        from rich.console import Group
-        from rich.text import Text
-
-        progress = self._progress
-        lines: list[Any] = [Text(_progress_line(progress), style="bold")]
-        if progress.model:
-            lines.append(Text(f"model {progress.model} · sandbox {progress.tier}", style="dim"))
-        lines.append(funnel_table(progress.funnel.to_json()))
-        return Group(*lines)
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time that a person reads at a glance."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -125,19 +78,6 @@ def told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def live(progress: Progress) -> Iterator[None]:
-    """Show a run's progress while the block runs: redrawn on a terminal, a line now and then in a log."""
-    if not console.is_terminal:
-        with told_now_and_then(lambda: _progress_line(progress)):
-            yield
-        return
-    from rich.live import Live
-
-    with Live(_LiveRun(progress), console=console, refresh_per_second=4, transient=True):
-        yield
-
-
-@contextlib.contextmanager
 def live_count(name: str, count: StageCount) -> Iterator[None]:
     """Show a single stage's progress while the block runs."""
     started = time.monotonic()
@@ -155,13 +95,13 @@ def progress_of(progress: Progress, elapsed: float, done: int, tasks: int) -> st
     """How far a calibration is, how fast, and when it is done."""
     funnel = progress.funnel
     tokens = sum(funnel[stage].fresh_tokens for stage in ("responses", "assertions", "review"))
-    parts = [progress.phase, _duration(elapsed), f"{done:,} of {tasks:,} instructions answered"]
+    parts = [progress.phase, duration(elapsed), f"{done:,} of {tasks:,} instructions answered"]
     if elapsed > 1 and tokens:
         parts.append(f"{tokens / elapsed:,.0f} tokens/s")
     if progress.trouble:
         parts.append(progress.trouble)
     if 0 < done < tasks:
-        parts.append(f"about {_duration(elapsed / done * (tasks - done))} to go")
+        parts.append(f"about {duration(elapsed / done * (tasks - done))} to go")
     return " · ".join(parts)
 
 

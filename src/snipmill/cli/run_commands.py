@@ -9,7 +9,8 @@ import typer
 
 from snipmill.cli import options
 from snipmill.cli.configured import configured
-from snipmill.cli.display import console, funnel_table, live, refuse_damage, say
+from snipmill.cli.display import console, funnel_table, refuse_damage, say
+from snipmill.cli.live_run import live
 from snipmill.config import Config
 from snipmill.config_file import change_config
 

@@ -83,6 +83,12 @@ class SeedOutcome:
         return any(weakness(row, table) is None for row in rows)
 
     @property
+    def best_confidence(self) -> float:
+        """The highest confidence of its rows; 0 where nothing is known of any."""
+        rows: list[Row] = self.kept.get(SANITIZE, [])
+        return max((row.verification.confidence for row in rows if row.verification is not None), default=0.0)
+
+    @property
     def rescued(self) -> int:
         """How many samples whose program had failed are kept after their tests were repaired."""
         failed = {reject.id for reject in self.rejected.get(EXECUTE, ())}

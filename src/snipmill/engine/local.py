@@ -36,8 +36,8 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, check_servers, remember_forgotten, resolve
-from snipmill.stages.spec import ASKING, RESPONSES, REVIEW
-from snipmill.stages.stage_models import asked_stages, model_of_stage
+from snipmill.stages.spec import ASKING, RESPONSES, REVIEW, STAGES
+from snipmill.stages.stage_models import asked_stages, is_used, model_of_stage
 from snipmill.store.journal import usages_in
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.calibration import encode_calibration
@@ -133,6 +133,8 @@ async def open_run(
         progress.model, progress.phase = connections.description, "mining seeds"
         progress.fleets = connections.fleets
         name = Path(config.verify.calibration or "").name  # the manifest is published, and folders are private
+        progress.stages = tuple(stage.name for stage in STAGES if is_used(config, stage.name))
+        progress.budget, progress.samples = budget, config.generate.samples
         progress.remarks = [f"The calibration {name} may not fit: {one}." for one in _misfits(settings, connections)]
         progress.weights = settings.calibration.sources()
         yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)
@@ -239,7 +241,11 @@ async def _grow_all(context: RunContext) -> None:
         progress.funnel["seeds"].count(None)
         await grow(seed, steps, config.generate, config.run.seed, outcome)
         count_grown(outcome, progress.funnel)
+        progress.keep_pace()
         progress.seeds_done += 1
+        if outcome.has_row(config.select):
+            progress.found += 1
+            progress.doubt += 1 - outcome.best_confidence
         if outcome.unfinished:
             in_a_row.append(seed.id)
         else:

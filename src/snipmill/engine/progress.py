@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 
 from snipmill.llm.fleet import Fleet
+from snipmill.stages.budget import Budget
 from snipmill.stages.funnel import Funnel
+from snipmill.stages.spec import ASKING
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 
@@ -14,8 +16,28 @@ from snipmill.verification.expected_wrong import ExpectedWrong
 class Progress:
     """The state of a run.
 
-    `with_rows` counts the seeds, in order, from which a row has come; the run ends when there are `enough`. `stopped` says
-    why it ended before its seeds did.
+    Attributes:
+        funnel: counts by stage.
+        seeds_done: seeds that are grown.
+        limit: the most seeds that are used, if there is one.
+        all_seeds_known: whether mining has ended.
+        with_rows: seeds, in their order, from which a row has come.
+        enough: the run ends when so many seeds have a row.
+        found: as `with_rows`, in any order.
+        doubt: the sum of the probabilities that their best rows are wrong.
+        samples: the most that are drawn for an instruction.
+        stages: those that the run has.
+        budget: what may be spent, and what tokens cost.
+        paced_from: when the first new completion had come, with `seeds_done` and `found` then: what was there already came at
+            another pace.
+        phase: what is being done.
+        model, tier: who answers, and where programs run.
+        stopped: why it ended before its seeds did.
+        started: on the monotonic clock.
+        fleets: the servers.
+        remarks: what a person should know.
+        weights: what confidences rest on.
+        wrong: how many rows are expected to be wrong, at the end.
     """
 
     funnel: Funnel = field(default_factory=Funnel)
@@ -23,6 +45,12 @@ class Progress:
     limit: int | None = None
     all_seeds_known: bool = False
     with_rows: int = 0
+    found: int = 0
+    doubt: float = 0.0
+    samples: int = 1
+    stages: tuple[str, ...] = ()
+    budget: Budget | None = None
+    paced_from: tuple[float, int, int] | None = None
     enough: int | None = None
     phase: str = "starting"
     model: str = ""
@@ -43,6 +71,11 @@ class Progress:
     def in_flight(self) -> int:
         """Number of requests in flight."""
         return sum(fleet.in_flight for fleet in self.fleets)
+
+    def keep_pace(self) -> None:
+        """Remember when the first new completion came."""
+        if self.paced_from is None and any(self.funnel[stage].fresh_tokens for stage in ASKING):
+            self.paced_from = time.monotonic(), self.seeds_done, self.found
 
     @property
     def trouble(self) -> str:

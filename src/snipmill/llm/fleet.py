@@ -46,6 +46,16 @@ class Counts:
     set_aside: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """How a server stands: its address, the tokens that have come from it, requests in flight, and whether it is set aside."""
+
+    url: str
+    tokens: int
+    in_flight: int
+    is_set_aside: bool
+
+
 @dataclass(eq=False)
 class _Flight:
     """A request in flight, and when its server last sent data."""
@@ -72,6 +82,7 @@ class _Member:
     limit: ConcurrencyLimit
     patience: HangTimeout
     in_flight: int = 0
+    tokens: int = 0
     flights: set[_Flight] = field(default_factory=set)
     failures: int = 0
     pause: float = 0.0
@@ -133,6 +144,15 @@ class Fleet:
     def room(self) -> int:
         """How many requests may be in flight now."""
         return sum(member.limit.value for member in self._members)
+
+    @property
+    def servers(self) -> list[ServerState]:
+        """Each server as it stands now."""
+        now = time.monotonic()
+        return [
+            ServerState(one.client.url, one.tokens, one.in_flight, now < one.closed_until or one.pause > 0)
+            for one in self._members
+        ]
 
     @property
     def notes(self) -> list[str]:
@@ -219,6 +239,7 @@ class Fleet:
         def arrived(tokens: int) -> None:
             flight.heard(time.monotonic())
             member.limit.progress(tokens)
+            member.tokens += tokens
 
         try:
             before_sending()

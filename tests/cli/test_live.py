@@ -1,0 +1,159 @@
+"""The live view: it answers what a person asks at any width, in a real terminal and in a log."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from snipmill.cli.live_run import LiveRun
+from snipmill.cli.pace import Speeds, plain_line, time_to_go
+from snipmill.config_model import PriceTable
+from snipmill.engine.progress import Progress
+from snipmill.records import Usage
+from snipmill.stages.budget import Budget
+from snipmill.stages.spec import ASKING, STAGES
+from tests.conftest import Snipmill, write_lines
+from tests.standin import StandIn
+
+
+def half_way() -> Progress:
+    progress = Progress(
+        limit=300,
+        seeds_done=150,
+        found=60,
+        with_rows=58,
+        doubt=9.0,
+        samples=4,
+        phase="writing",
+        model="a-model-with-a-long-name at http://127.0.0.1:8000/v1",
+        tier="namespaces",
+        stages=tuple(stage.name for stage in STAGES),
+        budget=Budget(5.0, None, dict.fromkeys(ASKING, PriceTable(prompt=1.0, completion=4.0))),
+    )
+    progress.started = time.monotonic() - 600
+    progress.paced_from = (time.monotonic() - 500, 50, 10)
+    for stage in STAGES:
+        count = progress.funnel[stage.name]
+        count.kept = 100
+        for reason in ("failed", "not-finished", "timeout"):
+            count.rejected[reason] = 20
+    progress.funnel["responses"].spend(Usage(prompt_tokens=300_000, completion_tokens=120_000), 600.0)
+    return progress
+
+
+def drawn(progress: Progress, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False, highlight=False)
+    console.print(LiveRun(progress))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 160, 200])
+def test_every_width_answers_what_a_person_asks(width: int) -> None:
+    lines = drawn(half_way(), width)
+    assert all(len(line) <= width for line in lines)
+    text = "\n".join(lines).replace("\u00a0", " ")
+    assert re.search(r"writing · 10 min · done in \d+ min to \d+ min", lines[0])  # how far, when done
+    assert "150 of 300" in text and "60 found" in text and "an hour" in text  # how fast, how much is kept
+    assert "2,000 tokens each" in text and "15% expected wrong" in text
+    assert "0.78 of 5 spent" in text and "0.013 each row" in text  # what it costs
+    assert ("failed 20" in text) == (width >= 80)
+    bars = [line for line in lines if "━" in line]
+    assert len(bars) == len(STAGES) and "╍" in bars[2] and "─" in bars[0]
+
+
+def test_the_number_of_lines_stays_the_same() -> None:
+    begun, later = half_way(), half_way()
+    for stage in STAGES[3:]:
+        begun.funnel[stage.name].kept = 0
+        begun.funnel[stage.name].rejected.clear()
+    assert len(drawn(begun, 80)) == len(drawn(later, 80))
+
+
+def test_the_time_to_go_narrows_as_results_come() -> None:
+    def width(done: int, seconds: float) -> float:
+        progress = Progress(limit=10_000, seeds_done=done)
+        progress.paced_from = (0.0, 0, 0)
+        found = re.fullmatch(r"done in ([\d.]+) h to ([\d.]+) h", time_to_go(progress, seconds))
+        assert found is not None
+        low, high = float(found[1]), float(found[2])
+        assert low < (10_000 - done) * seconds / done / 3600 < high
+        return high / low
+
+    assert width(10, 100.0) > width(100, 1000.0) > width(1000, 10_000.0) > 1
+    early = Progress(limit=100, seeds_done=2)
+    early.paced_from = (0.0, 0, 0)
+    assert time_to_go(early, 10.0) == "time to go not known yet"
+    assert time_to_go(Progress(seeds_done=5), 10.0) == ""
+
+
+def test_what_an_earlier_session_made_does_not_count_for_the_pace() -> None:
+    progress = Progress(limit=200, seeds_done=110)
+    progress.paced_from = (100.0, 100, 0)  # a hundred seeds were there at once
+    assert "min" in time_to_go(progress, 200.0)  # 90 more at 10 in 100 s: a quarter of an hour, not a few seconds
+    low = int(re.findall(r"\d+", time_to_go(progress, 200.0))[0])
+    assert 10 <= low <= 15
+
+
+def test_a_log_gets_the_same_in_a_line() -> None:
+    line = plain_line(half_way(), Speeds())
+    for part in ("writing", "10 min", "150 of 300 seeds done", "100 of 160 responses passed", "done in"):
+        assert part in line
+    assert "\n" not in line
+
+
+def config(folder: Path, standin: StandIn) -> None:
+    write_lines(
+        folder / "seeds.jsonl",
+        *({"seed": f'def f{n}(x):\n    """Add {n}."""\n    return x + {n}\n'} for n in range(60)),
+    )
+    (folder / "config.toml").write_text(
+        f'[run]\ndir = "run"\n[seeds]\nsources = ["seeds.jsonl"]\n[model]\nbase_url = "{standin.url}"\nconcurrency = 2\n'
+    )
+
+
+def test_in_a_real_terminal_it_is_drawn_and_ctrl_c_says_how_to_go_on(standin: StandIn, tmp_path: Path) -> None:
+    standin.delay = 0.2
+    config(tmp_path, standin)
+    main, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
+    env = {**os.environ, "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "snipmill", "run", "config.toml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=other, stdout=subprocess.PIPE, stderr=other, env=env)
+    os.close(other)
+    shown, sent = b"", False
+    while select.select([main], [], [], 60)[0]:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # the other side is closed
+            break
+        shown += piece
+        if not sent and re.search(rb"[1-9]\d* of 60", shown):
+            process.send_signal(signal.SIGINT)
+            sent = True
+    out, _ = process.communicate(timeout=60)
+    os.close(main)
+    assert process.returncode == 130 and out == b""
+    text = shown.decode(errors="replace")
+    assert "━" in text and "Ctrl-C stops" in text and "the same command continues" in text
+    assert "Traceback" not in text
+
+
+def test_without_a_terminal_nothing_is_drawn(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
+    config(tmp_path, standin)
+    done = snipmill("run", "config.toml")
+    assert done.returncode == 0 and done.stdout == "" and "━" not in done.stderr and "\x1b" not in done.stderr
