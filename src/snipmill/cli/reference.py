@@ -1,19 +1,22 @@
 """`python -m snipmill.cli.reference DOCS`: writes the generated parts of the documentation into a folder of docs.
 
-docs/configuration.md comes from the tables of `config`, and the rejects in docs/data.md from `reasons`. A test holds that they
-are up to date.
+docs/configuration.md comes from the tables of `config`, docs/commands.md from the commands, and the rejects in docs/data.md and
+docs/stages.md from `reasons`. A test holds that they are up to date.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
+import typer
 
+from snipmill.cli.app import app
 from snipmill.cli.configured import Key, find_key
 from snipmill.config import Config
 from snipmill.reasons import Reason
@@ -48,6 +51,15 @@ base_url = "http://127.0.0.1:8000/v1"
 [generate]
 samples = 10
 ```
+"""
+
+
+_COMMANDS = """# Commands
+
+<!-- Generated from src/snipmill/cli/ by `python -m snipmill.cli.reference docs`. Change it there. -->
+
+Every command shows this with `--help`. Progress, counts and errors go to standard error, so `--out -` can be piped. The exit code
+is 0 if all went well, and 130 after Ctrl-C; [troubleshooting](troubleshooting.md) lists the others.
 """
 
 
@@ -102,11 +114,72 @@ def _values(key: Key) -> str:
     return f" At least {key.least:g}." if key.least else ""
 
 
+def commands_page() -> str:
+    """docs/commands.md."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("snipmill", [], resilient_parsing=True)
+    return "\n".join([_COMMANDS.rstrip(), *_commands(group, context, "snipmill")]) + "\n"
+
+
+def _commands(group: Any, context: Any, path: str) -> Iterator[str]:
+    """A section for each command, in the order of the help."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from _commands(command, context, f"{path} {name}")
+            continue
+        here = command.make_context(name, [], resilient_parsing=True)
+        given = [_metavar(one, here) for one in command.params if one.param_type_name == "argument"]
+        usage = " ".join([path, name, *given, "[OPTIONS]"])
+        yield f"\n## {path} {name}\n\n```text\n{usage}\n```\n\n{inspect.cleandoc(command.help)}\n"
+        yield "| option | meaning |\n| --- | --- |"
+        records = (parameter.get_help_record(here) for parameter in command.params)
+        yield from (_option(*record) for record in records if record is not None)  # hidden ones have none
+
+
+def _metavar(parameter: Any, context: Any) -> str:
+    """What an argument stands for."""
+    name: str = parameter.get_help_record(context)[0]
+    return re.sub(r" <.*>$", "", name).upper() if parameter.metavar is None else re.sub(r" <.*>$", "", name)
+
+
+def _option(name: str, meaning: str) -> str:
+    """A row for an option or an argument, as the help has it: at its end stand default, range and `required` in brackets."""
+    name = re.sub(r" <(\w+)( range)?(\[\w+\])?>$", "", name)  # the type
+    told = " ".join(meaning.replace(r"[dim]\[", "[").replace("][/]", "]").split())
+    notes: list[str] = []
+    while bracketed := re.search(r"\s*\[((?:default: |required|[\d.]*(?:<=)?x[<>])[^\[\]]*)\]$", told):
+        told = told[: bracketed.start()]
+        notes[:0] = bracketed.group(1).split("; ")
+    cells = [f"`{name}`", " ".join([told, *map(_note, notes)])]
+    return " | ".join(["", *(cell.replace("|", "\\|") for cell in cells), ""]).strip()
+
+
+def _note(note: str) -> str:
+    """A default, a range or `required`, as words."""
+    if note.startswith("default: "):
+        value = note.removeprefix("default: ").removeprefix("(").removesuffix(")")
+        return f"Default: {value if ' ' in value else f'`{value}`'}."
+    return "Required." if note == "required" else f"`{note}`."
+
+
 def reasons_table() -> str:
     """The table of reject reasons, in the order of the data."""
     lines = ["| stage | reason | for example |", "| --- | --- | --- |"]
     lines += [f"| {reason.stages} | `{reason.value}` | {reason.example} |" for reason in Reason]
     return "\n".join(lines)
+
+
+def with_stage_reasons(page: str) -> str:
+    """docs/stages.md with the reasons of each stage of today."""
+
+    def reasons(match: re.Match[str]) -> str:
+        stage = match.group(1)
+        rows = [f"| `{one.value}` | {one.example} |" for one in Reason if stage in one.stages.split(", ")]
+        table = "\n".join(["| dropped as | for example |", "| --- | --- |", *rows])
+        return f"<!-- reasons of {stage}: generated -->\n{table}\n<!-- /reasons -->"
+
+    return re.sub(r"<!-- reasons of (\S+): generated -->.*?<!-- /reasons -->", reasons, page, flags=re.DOTALL)
 
 
 def with_reasons(page: str) -> str:
@@ -119,8 +192,10 @@ def main() -> None:
     """Write the generated parts into the folder that is given."""
     docs = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     (docs / "configuration.md").write_text(configuration_page(), encoding="utf-8")
-    data = docs / "data.md"
-    data.write_text(with_reasons(data.read_text(encoding="utf-8")), encoding="utf-8")
+    (docs / "commands.md").write_text(commands_page(), encoding="utf-8")
+    for name, change in (("data.md", with_reasons), ("stages.md", with_stage_reasons)):
+        page = docs / name
+        page.write_text(change(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
