@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from collections import Counter
+from html import unescape
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snipmill.config import Config
+from snipmill.config_file import change_config, parse_config, render_config
 from snipmill.engine.local import run
 from snipmill.engine.progress import Progress
 from snipmill.records import Provenance, Row
+from snipmill.reporting.build import Report, read_report
 from snipmill.reporting.columns import NUMBERS, Number
+from snipmill.reporting.compare import compare
 from snipmill.reporting.confidence_bars import confidence_bars
 from snipmill.reporting.distributions import Spread, count_in_ranges, mean, median, number_chart, range_edges
 from snipmill.reporting.diversity import concept_figures, embedding_figures, text_figures
@@ -25,9 +33,9 @@ from snipmill.reporting.row_way import source_link
 from snipmill.reporting.shown_text import highlighted, marked, visible
 from snipmill.reporting.summary import Run
 from snipmill.store.run_directory import RunDirectory
-from tests.conftest import Snipmill
+from tests.conftest import Snipmill, read_lines, write_lines
 from tests.engine.test_run import config, seeds_file
-from tests.publish.conftest import make_run, seeds_with_origins
+from tests.publish.conftest import make_run, seeds_with_origins, sometimes_wrong
 from tests.reporting.conftest import report_of
 from tests.standin import StandIn
 
@@ -93,6 +101,133 @@ def test_a_run_that_is_under_way_has_a_report(standin: StandIn, tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     page = RunDirectory(tmp_path / "run").report.read_text()
     assert "The run is not finished" in page and "so far; the run is not finished." in page
+    report = read(tmp_path / "run")
+    counts = {step.stage: step for step in report.steps}
+    assert counts["seeds"].kept >= 5 and counts["responses"].kept == counts["execute"].came_in
+    assert counts["select"].kept == report.spread.rows > 0
+    assert report.run.wrong is not None and report.run.wrong.rows == report.spread.rows
+
+
+def read(path: Path, **limits: Any) -> Report:
+    return asyncio.run(read_report(path, **limits))
+
+
+def copy_of(run: RunDirectory, to: Path) -> RunDirectory:
+    shutil.copytree(run.path, to)
+    return RunDirectory(to)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"funnel": {"seeds": {}}},
+        {"accounting": {"requests": "x", "cost": "1.2", "empty_answers": [3]}, "seconds": "12s"},
+        {"calibration": {"misfits": 5, "shipped": "no"}, "left_out": "abc"},
+        {"expected_wrong": "many"},
+        {"accounting": None, "calibration": 3, "models": 4, "model": 5},
+    ],
+)
+def test_an_odd_manifest_is_no_traceback(
+    finished: RunDirectory, tmp_path: Path, snipmill: Snipmill, change: dict[str, object]
+) -> None:
+    odd = copy_of(finished, tmp_path / "odd")
+    odd.write_manifest({**finished.read_manifest(), **change})
+    assert snipmill("report", odd.path).returncode == 0
+
+
+def test_a_funnel_that_is_none_is_one_sentence(finished: RunDirectory, tmp_path: Path, snipmill: Snipmill) -> None:
+    odd = copy_of(finished, tmp_path / "odd")
+    odd.write_manifest({**finished.read_manifest(), "funnel": {"seeds": {"in": "many"}}})
+    done = snipmill("report", odd.path)
+    assert done.returncode == 2 and "is damaged" in done.stderr
+
+
+def test_a_run_without_rows_or_files_has_a_report(finished: RunDirectory, tmp_path: Path, snipmill: Snipmill) -> None:
+    bare = copy_of(finished, tmp_path / "bare")
+    bare.dataset.write_text("")
+    assert snipmill("report", bare.path).returncode == 0
+    for path in [*bare.path.glob("*.jsonl"), *bare.path.glob("journal/*")]:
+        if path != bare.dataset:
+            path.unlink()
+    assert snipmill("report", bare.path).returncode == 0
+
+
+def test_few_shot_examples_and_embeddings_that_are_gone_are_left_out(
+    finished: RunDirectory, tmp_path: Path, snipmill: Snipmill
+) -> None:
+    bare = copy_of(finished, tmp_path / "bare")
+    text = (bare.path / "config.toml").read_text()
+    changed = change_config(parse_config(text, "run"), {"select.semantic": 0.9, "select.embedding_model": "no/where"})
+    changed = msgspec.structs.replace(changed, generate=msgspec.structs.replace(changed.generate, fewshot="/gone/bank"))
+    bare.write_text("config.toml", render_config(changed))
+    report = read(bare.path)
+    assert report.details and all(detail["prompts"] == [] for detail in report.details)
+
+
+def test_evidence_is_that_of_the_configuration_that_the_run_has(standin: StandIn, tmp_path: Path) -> None:
+    standin.dress_base = sometimes_wrong
+    seeds, where = seeds_with_origins(tmp_path / "seeds.jsonl", 5), tmp_path / "run"
+    for verify in ("", "agreement = false\nmutation = false", ""):
+        made = make_run(where, seeds, standin.url, verify=verify)
+        details = read(made.path).details
+        assert details and all(bool(detail["matrix"]) == (not verify) for detail in details)
+        assert not verify or not any(detail["survivors_html"] for detail in details)
+
+
+def test_a_repaired_row_says_so_and_shows_the_repair(standin: StandIn, tmp_path: Path) -> None:
+    def with_a_wrong_assertion(answer: str) -> str:
+        """Two implementations that agree, and an assertion that both contradict."""
+        name = re.search(r"def (\w+_(\d+))\(x\)", answer)
+        if name is None:
+            return answer
+        wrong = answer.replace("```python\nassert", f"```python\nassert {name[1]}(5) == 0\nassert", 1)
+        return wrong if len(answer) % 2 else wrong.replace(f"x + {name[2]}", f"x - (-{name[2]})")
+
+    standin.dress_base = with_a_wrong_assertion
+    made = make_run(tmp_path / "run", seeds_with_origins(tmp_path / "seeds.jsonl", 8), standin.url)
+    chosen = [one for detail in read(made.path).details for one in detail["samples"] if one.get("chosen")]
+    repaired = [one for one in chosen if "repaired" in one]
+    assert repaired and all(one["status"] == "failed" and one["repaired"] >= 1 for one in repaired)
+    assert all("== 0" in unescape(re.sub("<.*?>", "", one["repair_html"])) for one in repaired)
+
+
+def test_runs_are_compared_by_all_of_their_instructions(finished: RunDirectory, tmp_path: Path) -> None:
+    other = copy_of(finished, tmp_path / "other")
+    rows = [{**row, "id": f"r-{place:020}"} for place, row in enumerate(read_lines(finished.dataset))]
+    write_lines(other.dataset, *rows)
+    both = compare(read(finished.path, most_rows=3), read(other.path, most_rows=3))
+    assert (both.common, both.only[0].count, both.only[1].count) == (len(rows), 0, 0)
+    long = "x" * 2_000
+    write_lines(
+        copy_of(finished, tmp_path / "a").dataset, *({**row, "instruction": f"{long} a {row['id']}"} for row in rows)
+    )
+    write_lines(
+        copy_of(finished, tmp_path / "b").dataset, *({**row, "instruction": f"{long} b {row['id']}"} for row in rows)
+    )
+    both = compare(read(tmp_path / "a"), read(tmp_path / "b"))
+    assert (both.common, both.only[0].count, both.only[1].count) == (0, len(rows), len(rows))
+    assert len(both.only[0].shown) == len(rows)
+
+
+def test_the_place_that_failed_is_marked_and_not_another(finished: RunDirectory, tmp_path: Path) -> None:
+    changed = copy_of(finished, tmp_path / "run")
+    rejects = [one for one in read_lines(changed.rejects("execute")) if one["reason"] == "failed"][:3]
+    lines = read_lines(changed.kept("responses"))
+    for line in lines:  # the failing line stands in the instruction and in a long explanation, too
+        line["instruction"] = "[Reasoning] " + " ".join(one["detail"].splitlines()[0] for one in rejects)
+        line["response"] = line["response"].replace("It adds", "It adds " + "and adds " * 900)
+    write_lines(changed.kept("responses"), *lines)
+    (failed,) = (
+        drop
+        for step in read(changed.path).steps
+        if step.stage == "execute"
+        for drop in step.drops
+        if drop.reason == "failed"
+    )
+    for example, reject in zip(failed.examples, rejects, strict=True):
+        before, marked_text, _ = re.split("</?mark>", example.text)
+        assert unescape(marked_text) == reject["detail"].splitlines()[0]
+        assert before.rstrip().endswith(("```python", "== " + before.rsplit("== ", 1)[-1].strip()))
 
 
 def test_forgetting_takes_the_report_too(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
@@ -113,29 +248,19 @@ def test_what_is_visible_has_no_character_that_acts(text: str) -> None:
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200f\x7f\x9b")
 
 
-@given(st.text(), st.lists(st.text(), max_size=3))
-def test_marking_changes_no_text(text: str, fragments: list[str]) -> None:
-    from html import unescape
-
-    assert unescape(marked(text, fragments).replace("<mark>", "").replace("</mark>", "")) == unescape(marked(text, []))
+@given(st.text(), st.lists(st.tuples(st.integers(-3, 40), st.integers(-3, 40)), max_size=3))
+def test_marking_changes_no_text(text: str, spans: list[tuple[int, int]]) -> None:
+    assert unescape(re.sub("</?mark>", "", marked(text, spans))) == unescape(marked(text, []))
 
 
 @given(st.text(alphabet="<>&\"'` \nab#", max_size=60))
 def test_highlighting_escapes(code: str) -> None:
-    import re
-
     for language in ("Python", "markdown", "diff", "no such language"):
         assert not re.search(r"<(?!/?span\b)", highlighted(code, language))
 
 
 def test_long_texts_say_how_much_is_left() -> None:
     assert visible("a" * 30, 10) == "a" * 10 + "… (20 more characters)"
-
-
-def test_where_a_fragment_stands_is_marked() -> None:
-    assert (
-        marked("x = 1\nassert f(1) == 2 < 3", ["assert f(1) == 2 < 3"]) == "x = 1\n<mark>assert f(1) == 2 &lt; 3</mark>"
-    )
 
 
 @pytest.mark.parametrize(
@@ -167,10 +292,10 @@ def test_every_value_is_in_one_range(values: list[float], is_share: bool) -> Non
     assert edges[0] <= min(counts) and max(counts) <= edges[-1]
 
 
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: str(number.name))
 @given(st.lists(st.floats(0, 1), min_size=1))
-def test_a_filter_finds_what_its_bar_counts(values: list[float]) -> None:
-    number = next(one for one in NUMBERS if one.name == "confidence")
-    counts = Counter(round(value, number.digits) for value in values)
+def test_a_filter_finds_what_its_bar_counts(number: Number, values: list[float]) -> None:
+    counts = Counter(round(value if number.is_share else 5_000_000 * value, number.digits) for value in values)
     for bar in number_chart(number, counts).bars:
         low, high = map(float, bar.wanted)
         assert bar.count == sum(count for value, count in counts.items() if low <= value <= high)
@@ -216,6 +341,13 @@ def row(number: int, source: str) -> Row:
         response="[Reasoning]",
         provenance=Provenance(source=source, license="MIT"),
     )
+
+
+def test_the_median_is_said_as_it_is() -> None:
+    spread = Spread()
+    spread.rows = 30
+    spread.numbers["confidence"][0.5] = 30
+    assert "The median confidence is 0.50" in "\n".join(find_problems(run_of(), [], spread))
 
 
 def run_of(**manifest: object) -> Run:

@@ -20,7 +20,10 @@ def report_command(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", help="The HTML file to write.", show_default="RUN/report.html, or comparison.html for two runs"
+            "--out",
+            "-o",
+            help="The HTML file to write.",
+            show_default="RUN/report.html, or comparison.html for two runs",
         ),
     ] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,

@@ -18,6 +18,7 @@ from snipmill.stages.attempts import Candidate, SampleSet
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.runner import Runner
 from snipmill.stages.spec import EXECUTE, VERIFY
+from snipmill.verification.expected_wrong import ExpectedWrong
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -32,11 +33,15 @@ class Replayed:
         seeds: how many were grown.
         unfinished: ids of seeds whose completions are not all there.
         missing: what could not be looked up, where nothing may be executed: stage and response.
+        funnel: counts by stage, once the files are made.
+        wrong: how many rows are expected to be wrong, once they are chosen.
     """
 
     seeds: int = 0
     unfinished: list[str] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
+    funnel: dict[str, Any] = field(default_factory=dict)
+    wrong: ExpectedWrong | None = None
 
 
 def steps_that_execute(runners: Runners) -> Steps:

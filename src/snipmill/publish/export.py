@@ -158,7 +158,7 @@ async def _open_source(request: Request, progress: Exported) -> AsyncIterator[_S
     manifest, config = directory.read_manifest(), load_config(directory.path / CONFIG)
     progress.unfinished = manifest.get("status") != "done" or bool(manifest.get("stopped"))
     journal, python = directory.journal(_JOURNAL), str(manifest.get("python"))
-    async with current_files(directory, config, manifest) as files:
+    async with current_files(directory, config, manifest) as (files, _):
         yield _Source(str(files.path), str(files.dataset), config, journal, python)
 
 

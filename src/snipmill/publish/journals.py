@@ -205,23 +205,28 @@ async def replay_directory(
         with RunFiles(scratch, config) as files:
             kept = _seeds(directory, config, journals["seeds"])
             await replay(kept, steps_that_look_up(runners, found), config, files, funnel, found)
-        finish(config, scratch, funnel, settings.calibration)
+        found.wrong = finish(config, scratch, funnel, settings.calibration)
+        found.funnel = funnel.to_json()
     return found
 
 
 @contextlib.asynccontextmanager
 async def current_files(
     directory: RunDirectory, config: Config, manifest: dict[str, Any]
-) -> AsyncIterator[RunDirectory]:
-    """The files of a run. Of one that is still under way, what its journals give so far, in a folder that goes with the block."""
+) -> AsyncIterator[tuple[RunDirectory, Replayed | None]]:
+    """The files of a run. Of one that is still under way, what its journals give so far, in a folder that goes with the block.
+
+    Yields:
+        where the files are, and what a replay found, where one was needed.
+    """
     if manifest.get("status") != "running" and directory.dataset.exists():
-        yield directory
+        yield directory, None
         return
     with tempfile.TemporaryDirectory(prefix="snipmill-") as folder:
         scratch = RunDirectory(folder)
-        await replay_directory(directory, config, scratch)
+        found = await replay_directory(directory, config, scratch)
         scratch.write_text(CONFIG, render_config(config))
-        yield scratch
+        yield scratch, found
 
 
 def _seeds(directory: RunDirectory, config: Config, journal: Journal[MiningEntry]) -> Iterator[Seed]:

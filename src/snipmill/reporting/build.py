@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,15 @@ from snipmill.records import Row
 from snipmill.reporting.confidence_bars import ConfidenceBar, confidence_bars
 from snipmill.reporting.distributions import Chart, Spread
 from snipmill.reporting.diversity import MOST_TEXTS, Figure, concept_figures, embedding_figures, text_figures
-from snipmill.reporting.drops import Step, read_steps
+from snipmill.reporting.drops import Step, read_counts, read_steps
 from snipmill.reporting.problems import find_problems
 from snipmill.reporting.reading import Key, structs_of
-from snipmill.reporting.row_table import RowTable, bar_for, rank
+from snipmill.reporting.row_table import RowTable, bar_for, instruction_key, rank
 from snipmill.reporting.row_way import describe_row, read_ways
 from snipmill.reporting.stage_charts import stage_charts
 from snipmill.reporting.summary import Run, Summary, summarize
 from snipmill.stages.embedder import load_embedder
-from snipmill.store.reading import own_records
-from snipmill.store.run_directory import CONFIG, RunDirectory
+from snipmill.store.run_directory import CONFIG, MANIFEST, RunDirectory
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 MOST_ROWS = 50_000
@@ -53,6 +53,8 @@ class Report:
         same: labels that all rows have, as pairs of a title and the value.
         confidence: what rows with at least some confidence are worth.
         diversity: as figures.
+        instructions: a hash of each row's instruction.
+        keys: those of the listed rows.
         rows: columns for the browser of rows.
         details: what opens with a row, in the order that `rows` names.
         prompts: beginnings of prompts, which details refer to.
@@ -68,6 +70,8 @@ class Report:
     same: list[tuple[str, str]]
     confidence: list[ConfidenceBar]
     diversity: list[Figure]
+    instructions: array[int] = field(default_factory=lambda: array("Q"))
+    keys: list[int] = field(default_factory=list)
     rows: dict[str, Any] = field(default_factory=dict)
     details: list[dict[str, Any]] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
@@ -77,10 +81,11 @@ class Report:
 class _Pass:
     """What one pass over the rows collects."""
 
-    spread: Spread
-    table: RowTable
-    detailed: list[Row]
-    texts: list[str]
+    spread: Spread = field(default_factory=Spread)
+    table: RowTable = field(default_factory=RowTable)
+    detailed: list[Row] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    instructions: array[int] = field(default_factory=lambda: array("Q"))
 
 
 async def read_report(
@@ -105,8 +110,11 @@ async def read_report(
     if not directory.is_there:
         raise UsageError(f"{directory.path} has no {CONFIG}. Give the directory of a run.")
     config = load_config(directory.path / CONFIG)
-    async with current_files(directory, config, manifest) as files:
-        run = Run(directory.path, manifest, config, read_funnel(directory, manifest), _expected_wrong(manifest))
+    async with current_files(directory, config, manifest) as (files, replayed):
+        funnel = read_funnel(directory, manifest) if replayed is None else replayed.funnel
+        wrong = _expected_wrong(manifest) if replayed is None else replayed.wrong
+        counts = read_counts(funnel, directory.path / MANIFEST)
+        run = Run(directory.path, manifest, config, counts, wrong)
         tell("Reading the rows.")
         found = _read_rows(files, most_rows, most_details)
         tell("Reading what was dropped.")
@@ -126,6 +134,8 @@ async def read_report(
         same=spread.same(),
         confidence=confidence_bars(spread.numbers["confidence"]),
         diversity=_diversity(spread, found.texts, steps, config),
+        instructions=found.instructions,
+        keys=found.table.keys,
         rows=found.table.to_json([row.id for row in found.detailed]),
         details=details,
         prompts=ways.book.beginnings,
@@ -145,20 +155,18 @@ def _read_rows(files: RunDirectory, most_rows: int, most_details: int) -> _Pass:
     ranks = np.frombuffer(array("Q", (rank(key.id) for key in structs_of(files.dataset, Key))), dtype=np.uint64)
     listed = bar_for(ranks, most_rows)
     opened, read = min(bar_for(ranks, most_details), listed), bar_for(ranks, MOST_TEXTS)
-    found = _Pass(Spread(), RowTable(), [], [])
-    for row in found.spread.watch(_rows(files)):
+    found, texts = _Pass(), list[tuple[int, str]]()
+    for row in found.spread.watch(structs_of(files.dataset, Row)):
         place = rank(row.id)
         if place < listed:
             found.table.add(row)
         if place < opened:
             found.detailed.append(row)
         if place < read:
-            found.texts.append(row.instruction)
+            texts.append((place, row.instruction))
+        found.instructions.append(instruction_key(row))
+    found.texts = [text for _, text in sorted(texts)]  # in random order
     return found
-
-
-def _rows(files: RunDirectory) -> Iterator[Row]:
-    return (row for _, row in own_records(files.dataset, Row))
 
 
 def _diversity(spread: Spread, texts: list[str], steps: list[Step], config: Config) -> list[Figure]:
@@ -173,6 +181,7 @@ def _diversity(spread: Spread, texts: list[str], steps: list[Step], config: Conf
                 "exact, near and semantic, of what came to selection",
             )
         )
-    if config.select.semantic:
-        figures += embedding_figures(texts, load_embedder(config.select.embedding_model))
+    if config.select.semantic and Path(config.select.embedding_model).is_dir():  # nothing is downloaded for a report
+        with contextlib.suppress(UsageError):
+            figures += embedding_figures(texts, load_embedder(config.select.embedding_model))
     return figures

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from snipmill.reporting.build import Report
 from snipmill.reporting.columns import LABELS, NUMBERS
 from snipmill.reporting.distributions import Chart, Spread, count_in_ranges, label_chart, number_chart, range_edges
+from snipmill.reporting.summary import duration
 
 _MOST_SHOWN = 200  # rows that one run has and the other has not
 
@@ -63,9 +65,8 @@ class Comparison:
         lines: figures of both.
         funnel: how much each stage kept.
         charts: distributions of both.
-        common: how many listed rows have the same instruction in both.
+        common: how many instructions are in both.
         only: the rows of each run whose instruction the other has not.
-        note: what the lists of rows leave out.
     """
 
     names: tuple[str, str]
@@ -74,14 +75,11 @@ class Comparison:
     charts: list[PairedChart]
     common: int
     only: tuple[Only, Only]
-    note: str = ""
 
 
 def compare(first: Report, second: Report) -> Comparison:
     """Two runs beside each other. Rows are the same where their instructions are."""
-    mine, theirs = set(first.rows["titles"]), set(second.rows["titles"])
-    reports = (first, second)
-    partial = any(len(report.rows["ids"]) < report.spread.rows for report in reports)
+    mine, theirs = set(first.instructions), set(second.instructions)
     return Comparison(
         names=(first.run.name, second.run.name),
         lines=list(_lines(first, second)),
@@ -89,7 +87,6 @@ def compare(first: Report, second: Report) -> Comparison:
         charts=_charts(first.spread, second.spread),
         common=len(mine & theirs),
         only=(_only(first, theirs), _only(second, mine)),
-        note="Only the rows that were drawn for the lists are compared; --rows takes more." if partial else "",
     )
 
 
@@ -110,9 +107,18 @@ def _lines(first: Report, second: Report) -> Iterator[Line]:
             yield _shares(f"mean {number.title.lower()}", means[0], means[1])
         elif None not in means:
             yield _counts(f"mean {number.title.lower()}", round(means[0] or 0), round(means[1] or 0))
-    for place, figure in enumerate(first.diversity):
-        if place < len(second.diversity) and second.diversity[place].name == figure.name:
-            yield Line(figure.name.lower(), figure.value, second.diversity[place].value)
+    yield Line("90% interval of wrong rows", *(f"{one.low:,} to {one.high:,}" if one else "not known" for one in wrong))
+    for name, title in (("cost", "cost"), ("cost_per_row", "cost for each row")):
+        costs = [report.run.spent(name) for report in (first, second)]
+        if any(costs):
+            yield Line(title, *(f"{one:,.4g}" if one else "not known" for one in costs))
+    yield Line(
+        "last session", *(duration(one) if one else "not known" for one in (first.run.seconds, second.run.seconds))
+    )
+    others = {figure.name: figure.value for figure in second.diversity}
+    for figure in first.diversity:
+        if figure.name in others:
+            yield Line(figure.name.lower(), figure.value, others[figure.name])
 
 
 def _counts(name: str, first: int, second: int) -> Line:
@@ -159,11 +165,8 @@ def _paired(whole: Chart, counts: Sequence[Sequence[int]], spreads: Sequence[Spr
     return PairedChart(whole.title, whole.question, bars, whole.is_histogram)
 
 
-def _only(report: Report, others: set[str]) -> Only:
-    """The rows of a report whose instruction the other has not."""
-    found = [
-        (row_id, title)
-        for row_id, title in zip(report.rows["ids"], report.rows["titles"], strict=True)
-        if title not in others
-    ]
-    return Only(len(found), found[:_MOST_SHOWN])
+def _only(report: Report, others: set[int]) -> Only:
+    """The rows of a report whose instruction the other has not: their number, and some that are listed."""
+    listed = zip(report.keys, report.rows["ids"], report.rows["titles"], strict=True)
+    shown = ((row_id, title) for key, row_id, title in listed if key not in others)
+    return Only(sum(key not in others for key in report.instructions), list(islice(shown, _MOST_SHOWN)))

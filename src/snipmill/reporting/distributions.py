@@ -79,7 +79,7 @@ class Spread:
             if value is not None:
                 self.numbers[number.name][round(value, number.digits)] += 1
         for label in LABELS:
-            self.labels[label.name].update(set(label.read(row)))
+            self.labels[label.name].update(list(dict.fromkeys(label.read(row))))  # in a fixed order
 
     def watch(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows, each counted as it goes by."""
@@ -135,9 +135,9 @@ def number_chart(number: Number, values: Counter[float]) -> Chart:
         low, high = edges[place], edges[place + 1]
         is_last = place == len(counts) - 1
         label = f"{low:,.{2 if number.is_share else 0}f}–{high:,.{2 if number.is_share else 0}f}"
-        # A filter includes both its ends, so the upper one lies just below the next range.
-        top = high if is_last else high - 0.5 * 10**-number.digits
-        bars.append(Bar(label, count, (f"{low:g}", f"{top:g}")))
+        # A filter includes both its ends, so the upper one is the last value below the next range.
+        top = high if is_last else high - 10**-number.digits
+        bars.append(Bar(label, count, (f"{low:.{number.digits}f}", f"{top:.{number.digits}f}")))
     middle = median(values)
     note = "" if middle is None else f"median {middle:,.{2 if number.is_share else 0}f}"
     return Chart(number.name, number.title, number.question, bars, note, is_histogram=True)
@@ -178,5 +178,5 @@ def label_chart(label: Label, counts: Counter[str]) -> Chart:
     common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     bars = [Bar(visible(value, _MOST_LABEL), count, value=value) for value, count in common[:_MOST_BARS]]
     rest = common[_MOST_BARS:]
-    note = f"{len(rest):,} more, on {sum(count for _, count in rest):,} rows" if rest else ""
+    note = f"{len(rest):,} more, with {sum(count for _, count in rest):,} mentions" if rest else ""
     return Chart(label.name, label.title, label.question, bars, note)

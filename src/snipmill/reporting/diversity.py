@@ -76,7 +76,7 @@ def embedding_figures(instructions: Sequence[str], embedder: Any) -> list[Figure
     """How far instructions are from each other in meaning.
 
     Args:
-        instructions: a random sample of them.
+        instructions: in random order.
         embedder: a model2vec model.
     """
     texts = instructions[:_MOST_EMBEDDED]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
+from snipmill.errors import UsageError
 from snipmill.reasons import Reason
 from snipmill.records import Response
 from snipmill.reporting.reading import find, structs_of
-from snipmill.reporting.shown_text import marked, visible
+from snipmill.reporting.shown_text import Span, marked, visible
 from snipmill.stages.spec import ASKING, BY_NAME, EXECUTE, STAGES
 from snipmill.store.journal import CompletionEntry
 from snipmill.store.run_directory import RunDirectory
@@ -68,10 +70,15 @@ class Step:
         return self.kept / self.came_in if self.came_in else 1.0
 
 
+class _Text(NamedTuple):
+    """What a model wrote, and what stands before it."""
+
+    before: str = ""
+    written: str = ""
+
+
 class _Verdict(msgspec.Struct):
     line: int | None = None
-    failed_check: str | None = None
-    exception: str | None = None
 
 
 class _Reject(msgspec.Struct):
@@ -82,13 +89,38 @@ class _Reject(msgspec.Struct):
     verdict: _Verdict | None = None
 
 
-def read_steps(files: RunDirectory, journals: RunDirectory, funnel: dict[str, Any]) -> list[Step]:
+class Count(msgspec.Struct, rename={"came_in": "in"}):
+    """The counts of a stage, as a manifest has them."""
+
+    came_in: int = 0
+    kept: int = 0
+    rejected: dict[str, int] = {}
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    rescued: int = 0
+    mended: int = 0
+    spared: int = 0
+
+
+def read_counts(funnel: Any, manifest: Path) -> dict[str, Count]:
+    """The funnel of a manifest, by stage.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return msgspec.convert(funnel, dict[str, Count])
+    except msgspec.ValidationError as error:
+        raise UsageError(f"The funnel in {manifest} is damaged: {error}. `snipmill run` writes it again.") from None
+
+
+def read_steps(files: RunDirectory, journals: RunDirectory, funnel: dict[str, Count]) -> list[Step]:
     """The funnel, with examples of what was dropped.
 
     Args:
         files: where the stages' outputs and rejects lie.
         journals: the run directory, whose journals hold what models wrote.
-        funnel: counts by stage, as the manifest has them.
+        funnel: counts by stage.
 
     Raises:
         UsageError: a file is damaged.
@@ -100,26 +132,15 @@ def read_steps(files: RunDirectory, journals: RunDirectory, funnel: dict[str, An
     ]
 
 
-def _step(stage: str, count: dict[str, Any], examples: dict[str, list[Example]]) -> Step:
-    notes = []
-    if count.get("rescued"):
-        notes.append(f"{count['rescued']:,} rescued by repairing their tests")
-    if count.get("mended"):
-        notes.append(f"{count['mended']:,} with mended tags")
-    if count.get("spared"):
-        notes.append(f"{count['spared']:,} samples not needed")
-    return Step(
-        stage=stage,
-        came_in=count["in"],
-        kept=count["kept"],
-        drops=[
-            Drop(reason, number, _meaning(reason), examples.get(reason, []))
-            for reason, number in count["rejected"].items()
-        ],
-        tokens=count.get("completion_tokens", 0),
-        seconds=count.get("seconds", 0.0),
-        notes=notes,
-    )
+def _step(stage: str, count: Count, examples: dict[str, list[Example]]) -> Step:
+    notes = [f"{count.rescued:,} rescued by repairing their tests"] if count.rescued else []
+    notes += [f"{count.mended:,} with mended tags"] if count.mended else []
+    notes += [f"{count.spared:,} samples not needed"] if count.spared else []
+    drops = [
+        Drop(visible(reason), number, _meaning(reason), examples.get(reason, []))
+        for reason, number in sorted(count.rejected.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return Step(stage, count.came_in, count.kept, drops, count.completion_tokens, count.seconds, notes)
 
 
 def _meaning(reason: str) -> str:
@@ -137,37 +158,50 @@ def _examples(stage: str, files: RunDirectory, journals: RunDirectory) -> dict[s
         if len(sofar) < _EXAMPLES:
             sofar.append(reject)
     texts = _texts(stage, {reject.id for rejects in chosen.values() for reject in rejects}, files, journals)
-    return {reason: [_example(one, texts.get(one.id, "")) for one in rejects] for reason, rejects in chosen.items()}
+    return {
+        reason: [_example(one, texts.get(one.id, _Text())) for one in rejects] for reason, rejects in chosen.items()
+    }
 
 
-def _texts(stage: str, ids: set[str], files: RunDirectory, journals: RunDirectory) -> dict[str, str]:
+def _texts(stage: str, ids: set[str], files: RunDirectory, journals: RunDirectory) -> dict[str, _Text]:
     """What was dropped, where a file holds it: what a model wrote, or the response. Code that was no seed is not kept."""
     if stage in _AFTER_A_RESPONSE:
         found = find(files.kept("responses"), Response, ids)
-        return {key: f"{one.instruction}\n\n{one.response}" for key, one in found.items()}
+        return {key: _Text(f"{one.instruction}\n\n", one.response) for key, one in found.items()}
     if stage in ASKING:
         entries = find(journals.journal(stage), CompletionEntry, ids)
-        return {key: one.completion.text for key, one in entries.items() if one.completion is not None}
+        return {key: _Text("", one.completion.text) for key, one in entries.items() if one.completion is not None}
     return {}
 
 
-def _line(text: str, verdict: _Verdict) -> str:
-    """The line of a program at which it failed; empty where that is not known."""
-    if verdict.failed_check:
-        return verdict.failed_check.partition("\n")[0]  # behind it stand the values of both sides
-    _, found, response = text.partition("[Reasoning]")
-    parsed = parse_response(found + response)
-    lines = [] if isinstance(parsed, Malformed) else parsed.program.source.split("\n")
-    return lines[verdict.line - 1] if verdict.line is not None and 0 < verdict.line <= len(lines) else ""
-
-
-def _example(reject: _Reject, text: str) -> Example:
-    fragments = [part for parts in _QUOTED.findall(reject.detail) for part in parts if part]
-    if reject.verdict is not None:
-        fragments.insert(0, _line(text, reject.verdict))
+def _example(reject: _Reject, text: _Text) -> Example:
+    spans = [] if reject.verdict is None else _failed_line(text.written, reject.verdict)
+    for parts in _QUOTED.findall(reject.detail) if not spans else ():
+        fragment = next(filter(None, parts))
+        place = text.written.find(fragment)
+        if place >= 0:
+            spans.append((place, place + len(fragment)))
+    before = len(text.before)
     return Example(
         id=visible(reject.id),
         detail=visible(reject.detail, _MOST_CHARACTERS),
         where=visible(reject.where or ""),
-        text=marked(text, fragments, _MOST_CHARACTERS),
+        text=marked(
+            text.before + text.written, [(start + before, end + before) for start, end in spans], _MOST_CHARACTERS
+        ),
     )
+
+
+def _failed_line(response: str, verdict: _Verdict) -> list[Span]:
+    """The line of a response at which its program failed; none where that is not known."""
+    parsed = parse_response(response)
+    if isinstance(parsed, Malformed) or verdict.line is None or parsed.program.tests_line is None:
+        return []
+    in_tests = verdict.line >= parsed.program.tests_line
+    part = parsed.sections.tests if in_tests else parsed.sections.code
+    number = verdict.line - (parsed.program.tests_line if in_tests else 1)
+    start, lines = response.find(part), part.split("\n")
+    if start < 0 or not 0 <= number < len(lines):
+        return []
+    start += sum(len(line) + 1 for line in lines[:number])
+    return [(start, start + len(lines[number].rstrip()))]

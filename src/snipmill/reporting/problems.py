@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from snipmill.reporting.distributions import Spread
 from snipmill.reporting.drops import Step
@@ -18,6 +20,7 @@ _LOW_CONFIDENCE = 0.6
 _MANY_WRONG = 0.1
 _WEAK_TESTS = 0.7
 _DUPLICATES = 0.2
+_ADDRESS = re.compile(r"https?://[^\s,]+")
 _ENOUGH = 20  # records, below which a share says little
 
 
@@ -47,14 +50,17 @@ def _of_the_run(run: Run) -> Iterator[str]:
             f"Programs ran in the sandbox tier {visible(str(run.manifest['sandbox_tier']))}, which isolates less than "
             "`namespaces`. `snipmill doctor` says why."
         )
-    accounting = run.accounting
-    requests, retries = int(accounting.get("requests") or 0), int(accounting.get("retries") or 0)
-    if retries > max(_ENOUGH, requests // 20):
-        yield f"Servers failed: {retries:,} of {requests:,} requests were sent again in the last session."
-    if accounting.get("empty_answers"):
-        yield f"A server gave {accounting['empty_answers']:,} empty answers in the last session."
-    for note in run.manifest.get("left_out") or ():
-        yield visible(str(note))
+    requests, retries, empty = (run.spent(name) or 0 for name in ("requests", "retries", "empty_answers"))
+    if retries > max(_ENOUGH, requests / 20):
+        yield f"Servers failed: {retries:,.0f} of {requests:,.0f} requests were sent again in the last session."
+    if empty:
+        yield f"A server gave {empty:,.0f} empty answers in the last session."
+    for note in _texts(run.manifest.get("left_out")):
+        yield visible(_ADDRESS.sub("a server", note))  # addresses are private
+
+
+def _texts(found: Any) -> list[str]:
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _of_the_stages(steps: dict[str, Step]) -> Iterator[str]:
@@ -97,8 +103,8 @@ def _of_the_rows(run: Run, spread: Spread) -> Iterator[str]:
     confidence, mutation = spread.median("confidence"), spread.mean("mutation")
     if confidence is not None and confidence < _LOW_CONFIDENCE:
         yield (
-            f"Half of the rows have a confidence below {confidence:.2f}. `snipmill select --min-confidence` sets a bar, and "
-            "more samples give more evidence."
+            f"The median confidence is {confidence:.2f}. `snipmill select --min-confidence` sets a bar, and more samples give "
+            "more evidence."
         )
     if run.wrong is not None and run.wrong.rows and run.wrong.share > _MANY_WRONG:
         yield (
@@ -110,8 +116,8 @@ def _of_the_rows(run: Run, spread: Spread) -> Iterator[str]:
             "Confidences rest on the weights of two small models. `snipmill calibrate` measures what they are worth for "
             "your model."
         )
-    for misfit in run.calibration.get("misfits") or ():
-        yield f"The calibration may not fit: {visible(str(misfit))}."
+    for misfit in _texts(run.calibration.get("misfits")):
+        yield f"The calibration may not fit: {visible(misfit)}."
     if mutation is not None and mutation < _WEAK_TESTS:
         yield f"Tests notice only {mutation:.0%} of small faults on average. `select.min_mutation` sets a bar."
     if rows < _ENOUGH:
@@ -124,7 +130,7 @@ def _concentrated(spread: Spread) -> Iterator[str]:
     for name, most, words in (("source", _ONE_SOURCE, "grew from"), ("concept", _ONE_CONCEPT, "have the concept")):
         counts = spread.labels[name]
         if len(counts) > 1:
-            value, count = counts.most_common(1)[0]
+            value, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
             if count / spread.rows > most:
                 yield f"{count / spread.rows:.0%} of the rows {words} {visible(value, 80)}."
     unknown = spread.labels["license"].get("unknown", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,27 +42,22 @@ def structs_of(path: Path, kind: type[S]) -> Iterator[S]:
         yield _decoded(decoder, line, path, number)
 
 
-def find(path: Path, kind: type[S], wanted: Collection[str], by: str = "id") -> dict[str, S]:
-    """The records with some keys, by key. Where a file has several, the last one counts, as in a journal.
-
-    Args:
-        path: of the file.
-        kind: of the records.
-        wanted: the keys.
-        by: `id`, or `response` for the entries of verification.
+def find(path: Path, kind: type[S], wanted: Collection[str]) -> dict[str, S]:
+    """The records with some ids, by id. Where a file has several, the last one counts, as in a journal.
 
     Raises:
         UsageError: a line is damaged.
     """
-    keys, records = msgspec.json.Decoder(Key), msgspec.json.Decoder(kind)
-    found: dict[str, S] = {}
-    if not wanted:
-        return found
-    for number, line in enumerate(lines_of(path), start=1):
-        key = getattr(_decoded(keys, line, path, number), by)
-        if key in wanted:
-            found[key] = _decoded(records, line, path, number)
-    return found
+    return {key: records[-1] for key, records in _find_all(path, kind, wanted, lambda key: key.id).items()}
+
+
+def find_of_responses(path: Path, kind: type[S], wanted: Collection[str]) -> dict[str, list[S]]:
+    """The entries of verification that belong to some responses, by the ids of these, those of other configurations included.
+
+    Raises:
+        UsageError: a line is damaged.
+    """
+    return _find_all(path, kind, wanted, lambda key: key.response)
 
 
 def find_children(path: Path, kind: type[S], parent: str, wanted: Collection[str]) -> dict[str, list[S]]:
@@ -77,12 +72,18 @@ def find_children(path: Path, kind: type[S], parent: str, wanted: Collection[str
     Raises:
         UsageError: a line is damaged.
     """
+    return _find_all(path, kind, wanted, lambda key: key.parents.get(parent))
+
+
+def _find_all(
+    path: Path, kind: type[S], wanted: Collection[str], key_of: Callable[[Key], str | None]
+) -> dict[str, list[S]]:
     keys, records = msgspec.json.Decoder(Key), msgspec.json.Decoder(kind)
     found: dict[str, list[S]] = {}
-    for number, line in enumerate(lines_of(path), start=1):
-        ancestor = _decoded(keys, line, path, number).parents.get(parent)
-        if ancestor in wanted and ancestor is not None:
-            found.setdefault(ancestor, []).append(_decoded(records, line, path, number))
+    for number, line in enumerate(lines_of(path) if wanted else (), start=1):
+        key = key_of(_decoded(keys, line, path, number))
+        if key is not None and key in wanted:
+            found.setdefault(key, []).append(_decoded(records, line, path, number))
     return found
 
 

@@ -21,6 +21,11 @@ def rank(row_id: str) -> int:
     return hash64("report", row_id)
 
 
+def instruction_key(row: Row) -> int:
+    """A hash by which equal instructions of two runs are found."""
+    return hash64(row.instruction)
+
+
 def bar_for(ranks: NDArray[np.uint64], most: int) -> int:
     """The rank up to which there are `most` rows; a larger one than any where there are not more."""
     if len(ranks) <= most:
@@ -51,6 +56,7 @@ class RowTable:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
+        self.keys: list[int] = []
         self._titles: list[str] = []
         self._places: list[str] = []
         self._numbers: list[list[float | None]] = [[] for _ in NUMBERS]
@@ -64,6 +70,7 @@ class RowTable:
         origin = row.provenance
         lines = f":{origin.line_start}" if origin is not None and origin.line_start is not None else ""
         self.ids.append(visible(row.id))
+        self.keys.append(instruction_key(row))
         self._titles.append(visible(row.instruction, _MOST_TITLE))
         self._places.append(visible(f"{origin.path}{lines}", MOST_VALUE) if origin is not None and origin.path else "")
         for number, values in zip(NUMBERS, self._numbers, strict=True):
@@ -87,7 +94,6 @@ class RowTable:
             "numbers": [
                 {"name": number.name, "title": number.title, "share": number.is_share, "values": values}
                 for number, values in zip(NUMBERS, self._numbers, strict=True)
-                if any(value is not None for value in values)
             ],
             "labels": [
                 {"name": label.name, "title": label.title, "names": column.names, "rows": column.rows}

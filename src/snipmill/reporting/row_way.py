@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from snipmill.config import Config
 from snipmill.engine.flow import waves
 from snipmill.engine.status import recorded_models
+from snipmill.errors import UsageError
 from snipmill.prompts.prompt import Prompt, render_completion
-from snipmill.records import Concepts, Examination, Execution, Instruction, Provenance, Reject, Response, Row, Seed
-from snipmill.reporting.reading import Key, find, find_children
+from snipmill.records import (
+    Concepts,
+    Examination,
+    Execution,
+    Instruction,
+    Provenance,
+    Reject,
+    Response,
+    Row,
+    Seed,
+    Verification,
+)
+from snipmill.reporting.reading import Key, find, find_children, find_of_responses
 from snipmill.reporting.shown_text import highlighted, visible
-from snipmill.stages.generate import GenerationSettings, SampleTask, make_request
+from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.spec import BY_NAME, CONCEPTS, INSTRUCTIONS, RESPONSES
 from snipmill.store.journal import CompletionEntry, VerificationEntry
@@ -50,7 +65,7 @@ class Ways:
     failed: dict[str, Reject]
     verified: dict[str, Execution]
     refused: dict[str, Reject]
-    entries: dict[str, VerificationEntry]
+    entries: dict[str, VerificationEntry | None]
     unreadable: dict[str, CompletionEntry]
     keys: dict[str, list[str]]
     chosen: frozenset[str]
@@ -69,13 +84,15 @@ def read_ways(rows: Sequence[Row], files: RunDirectory, run: RunDirectory, confi
     Raises:
         UsageError: a file is damaged.
     """
-    settings = for_models(resolve_generation(config), recorded_models(run.read_manifest()))
+    settings = _settings(run, config)
     instruction_ids = _parents(rows, "instruction")
     instructions = find(files.kept(INSTRUCTIONS), Instruction, instruction_ids)
     responses = find_children(files.kept(RESPONSES), Response, "instruction", instruction_ids)
     samples = {one.id for group in responses.values() for one in group}
-    keys = {one.id: _sample_keys(one, settings[RESPONSES], config) for one in instructions.values()}
+    keys = {one.id: _sample_keys(one, settings[RESPONSES], config) for one in instructions.values()} if settings else {}
     missing = {key for group in keys.values() for key in group} - samples
+    verified = find(files.kept("review"), Execution, samples) or find(files.kept("verify"), Execution, samples)
+    entries = find_of_responses(run.journal("verify"), VerificationEntry, samples)
     return Ways(
         settings=settings,
         seeds=find(files.kept("seeds"), Seed, _parents(rows, "seed")),
@@ -84,17 +101,35 @@ def read_ways(rows: Sequence[Row], files: RunDirectory, run: RunDirectory, confi
         responses=responses,
         executed=find(files.kept("execute"), Execution, samples),
         failed=find(files.rejects("execute"), Reject, samples),
-        verified=find(files.kept("review"), Execution, samples) or find(files.kept("verify"), Execution, samples),
+        verified=verified,
         refused={
             **find(files.rejects("verify"), Reject, samples),
             **find(files.rejects("sanitize"), Reject, samples),
             **find(files.rejects("select"), Reject, samples),
         },
-        entries=find(run.journal("verify"), VerificationEntry, samples, by="response"),
+        entries={key: _entry_of(one, entries.get(key, [])) for key, one in verified.items()},
         unreadable=find(run.journal(RESPONSES), CompletionEntry, missing),
         keys=keys,
         chosen=_chosen(files, instruction_ids),
     )
+
+
+def _settings(run: RunDirectory, config: Config) -> dict[str, GenerationSettings]:
+    """What decided the prompts; nothing where the few-shot examples of the run are gone."""
+    try:
+        return for_models(resolve_generation(config), recorded_models(run.read_manifest()))
+    except UsageError:
+        return {}
+
+
+def _entry_of(execution: Execution, entries: Sequence[VerificationEntry]) -> VerificationEntry | None:
+    """The newest entry whose evidence the run uses: a journal also holds what other configurations found."""
+    wanted = _evidence_alone(execution.verification)
+    return next((one for one in reversed(entries) if _evidence_alone(one.verification) == wanted), None)
+
+
+def _evidence_alone(found: Verification | None) -> Verification | None:
+    return found and msgspec.structs.replace(found, confidence=0.0, review=None)
 
 
 def _chosen(files: RunDirectory, instructions: Collection[str]) -> frozenset[str]:
@@ -173,7 +208,7 @@ def _prompts(row: Row, seed: Seed | None, ways: Ways) -> list[dict[str, Any]]:
     found = []
     for name, parent in parents.items():
         stage = BY_NAME[name].generation
-        if parent is None or stage is None:
+        if parent is None or stage is None or name not in ways.settings:
             continue
         settings = ways.settings[name]
         prompt = make_request(stage, SampleTask(parent, range(1)), settings).prompt
@@ -201,23 +236,35 @@ def _beginning(prompt: Prompt, is_chat: bool) -> str:
 def _samples(instruction: str, ways: Ways) -> list[dict[str, Any]]:
     """All samples of a task in the order in which they were drawn, also those that could not be read."""
     known = {one.id: one for one in ways.responses.get(instruction, ())}
-    order = [key for key in ways.keys.get(instruction, []) if key in known or key in ways.unreadable]
-    order += [key for key in known if key not in order]
-    return [_sample(key, place, known.get(key), ways) for place, key in enumerate(order)]
+    keys = ways.keys.get(instruction, [])
+    unread = {key: place for place, key in enumerate(keys) if key in ways.unreadable and key not in known}
+    read = [_sample(one, ways) for one in known.values()]
+    return sorted(
+        [*read, *(_unreadable(key, place, ways.unreadable[key]) for key, place in unread.items())],
+        key=lambda one: int(one["number"]),
+    )
 
 
-def _sample(key: str, place: int, response: Response | None, ways: Ways) -> dict[str, Any]:
-    if response is None:
-        entry = ways.unreadable[key]
-        text = entry.completion.text if entry.completion is not None else ""
-        detail = entry.refusal.detail if entry.refusal is not None else "It could not be read as an answer."
-        return {
-            "id": key,
-            "number": place,
-            "status": entry.outcome,
-            "detail": visible(detail),
-            "html": highlighted(text, "markdown"),
-        }
+def _unreadable(key: str, place: int, entry: CompletionEntry) -> dict[str, Any]:
+    """A sample that could not be read as an answer, or whose response is missing."""
+    text = entry.completion.text if entry.completion is not None else ""
+    is_kept = entry.outcome == KEPT
+    detail = "It could not be read as an answer."
+    if is_kept:
+        detail = "It is in the journal, and not in responses.jsonl; `snipmill run` writes that file again."
+    elif entry.refusal is not None:
+        detail = entry.refusal.detail
+    return {
+        "id": key,
+        "number": place,
+        "status": "missing" if is_kept else visible(entry.outcome),
+        "detail": visible(detail),
+        "html": highlighted(text, "markdown"),
+    }
+
+
+def _sample(response: Response, ways: Ways) -> dict[str, Any]:
+    key = response.id
     executed, failed, verified = ways.executed.get(key), ways.failed.get(key), ways.verified.get(key)
     refused = ways.refused.get(key)
     verdict = executed.verdict if executed is not None else failed.verdict if failed is not None else None
@@ -228,7 +275,7 @@ def _sample(key: str, place: int, response: Response | None, ways: Ways) -> dict
         "status": "passed" if executed is not None else failed.reason if failed is not None else "not executed",
         "detail": visible(failed.detail if failed is not None else ""),
         "chosen": key in ways.chosen,
-        "html": highlighted(verified.response if verified is not None else response.response, "markdown"),
+        "html": highlighted(response.response, "markdown"),
         "thinking": visible(response.thinking) if response.thinking else "",
         "tokens": usage.completion_tokens if usage is not None else None,
     }
@@ -236,13 +283,19 @@ def _sample(key: str, place: int, response: Response | None, ways: Ways) -> dict
         found["later"] = f"{refused.stage}: {refused.reason}. {visible(refused.detail, 2_000)}"
     if verified is not None and verified.verification is not None:
         found["confidence"] = verified.verification.confidence
-        found["changed"] = verified.verification.changed
+        if verified.response != response.response:
+            found["repaired"] = verified.verification.changed
+            found["repair_html"] = highlighted(_difference(response.response, verified.response), "diff")
     if verdict is not None:
         found["checks"] = verdict.checks_executed
         found["milliseconds"] = round(verdict.wall_ms, 1)
-        found["failed_check"] = visible(verdict.failed_check or "")
         found["output"] = visible(verdict.output_head, 2_000)
     return found
+
+
+def _difference(before: str, after: str) -> str:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
+    return "\n".join(list(lines)[2:])  # without the names of two files
 
 
 def _evidence(row: Row) -> list[list[str]]:
@@ -291,7 +344,7 @@ def _matrix(samples: Sequence[dict[str, Any]], ways: Ways) -> dict[str, Any]:
 
 
 def _examination(ids: Collection[str], ways: Ways) -> Examination | None:
-    found = (ways.entries[one].examination for one in ids if one in ways.entries)
+    found = (entry.examination for one in ids if (entry := ways.entries.get(one)) is not None)
     return next((one for one in found if one is not None), None)
 
 

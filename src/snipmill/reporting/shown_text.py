@@ -7,6 +7,7 @@ Very long texts are cut, and say so.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 MOST = 20_000  # characters of a text
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+_MOST_HIGHLIGHTED = 12_000  # and some lexers take quadratic time for texts that repeat
+_DEGENERATE = re.compile(r"\n\s{40}|(.{1,8}?)\1{100}", re.DOTALL)
+_BEFORE_A_MARK = 1_500  # characters that stay of a cut text
+_SUSPECT = re.compile(r"[^\n\t\x20-\x7e]")
+_ACTS = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))  # categories of Unicode
+# Letters without a shape, and selectors of variants, in which text can be hidden.
+_SHAPELESS = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
 
@@ -24,43 +31,56 @@ def visible(text: str, most: int = MOST) -> str:
     """A text in which every character can be seen, cut after `most` characters."""
     left = len(text) - most
     shown = text[:most] if left > 0 else text
-    shown = _UNSEEN.sub(_sign, shown.replace("\r\n", "\n"))
+    shown = _SUSPECT.sub(_sign, shown.replace("\r\n", "\n"))
     return f"{shown}… ({left:,} more characters)" if left > 0 else shown
 
 
 def _sign(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code < 0x20:
-        return chr(0x2400 + code)  # the picture of a control character
-    return f"⟨U+{code:04X}⟩"
+    character = match.group()
+    if ord(character) < 0x20:
+        return chr(0x2400 + ord(character))  # the picture of a control character
+    if unicodedata.category(character) in _ACTS or _SHAPELESS.match(character):
+        return f"⟨U+{ord(character):04X}⟩"
+    return character
 
 
-def marked(text: str, fragments: Collection[str], most: int = MOST) -> str:
-    """A text as HTML, with the first occurrence of each fragment marked."""
-    shown = visible(text, most)
-    spans: list[tuple[int, int]] = []
-    for fragment in fragments:
-        wanted = visible(fragment.strip())
-        place = shown.find(wanted) if len(wanted) > 2 else -1
-        if place >= 0 and all(place >= end or place + len(wanted) <= start for start, end in spans):
-            spans.append((place, place + len(wanted)))
-    html, done = [], 0
-    for start, end in sorted(spans):
-        html += [escape(shown[done:start]), "<mark>", escape(shown[start:end]), "</mark>"]
-        done = end
-    return "".join([*html, escape(shown[done:])])
+Span = tuple[int, int]
+
+
+def marked(text: str, spans: Collection[Span], most: int = MOST) -> str:
+    """A text as HTML, in which some places are marked. A long one is cut so that the first of them can be seen.
+
+    Args:
+        text: as it was written.
+        spans: beginnings and ends; what overlaps an earlier one is left out.
+        most: characters that are shown.
+    """
+    places = sorted(span for span in spans if 0 <= span[0] < span[1] <= len(text))
+    start = max(places[0][0] - _BEFORE_A_MARK, 0) if places and len(text) > most else 0
+    html, done, end = [f"({start:,} characters before) …" if start else ""], start, min(start + most, len(text))
+    for begin, over in places:
+        if done <= begin < end:
+            over = min(over, end)
+            html += [escape(visible(text[done:begin])), "<mark>", escape(visible(text[begin:over])), "</mark>"]
+            done = over
+    html.append(escape(visible(text[done:end])))
+    if end < len(text):
+        html.append(f"… ({len(text) - end:,} more characters)")
+    return "".join(html)
 
 
 def highlighted(code: str, language: str) -> str:
     """Code as HTML with a class for each kind of word; plain where the language is not known.
 
     Args:
-        code: in the language. `markdown` colours the fenced blocks in it.
+        code: in the language. `markdown` colours the fenced blocks in it. What is long, or repeats itself, stays plain.
         language: a name that Pygments knows.
     """
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
 
+    if len(code) > _MOST_HIGHLIGHTED or _DEGENERATE.search(code):
+        return escape(visible(code))
     html: str = highlight(visible(code), _lexer(language), HtmlFormatter(nowrap=True))
     return html.rstrip("\n")
 

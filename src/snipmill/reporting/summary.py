@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.config import Config
+from snipmill.reporting.drops import Count
 from snipmill.reporting.shown_text import visible
-from snipmill.stages.spec import ASKING
+from snipmill.stages.spec import ASKING, RESPONSES
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 
@@ -27,7 +28,7 @@ class Run:
     path: Path
     manifest: dict[str, Any]
     config: Config
-    funnel: dict[str, dict[str, Any]]
+    funnel: dict[str, Count]
     wrong: ExpectedWrong | None = None
 
     @property
@@ -46,20 +47,28 @@ class Run:
         found = self.manifest.get("calibration")
         return found if isinstance(found, dict) else {}
 
-    @property
-    def accounting(self) -> dict[str, Any]:
-        """Tokens, money and speed, as the manifest has them; empty while the run works."""
+    def spent(self, name: str) -> float | None:
+        """A figure of the account in the manifest; None where there is none, as while the run works."""
         found = self.manifest.get("accounting")
-        return found if isinstance(found, dict) else {}
+        return _number(found.get(name)) if isinstance(found, dict) else None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last session took."""
+        return _number(self.manifest.get("seconds"))
 
     def kept(self, stage: str) -> int:
         """How many records a stage kept."""
-        return int(self.funnel.get(stage, {}).get("kept", 0))
+        return self.funnel.get(stage, Count()).kept
 
     @property
     def tokens(self) -> int:
         """All tokens that were generated."""
-        return sum(int(self.funnel.get(stage, {}).get("completion_tokens", 0)) for stage in ASKING)
+        return sum(self.funnel.get(stage, Count()).completion_tokens for stage in ASKING)
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True)
@@ -109,15 +118,14 @@ def _count(number: int, name: str) -> str:
 
 
 def _tiles(run: Run, rows: int) -> list[Tile | None]:
-    accounting, responses = run.accounting, run.funnel.get("responses", {})
-    drawn = int(responses.get("in", 0))
+    drawn = run.funnel.get(RESPONSES, Count()).came_in
     per_row = f"{run.tokens / rows:,.0f} for each row" if rows else "no row yet"
     return [
         Tile(f"{rows:,}", "rows", f"{rows / run.kept('seeds'):.0%} of the seeds" if run.kept("seeds") else ""),
         _wrong_tile(run),
         Tile(f"{run.kept('seeds'):,}", "seeds", f"{drawn:,} samples drawn" if drawn else ""),
         Tile(_short(run.tokens), "tokens generated", per_row),
-        _cost_tile(accounting),
+        _cost_tile(run),
         _time_tile(run),
     ]
 
@@ -131,20 +139,20 @@ def _wrong_tile(run: Run) -> Tile | None:
     return Tile(f"{wrong.share:.1%}", "expected to be wrong", note)
 
 
-def _cost_tile(accounting: dict[str, Any]) -> Tile | None:
-    cost, per_row = accounting.get("cost"), accounting.get("cost_per_row")
+def _cost_tile(run: Run) -> Tile | None:
+    cost, per_row = run.spent("cost"), run.spent("cost_per_row")
     if not cost:
         return None
     return Tile(f"{cost:,.2f}", "cost, in the unit of your prices", f"{per_row:,.4f} for each row" if per_row else "")
 
 
 def _time_tile(run: Run) -> Tile | None:
-    seconds = run.manifest.get("seconds")
+    seconds = run.seconds
     if not seconds:
         return None
-    speed = run.accounting.get("tokens_per_second")
+    speed = run.spent("tokens_per_second")
     note = f"the last session; {speed:,.0f} tokens/s" if speed else "the last session"
-    return Tile(duration(float(seconds)), "on the clock", note)
+    return Tile(duration(seconds), "on the clock", note)
 
 
 def duration(seconds: float) -> str:
@@ -155,7 +163,9 @@ def duration(seconds: float) -> str:
 
 
 def _short(number: int) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if number >= size:
-            return f"{number / (1e3 if letter == 'k' else size):,.1f}{letter}"
-    return f"{number:,}"
+    if number < 10_000:
+        return f"{number:,}"
+    for size, letter in ((1e3, "k"), (1e6, "M")):
+        if number < 999.95 * size:
+            return f"{number / size:,.1f}{letter}"
+    return f"{number / 1e9:,.1f}G"

@@ -150,7 +150,8 @@ class Verify(_FromSamples):
         works = (_verify_one(self.verifier, job, agreement, SampleIndex(number)) for number in range(len(job.attempts)))
         entries = await asyncio.gather(*works)
         if agreement is not None and entries:
-            entries[0] = msgspec.structs.replace(entries[0], examination=describe(agreement))
+            place = next((place for place, entry in enumerate(entries) if entry.verification is not None), 0)
+            entries[place] = msgspec.structs.replace(entries[place], examination=describe(agreement))
         count.seconds += time.monotonic() - started
         return entries
 

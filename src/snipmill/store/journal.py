@@ -63,7 +63,7 @@ class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
     whether an instruction needs more samples the outcome is `enough` or `more`.
 
     For people: `response` is the id of what was verified; `survivors` are the mutants that its tests did not notice, as
-    differences; the first entry of an instruction holds the `examination` of all its samples.
+    differences; the first entry of an instruction that is kept holds the `examination` of all its samples.
     """
 
     verification: Verification | None = None

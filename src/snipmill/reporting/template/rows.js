@@ -139,12 +139,14 @@ function setUpRows(table) {
 
   function setLabel(name, value) {
     if (value) state.labels.set(name, value); else state.labels.delete(name);
-    one(`#fields [data-label="${name}"]`).value = value;
+    const field = one(`#fields [data-label="${name}"]`); // there is none where all listed rows have the same value
+    if (field) field.value = value;
     refresh();
   }
 
   function setRange(name, low, high) {
     const limits = [low === "" ? -Infinity : Number(low), high === "" ? Infinity : Number(high)];
+    if (limits[0] > limits[1]) { limits.reverse(); [low, high] = [high, low]; }
     if (limits[0] === -Infinity && limits[1] === Infinity) state.ranges.delete(name); else state.ranges.set(name, limits);
     const [least, most] = all(`#fields [data-number="${name}"] input`);
     least.value = low; most.value = high;
@@ -161,7 +163,12 @@ function setUpRows(table) {
       const field = long ? make("input", { type: "search", placeholder: "any" }) : make("select", {}, make("option", { value: "" }, "any"), ...options);
       field.dataset.label = column.name;
       const known = new Set(column.names);
-      field.addEventListener("change", () => { if (!field.value || known.has(field.value)) setLabel(column.name, field.value); });
+      field.addEventListener("change", () => {
+        const isKnown = !field.value || known.has(field.value);
+        field.setCustomValidity(isKnown ? "" : "No row has this. Pick one of the list.");
+        field.reportValidity();
+        if (isKnown) setLabel(column.name, field.value);
+      });
       if (long) { field.setAttribute("list", "values-" + column.name); return make("label", {}, column.title, field, make("datalist", { id: "values-" + column.name }, ...options)); }
       return make("label", {}, column.title, field);
     });
@@ -201,7 +208,7 @@ function setUpRows(table) {
     const top = make("div", { className: "dialog-top" }, make("code", {}, table.ids[row]), button("←", -1), button("→", 1),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close"));
     dialog.onkeydown = (event) => {
-      if (event.target.matches("input, select, pre, .samples, .matrix")) return;
+      if (event.target.matches("input, select, pre, .samples, .matrix") || event.altKey || event.ctrlKey || event.metaKey) return;
       if (event.key === "ArrowLeft" || event.key === "k") step(-1);
       if (event.key === "ArrowRight" || event.key === "j") step(1);
     };
@@ -217,8 +224,21 @@ function setUpRows(table) {
 
   dialog.addEventListener("close", () => {
     history.replaceState(null, "", "#rows");
+    const place = state.found.indexOf(shown);
+    if (place >= 0 && Math.floor(place / ROWS_ON_A_PAGE) !== state.page) { state.page = Math.floor(place / ROWS_ON_A_PAGE); draw(); }
     one(`#list [data-row="${shown}"]`)?.focus();
+    shown = -1; // what is still being unpacked is not opened any more
   });
+
+  function openLinked() {
+    const linked = location.hash.match(/^#row=(.+)$/);
+    if (!linked) return;
+    let id = linked[1];
+    try { id = decodeURIComponent(id); } catch { /* a link that was cut */ }
+    const row = table.ids.indexOf(id);
+    if (row >= 0) open(row);
+    else one("#page").textContent += ` · the linked row ${id} is not listed`;
+  }
 
   function summary(row) {
     return [make("h3", {}, "Instruction"), make("p", { className: "text" }, table.titles[row]),
@@ -240,8 +260,8 @@ function setUpRows(table) {
     if (event.key === "/" && !dialog.open && !event.target.matches("input, select")) { event.preventDefault(); one("#search").focus(); }
   });
   refresh();
-  const linked = decodeURIComponent(location.hash).match(/^#row=(.+)$/);
-  if (linked && table.ids.includes(linked[1])) open(table.ids.indexOf(linked[1]));
+  openLinked();
+  addEventListener("hashchange", openLinked);
   return { state, refresh };
 }
 
@@ -283,14 +303,15 @@ function sample(found) {
   if (found.confidence !== undefined) facts.push(`confidence ${found.confidence.toFixed(3)}`);
   if (found.checks !== undefined) facts.push(`${found.checks} checks in ${found.milliseconds} ms`);
   if (found.tokens) facts.push(`${found.tokens} tokens`);
-  if (found.changed) facts.push(`${found.changed} assertions repaired`);
   return make("article", { className: found.chosen ? "sample chosen" : "sample" },
-    make("p", {}, make("b", {}, `Sample ${found.number}`), " ", make("span", { className: found.status === "passed" ? "status passed" : "status" }, found.status), found.chosen ? " · in the data set" : ""),
+    make("p", {}, make("b", {}, `Sample ${found.number}`), " ", make("span", { className: found.status === "passed" ? "status passed" : "status" }, found.status),
+      found.repaired !== undefined ? ` as written, passed with ${found.repaired} assertions repaired` : "", found.chosen ? " · in the data set" : ""),
     make("p", { className: "note" }, facts.join(" · ")),
     found.detail ? make("p", {}, found.detail) : null,
     found.later ? make("p", { className: "note" }, found.later) : null,
-    found.failed_check ? make("pre", {}, found.failed_check) : null,
     code(found.html),
+    found.repair_html ? make("p", { className: "note" }, "The repair of its tests:") : null,
+    found.repair_html ? code(found.repair_html) : null,
     found.output ? folded("Output", make("pre", {}, found.output)) : null,
     found.thinking ? folded("Trace of thought", make("pre", {}, found.thinking)) : null);
 }
