@@ -108,6 +108,7 @@ class StandIn:
         self.key = key
         self.requests: list[dict[str, Any]] = []
         self.delay = 0.0
+        self.at_once = self.most_at_once = 0  # requests that wait for the delay
         self.fenced: str | None = None  # how responses to tasks in Rust mark their code
         self.probable = True  # whether log probabilities are given to who asks for them
         self.tells = (
@@ -225,7 +226,12 @@ class StandIn:
             assert isinstance(faulty, web.StreamResponse)
             return faulty
         if self.delay:
-            await asyncio.sleep(self.delay)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                await asyncio.sleep(self.delay)
+            finally:
+                self.at_once -= 1
         if body.get("echo") or "grammar" in body:
             return self._score(body)
         chat = "messages" in body

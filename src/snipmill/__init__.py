@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # Where each public name lives.
 _HOMES = {
     "snipmill.api.custom": ("Stage",),
+    "snipmill.api.iteration": ("AsyncStream", "Stream"),
     "snipmill.api.runs": (
         "Run",
         "arun",
@@ -96,6 +97,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Ancestor",
+    "AsyncStream",
     "Audit",
     "AuthenticationFailed",
     "BudgetSpent",
@@ -133,6 +135,7 @@ __all__ = [
     "SnipmillError",
     "Stage",
     "StoreError",
+    "Stream",
     "Usage",
     "UsageError",
     "Verdict",
@@ -177,6 +180,7 @@ if TYPE_CHECKING:
         instructions,
         responses,
     )
+    from snipmill.api.iteration import AsyncStream, Stream
     from snipmill.api.mining import mine
     from snipmill.api.rows import read, select
     from snipmill.api.runs import Run, arun, audit, export, report, run

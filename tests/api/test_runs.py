@@ -20,6 +20,7 @@ from tests.standin import StandIn
 
 PUBLIC = [
     "Ancestor",
+    "AsyncStream",
     "Audit",
     "AuthenticationFailed",
     "BudgetSpent",
@@ -57,6 +58,7 @@ PUBLIC = [
     "SnipmillError",
     "Stage",
     "StoreError",
+    "Stream",
     "Usage",
     "UsageError",
     "Verdict",

@@ -9,13 +9,14 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from snipmill.api.outcomes import reason_and_detail
 from snipmill.config import Config
 from snipmill.config_model import StagesTable
 from snipmill.errors import UsageError
 from snipmill.prompts.fewshot import Example
 from snipmill.prompts.prompt import Prompt, plain_prompt
 from snipmill.prompts.stage import Draws, GenerationStage
-from snipmill.records import Completion, Record
+from snipmill.records import Completion, Concepts, Record, Response
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.settings import resolve_generation
 from snipmill.stages.spec import BY_NAME, RESPONSES
@@ -33,9 +34,10 @@ class Stage(Generic[In, Out]):
     Attributes:
         name: in rejects; small letters, digits and hyphens.
         build: a record -> the prompt: a text, which a chat model gets as one message, or a `Prompt` with solved examples.
-        parse: the record and the text of a completion -> the new record, or a reason and a detail why there is none. The id of
-            what it returns is replaced by one that hashes all that it was made from.
-        stop: strings that end a completion.
+        parse: the record and the text of a completion -> the new record, or a reason and a detail why there is none. It may be
+            called more than once for a completion, and depends on nothing else. The id of what it returns is replaced by one
+            that hashes all that it was made from; its `parents` get the record's id under the stage's name.
+        stop: strings that end a completion. A chat ends by itself, and they are not sent.
     """
 
     name: str
@@ -52,21 +54,33 @@ def generation_stage(stage: Stage[Any, Any]) -> GenerationStage[Any, Any]:
     """
     if not _NAME.fullmatch(stage.name):
         raise UsageError(f"The stage name {stage.name!r} has other characters than small letters, digits and hyphens.")
+    stop: object = stage.stop
+    if isinstance(stop, str):
+        raise UsageError(f"{stage.name}: stop is one text. Give a tuple of texts.")
     if stage.name in BY_NAME:
         raise UsageError(f"snipmill has a stage {stage.name!r} of its own. Give yours another name.")
 
     def build(record: Any, _examples: Sequence[Example], _system: str, _draws: Draws) -> Prompt:
         prompt = stage.build(record)
+        if not isinstance(prompt, str | Prompt):
+            raise UsageError(
+                f"{stage.name}: build returned {prompt!r:.80} for {record.id}; it returns a text or a Prompt."
+            )
         return plain_prompt(prompt) if isinstance(prompt, str) else prompt
 
-    def parse(record: Any, key: str, _sample: int, completion: Completion, _draws: Draws) -> Any:
+    def parse(record: Any, key: str, sample: int, completion: Completion, _draws: Draws) -> Any:
         found = stage.parse(record, completion.text)
-        if isinstance(found, Record):
-            return msgspec.structs.replace(found, id=key)
-        reason, detail = found
-        return Malformed(reason, detail)  # type: ignore[arg-type]
+        if not isinstance(found, Record):
+            reason, detail = reason_and_detail(found, f"{stage.name}: parse returned", record.id)
+            return Malformed(reason, detail)  # type: ignore[arg-type]
+        changes: dict[str, Any] = {"id": key}
+        if isinstance(found, Concepts):
+            changes["parents"] = {**found.parents, stage.name: record.id}
+        if isinstance(found, Response):
+            changes["sample"] = sample
+        return msgspec.structs.replace(found, **changes)
 
-    return GenerationStage(name=stage.name, mode="S->C", build=build, parse=parse, stop=stage.stop)
+    return GenerationStage(name=stage.name, mode="S->C", build=build, parse=parse, stop=tuple(stage.stop))
 
 
 def settings_of(config: Config) -> GenerationSettings:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from snipmill.api.iteration import iterate
-from snipmill.api.outcomes import (
-    Items,
-    Keep,
-    OnReject,
-    Outcomes,
-    asynchronous,
-    checked,
-    flat,
-    ignore,
-    records_of,
-    synchronous,
-    to_path,
-)
+from snipmill.api.iteration import AsyncStream, Make, Stream
+from snipmill.api.outcomes import Items, Keep, OnReject, Outcomes, admitted, checked, ignore, records_of, to_path
 from snipmill.config import Config
-from snipmill.engine.over_records import Setting, examined, executed, verified
+from snipmill.engine.over_records import Setting, Shared, examined, executed, verified
 from snipmill.records import Examination, Execution, Response
 
 
@@ -33,7 +20,7 @@ def execute(
     keep: Keep[Execution] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[Execution, None, None]:
+) -> Stream[Execution]:
     """Run each response's program by its own tests, in the sandbox. Those that do not pass are rejects with a verdict.
 
     Args:
@@ -46,7 +33,7 @@ def execute(
     Raises:
         SandboxError: no tier works on this machine.
     """
-    return synchronous(_executed(responses, config, journal), "execute", keep, on_reject)
+    return Stream(_made("execute", executed, responses, config, keep, on_reject, journal))
 
 
 def aexecute(
@@ -56,12 +43,12 @@ def aexecute(
     keep: Keep[Execution] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[Execution, None]:
+) -> AsyncStream[Execution]:
     """As `execute`, for asynchronous programs."""
-    return asynchronous(_executed(responses, config, journal), "execute", keep, on_reject)
+    return AsyncStream(_made("execute", executed, responses, config, keep, on_reject, journal))
 
 
-def agree(responses: Iterable[Response], config: Config | None = None) -> Generator[Examination, None, None]:
+def agree(responses: Iterable[Response], config: Config | None = None) -> Stream[Examination]:
     """Every sample of a task against every assertion of all of them: one matrix for each task.
 
     Args:
@@ -71,12 +58,12 @@ def agree(responses: Iterable[Response], config: Config | None = None) -> Genera
     Raises:
         SandboxError: no tier works on this machine.
     """
-    return iterate(_examined(responses, config))
+    return Stream(_examined(responses, config))
 
 
-def aagree(responses: Items[Response], config: Config | None = None) -> AsyncGenerator[Examination, None]:
+def aagree(responses: Items[Response], config: Config | None = None) -> AsyncStream[Examination]:
     """As `agree`, for asynchronous programs."""
-    return _examined(responses, config)
+    return AsyncStream(_examined(responses, config))
 
 
 def verify(
@@ -86,7 +73,7 @@ def verify(
     keep: Keep[Execution] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[Execution, None, None]:
+) -> Stream[Execution]:
     """Execute responses and hold the samples of each task against each other: repaired tests, mutants, a confidence.
 
     Args:
@@ -99,7 +86,7 @@ def verify(
     Raises:
         SandboxError: no tier works on this machine.
     """
-    return synchronous(_verified(responses, config, journal), "verify", keep, on_reject)
+    return Stream(_made("verify", verified, responses, config, keep, on_reject, journal))
 
 
 def averify(
@@ -109,34 +96,40 @@ def averify(
     keep: Keep[Execution] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[Execution, None]:
+) -> AsyncStream[Execution]:
     """As `verify`, for asynchronous programs."""
-    return asynchronous(_verified(responses, config, journal), "verify", keep, on_reject)
+    return AsyncStream(_made("verify", verified, responses, config, keep, on_reject, journal))
 
 
-def _executed(responses: Items[Response], config: Config | None, journal: str | Path | None) -> Outcomes:
-    return _through(responses, "execute", executed, Setting(checked(config), journal=to_path(journal)))
+def _made(
+    name: str,
+    stage: Callable[[AsyncGenerator[Response, None], Setting], Outcomes],
+    responses: Items[Response],
+    config: Config | None,
+    keep: Keep[Execution] | None,
+    on_reject: OnReject,
+    journal: str | Path | None,
+) -> Make[Execution]:
+    """How the records of a stage that executes are made. What is invalid in the configuration is told at once."""
+    settings = checked(config)
+
+    async def make(shared: Shared) -> AsyncGenerator[Execution, None]:
+        given = records_of(responses, (Response,), name, on_reject, shared)
+        outcomes = stage(given, Setting(settings, journal=to_path(journal)))
+        async with contextlib.aclosing(given), contextlib.aclosing(admitted(outcomes, name, keep, on_reject)) as found:
+            async for record in found:
+                yield record
+
+    return make
 
 
-def _verified(responses: Items[Response], config: Config | None, journal: str | Path | None) -> Outcomes:
-    return _through(responses, "verify", verified, Setting(checked(config), journal=to_path(journal)))
+def _examined(responses: Items[Response], config: Config | None) -> Make[Examination]:
+    settings = checked(config)
 
+    async def make(shared: Shared) -> AsyncGenerator[Examination, None]:
+        given = records_of(responses, (Response,), "agree", ignore, shared)
+        async with contextlib.aclosing(given), contextlib.aclosing(examined(given, Setting(settings))) as found:
+            async for examination in found:
+                yield examination
 
-async def _through(
-    responses: Items[Response], name: str, stage: Callable[..., AsyncGenerator[Any, None]], setting: Setting
-) -> Outcomes:
-    async with (
-        records_of(responses, Response, name) as found,
-        contextlib.aclosing(flat(stage(found, setting))) as outcomes,
-    ):
-        async for outcome in outcomes:
-            yield outcome
-
-
-async def _examined(responses: Items[Response], config: Config | None) -> AsyncGenerator[Examination, None]:
-    async with (
-        records_of(responses, Response, "agree") as found,
-        contextlib.aclosing(examined(found, Setting(checked(config)))) as outcomes,
-    ):
-        async for outcome in outcomes:
-            yield outcome
+    return make

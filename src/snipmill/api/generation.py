@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Generator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from snipmill.api.custom import Stage, generation_stage, settings_of
-from snipmill.api.outcomes import (
-    Items,
-    Keep,
-    OnReject,
-    Outcomes,
-    asynchronous,
-    flat,
-    ignore,
-    records_of,
-    synchronous,
-    to_path,
-)
+from snipmill.api.iteration import AsyncStream, Make, Stream
+from snipmill.api.outcomes import Items, Keep, OnReject, admitted, ignore, records_of, to_path
 from snipmill.config import Config
 from snipmill.config_file import change_config
 from snipmill.config_model import ModelTable
-from snipmill.engine.over_records import Setting, asked
+from snipmill.engine.over_records import Setting, Shared, asked
+from snipmill.errors import UsageError
 from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Concepts, Instruction, Record, Response, Seed
 from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.settings import resolve_generation
 from snipmill.stages.spec import BY_NAME, RESPONSES
+from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 
 R = TypeVar("R", bound=Record)
@@ -42,7 +35,7 @@ def concepts(
     keep: Keep[Concepts] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[Concepts, None, None]:
+) -> Stream[Concepts]:
     """S->C: the programming concepts that a model names in each seed.
 
     Args:
@@ -55,7 +48,7 @@ def concepts(
     Raises:
         SnipmillError: the server or the model cannot be used.
     """
-    return synchronous(_generated("concepts", seeds, config, journal), "concepts", keep, on_reject)
+    return Stream(_generated("concepts", seeds, config, keep, on_reject, journal))
 
 
 def aconcepts(
@@ -65,9 +58,9 @@ def aconcepts(
     keep: Keep[Concepts] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[Concepts, None]:
+) -> AsyncStream[Concepts]:
     """As `concepts`, for asynchronous programs."""
-    return asynchronous(_generated("concepts", seeds, config, journal), "concepts", keep, on_reject)
+    return AsyncStream(_generated("concepts", seeds, config, keep, on_reject, journal))
 
 
 def instructions(
@@ -77,12 +70,12 @@ def instructions(
     keep: Keep[Instruction] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[Instruction, None, None]:
+) -> Stream[Instruction]:
     """C->I: a task for each list of concepts, of a drawn category and difficulty.
 
     Args and errors are those of `concepts`; categories and difficulties are in `config.generate`.
     """
-    return synchronous(_generated("instructions", concepts, config, journal), "instructions", keep, on_reject)
+    return Stream(_generated("instructions", concepts, config, keep, on_reject, journal))
 
 
 def ainstructions(
@@ -92,9 +85,9 @@ def ainstructions(
     keep: Keep[Instruction] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[Instruction, None]:
+) -> AsyncStream[Instruction]:
     """As `instructions`, for asynchronous programs."""
-    return asynchronous(_generated("instructions", concepts, config, journal), "instructions", keep, on_reject)
+    return AsyncStream(_generated("instructions", concepts, config, keep, on_reject, journal))
 
 
 def responses(
@@ -104,12 +97,12 @@ def responses(
     keep: Keep[Response] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[Response, None, None]:
+) -> Stream[Response]:
     """I->R: `config.generate.samples` answers to each task, each with tests of its own; those to one task are neighbours.
 
     Args and errors are those of `concepts`.
     """
-    return synchronous(_generated("responses", instructions, config, journal), "responses", keep, on_reject)
+    return Stream(_generated("responses", instructions, config, keep, on_reject, journal))
 
 
 def aresponses(
@@ -119,9 +112,9 @@ def aresponses(
     keep: Keep[Response] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[Response, None]:
+) -> AsyncStream[Response]:
     """As `responses`, for asynchronous programs."""
-    return asynchronous(_generated("responses", instructions, config, journal), "responses", keep, on_reject)
+    return AsyncStream(_generated("responses", instructions, config, keep, on_reject, journal))
 
 
 def ask(
@@ -133,7 +126,7 @@ def ask(
     keep: Keep[S] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> Generator[S, None, None]:
+) -> Stream[S]:
     """A generation stage of your own: two functions and a name.
 
     Args:
@@ -149,7 +142,7 @@ def ask(
         UsageError: the stage has the name of one of snipmill's.
         SnipmillError: the server or the model cannot be used.
     """
-    return synchronous(_custom(records, stage, config, samples, journal), stage.name, keep, on_reject)
+    return Stream(_custom(records, stage, config, samples, keep, on_reject, journal))
 
 
 def aask(
@@ -161,41 +154,79 @@ def aask(
     keep: Keep[S] | None = None,
     on_reject: OnReject = ignore,
     journal: str | Path | None = None,
-) -> AsyncGenerator[S, None]:
+) -> AsyncStream[S]:
     """As `ask`, for asynchronous programs."""
-    return asynchronous(_custom(records, stage, config, samples, journal), stage.name, keep, on_reject)
+    return AsyncStream(_custom(records, stage, config, samples, keep, on_reject, journal))
 
 
-def _generated(stage: str, records: Items[Any], config: Config | None, journal: str | Path | None) -> Outcomes:
+def _generated(
+    stage: str,
+    records: Items[Any],
+    config: Config | None,
+    keep: Keep[Any] | None,
+    on_reject: OnReject,
+    journal: str | Path | None,
+) -> Make[Any]:
+    """How the records of one of our stages are made. What is invalid in the configuration is told at once."""
     # A seed gives one list of concepts, and that one task, as in a run.
     changes = {} if stage == RESPONSES else {"generate.samples": 1}
     settings = change_config(config or Config(), changes)
     spec = BY_NAME[stage]
     assert spec.generation is not None and spec.reads is not None
-    model, generation = model_of_stage(settings, stage), resolve_generation(settings)[stage]
-    setting = Setting(settings, journal=to_path(journal))
-    return _asked(spec.generation, records, BY_NAME[spec.reads].makes, generation, model, setting)
+    asking = _Asking(
+        spec.generation,
+        (BY_NAME[spec.reads].makes,),
+        resolve_generation(settings)[stage],
+        model_of_stage(settings, stage),
+        Setting(settings, journal=to_path(journal)),
+    )
+    return asking.of(records, keep, on_reject)
 
 
 def _custom(
-    records: Items[Any], stage: Stage[Any, Any], config: Config | None, samples: int, journal: str | Path | None
-) -> Outcomes:
-    changed = change_config(config or Config(), {"generate.samples": samples}, "samples")
-    definition, setting = generation_stage(stage), Setting(changed, journal=to_path(journal))
-    return _asked(definition, records, Record, settings_of(changed), changed.model, setting)
-
-
-async def _asked(
-    definition: GenerationStage[Any, Any],
     records: Items[Any],
-    kind: type[Any],
-    generation: GenerationSettings,
-    model: ModelTable,
-    setting: Setting,
-) -> Outcomes:
-    async with (
-        records_of(records, kind, definition.name) as found,
-        contextlib.aclosing(flat(asked(definition, found, generation, model, setting))) as outcomes,
-    ):
-        async for outcome in outcomes:
-            yield outcome
+    stage: Stage[Any, Any],
+    config: Config | None,
+    samples: int,
+    keep: Keep[Any] | None,
+    on_reject: OnReject,
+    journal: str | Path | None,
+) -> Make[Any]:
+    """How the records of a stage of the user's are made."""
+    changed = change_config(config or Config(), {"generate.samples": samples}, "samples")
+    price = changed.model.price
+    if changed.run.max_cost is not None and not (price.prompt or price.completion):
+        raise UsageError(f"run.max_cost needs the price of tokens for {stage.name}. Set model.price.")
+    setting = Setting(changed, journal=to_path(journal))
+    asking = _Asking(generation_stage(stage), (Record,), settings_of(changed), changed.model, setting)
+    return asking.of(records, keep, on_reject)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """A stage that asks a model, and what it needs."""
+
+    definition: GenerationStage[Any, Any]
+    kinds: Sequence[type[Any]]
+    generation: GenerationSettings
+    model: ModelTable
+    setting: Setting
+
+    def of(self, records: Items[Any], keep: Keep[Any] | None, on_reject: OnReject) -> Make[Any]:
+        """How its records are made, on whichever loop."""
+
+        async def make(shared: Shared) -> AsyncGenerator[Any, None]:
+            name = self.definition.name
+            given = records_of(records, self.kinds, name, on_reject, shared)
+            # Every session counts for itself, so that a stream can be made again.
+            outcomes = asked(
+                self.definition, given, self.generation, self.model, replace(self.setting, count=StageCount()), shared
+            )
+            async with (
+                contextlib.aclosing(given),
+                contextlib.aclosing(admitted(outcomes, name, keep, on_reject)) as found,
+            ):
+                async for record in found:
+                    yield record
+
+        return make

@@ -1,18 +1,26 @@
-"""Asynchronous work for synchronous programs, wherever an event loop is running."""
+"""Asynchronous work for synchronous programs, wherever an event loop is running.
+
+A chain of stages works on one loop, in one thread: a stage whose input is another stage's takes it over before it has begun. So
+they share connections and budgets, and one end ends them all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterable, Iterator
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
-from snipmill.parallel.in_order import in_thread
+from snipmill.engine.over_records import Shared
 
 T = TypeVar("T")
+Make = Callable[[Shared], AsyncGenerator[T, None]]
 _AHEAD = 64  # results that may wait for whoever takes them
+_PATIENCE = 10.0  # seconds in which work that is ended may put away what it has open
 _END = object()
 
 
@@ -46,54 +54,173 @@ def _finish_in_thread(work: Coroutine[Any, Any, T]) -> T:
             raise
 
 
-def iterate(items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
-    """The items of an asynchronous generator, made in a thread of their own while earlier ones are used.
+class _Work(Generic[T]):
+    """An asynchronous generator at work in a thread of its own."""
 
-    A loop that ends early ends the work.
-    """
-    results: SimpleQueue[Any] = SimpleQueue()
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any], asyncio.Semaphore]] = Future()
+    def __init__(self, make: Make[T]) -> None:
+        self._make = make
+        self._results: SimpleQueue[Any] = SimpleQueue()
+        self._begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+        self._room = asyncio.Semaphore(_AHEAD)
+        self._error: BaseException | None = None
+        self._is_stopped = False
+        # A daemon, so that a program that forgets it can end.
+        self._thread = threading.Thread(target=self._run, name="snipmill-stage", daemon=True)
+        self._thread.start()
 
-    async def make() -> None:
-        task, room = asyncio.current_task(), asyncio.Semaphore(_AHEAD)
-        assert task is not None
-        begun.set_result((asyncio.get_running_loop(), task, room))
-        async with contextlib.aclosing(items):
-            async for item in items:
-                await room.acquire()
-                results.put(item)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="snipmill") as thread:
-        made = thread.submit(asyncio.run, make())
-        made.add_done_callback(lambda _: results.put(_END))
-        loop, task, room = begun.result()
+    def _run(self) -> None:
         try:
-            while (item := results.get()) is not _END:
-                yield cast(T, item)
-                with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-                    loop.call_soon_threadsafe(room.release)
-            made.result()
+            asyncio.run(self._pump())
+        except BaseException as error:
+            self._error = error
         finally:
-            if not made.done():
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(task.cancel)
+            self._results.put(_END)
+
+    async def _pump(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._begun.set_result((asyncio.get_running_loop(), task))
+        async with contextlib.aclosing(alone(self._make)) as items:
+            async for item in items:
+                await self._room.acquire()
+                self._results.put(item)
+
+    def take(self) -> Any:
+        """The next result, or `_END`.
+
+        Raises:
+            BaseException: whatever ended the work.
+        """
+        item = self._results.get()
+        if item is not _END:
+            self._tell(self._room.release)
+            return item
+        self._results.put(_END)  # for whoever asks again
+        self._thread.join()
+        error, self._error = self._error, None
+        if error is not None and not self._is_stopped:
+            raise error
+        return _END
+
+    def stop(self) -> None:
+        """End the work, and wait a little until it has put everything away."""
+        self._is_stopped = True
+        _, task = self._begun.result()
+        self._tell(task.cancel)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_PATIENCE)
+
+    def _tell(self, call: Callable[[], Any]) -> None:
+        loop, _ = self._begun.result()
+        with contextlib.suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(call)
 
 
-@contextlib.asynccontextmanager
-async def taken_apart(items: Iterable[T] | AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Items for asynchronous work. A synchronous iterable is read in a thread, since making an item may take long."""
-    if isinstance(items, AsyncIterator):
-        yield items
-        return
-    import threading
+class Stream(Iterator[T]):
+    """The records that a stage gives, made while earlier ones are used. `close()` ends the work."""
 
-    async with contextlib.aclosing(in_thread(_generated(iter(items)), threading.Event())) as found:
-        yield found
+    def __init__(self, make: Make[T]) -> None:
+        self._make: Make[T] | None = make
+        self._work: _Work[T] | None = None
+
+    def __next__(self) -> T:
+        if self._work is None:
+            if self._make is None:
+                raise StopIteration
+            self._work = _Work(self._make)
+            weakref.finalize(self, self._work.stop)  # when nobody holds it any more, and at the end of the program
+        try:
+            item = self._work.take()
+        except BaseException:
+            self.close()
+            raise
+        if item is _END:
+            raise StopIteration
+        result: T = item
+        return result
+
+    def close(self) -> None:
+        """End the work. There are no more records after it."""
+        self._make = None
+        if self._work is not None:
+            self._work.stop()
+
+    def taken_over(self) -> Make[T] | None:
+        """How its records are made, for the stage that takes them on its own loop; None where it has begun."""
+        if self._work is not None:
+            return None
+        make, self._make = self._make, None
+        return make
 
 
-def _generated(items: Iterator[T]) -> Generator[T, None, None]:
+class AsyncStream(AsyncIterator[T]):
+    """The records that a stage gives to an asynchronous program. `aclose()` ends the work."""
+
+    def __init__(self, make: Make[T]) -> None:
+        self._make: Make[T] | None = make
+        self._items: AsyncGenerator[T, None] | None = None
+
+    async def __anext__(self) -> T:
+        if self._items is None:
+            if self._make is None:
+                raise StopAsyncIteration
+            self._items = alone(self._make)
+        return await anext(self._items)
+
+    async def aclose(self) -> None:
+        """End the work. There are no more records after it."""
+        self._make = None
+        if self._items is not None:
+            await self._items.aclose()
+
+    def taken_over(self) -> Make[T] | None:
+        """As that of `Stream`."""
+        if self._items is not None:
+            return None
+        make, self._make = self._make, None
+        return make
+
+
+async def alone(make: Make[T]) -> AsyncGenerator[T, None]:
+    """The records of a chain of stages, with connections and budgets of its own."""
+    async with Shared() as shared, contextlib.aclosing(make(shared)) as items:
+        async for item in items:
+            yield item
+
+
+async def read_apart(items: Iterator[T]) -> AsyncGenerator[T, None]:
+    """Items of the user's, read in a thread of their own: making one may take long, and nothing waits for it at the end."""
+    loop = asyncio.get_running_loop()
+    wanted: SimpleQueue[asyncio.Future[Any] | None] = SimpleQueue()
+
+    def settle(future: asyncio.Future[Any], item: Any, error: BaseException | None) -> None:
+        if not future.done():
+            future.set_result(item) if error is None else future.set_exception(error)
+
+    def serve() -> None:
+        while (future := wanted.get()) is not None:
+            item: Any = None
+            error: BaseException | None = None
+            try:
+                item = next(items, _END)
+            except (StopIteration, GeneratorExit) as odd:
+                error = RuntimeError(f"The iterable raised {type(odd).__name__}.")
+            except BaseException as raised:
+                error = raised
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(settle, future, item, error)
+        close = getattr(items, "close", None)
+        if close is not None:
+            close()
+
+    threading.Thread(target=serve, name="snipmill-items", daemon=True).start()
     try:
-        yield from items
+        while True:
+            future = loop.create_future()
+            wanted.put(future)
+            item = await future
+            if item is _END:
+                return
+            yield item
     finally:
-        if isinstance(items, Generator):
-            items.close()
+        wanted.put(None)

@@ -1,27 +1,30 @@
-"""What the stages of the public API share: input of a kind, filters, and outcomes for synchronous and asynchronous programs.
+"""What the stages of the public API share: input of a kind, filters, and what becomes of outcomes.
 
-What is dropped goes to `on_reject`. A filter (`keep`) returns None for what stays, or a reason and a detail. With `journal`, what
-was paid for is written to that file, and a second call does not pay for it again.
+What is dropped goes to `on_reject`. A filter (`keep`) returns None for what stays, or a reason and a detail. Both are called in the
+thread in which the stage works. With `journal`, what was paid for is written to that file, and a second call does not pay again.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snipmill.api.iteration import iterate, taken_apart
+from snipmill.api.iteration import AsyncStream, Stream, read_apart
 from snipmill.config import Config
 from snipmill.config_file import change_config
+from snipmill.engine.over_records import Shared
+from snipmill.engine.record_ids import RecordIds
 from snipmill.errors import UsageError
+from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
 
 R = TypeVar("R", bound=Record)
 Items = Iterable[R] | AsyncIterator[R]
 Keep = Callable[[R], tuple[str, str] | None]
 OnReject = Callable[[Reject], None]
-Outcomes = AsyncGenerator[Record, None]
+Outcomes = AsyncGenerator[Sequence[Any], None]
 
 
 def ignore(_reject: Reject) -> None:
@@ -39,62 +42,91 @@ def to_path(journal: str | Path | None) -> Path | None:
     return Path(journal) if journal is not None else None
 
 
-def all_of_kind(items: Iterable[Any], kind: type[Any], stage: str) -> Generator[Any, None, None]:
-    """The items, each of which must be of a kind.
+def check_kind(item: object, kinds: Sequence[type[Any]], stage: str, place: int) -> None:
+    """Refuse what is no record of a kind. A record of a later kind is refused, too: it says what was found of an earlier one.
 
     Raises:
-        UsageError: one is not.
+        UsageError: it is none.
     """
-    for place, item in enumerate(items):
-        if not isinstance(item, kind):
-            raise UsageError(f"{stage} takes {kind.__name__} records; number {place} is {type(item).__name__}.")
-        yield item
+    if type(item) not in kinds and not (kinds == (Record,) and isinstance(item, Record)):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise UsageError(f"{stage} takes {names} records; number {place} is {type(item).__name__}.")
 
 
-@contextlib.asynccontextmanager
-async def records_of(items: Items[Any], kind: type[Any], stage: str) -> AsyncIterator[AsyncIterator[Any]]:
-    """The input of a stage, read in a thread where it is synchronous."""
-    checked = items if isinstance(items, AsyncIterator) else all_of_kind(items, kind, stage)
-    async with taken_apart(checked) as found:
-        yield found
+async def records_of(
+    items: Items[Any], kinds: Sequence[type[Any]], stage: str, on_reject: OnReject, shared: Shared
+) -> AsyncGenerator[Any, None]:
+    """The input of a stage, each record once.
+
+    Raises:
+        UsageError: an item is no record of the kind.
+    """
+    ids, place = RecordIds(), 0
+    async with contextlib.aclosing(_taken(items, shared)) as found:
+        async for item in found:
+            check_kind(item, kinds, stage, place)
+            record, earlier = ids.admit(item, place)
+            place += 1
+            if earlier is None:
+                yield record
+                continue
+            detail = f"A record with this id was already given, as number {earlier}."
+            on_reject(Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail))
 
 
-async def flat(outcomes: AsyncGenerator[Sequence[Record], None]) -> Outcomes:
-    """Outcomes one by one."""
-    async with contextlib.aclosing(outcomes) as found:
-        async for some in found:
-            for outcome in some:
-                yield outcome
+def _taken(items: Items[Any], shared: Shared) -> AsyncGenerator[Any, None]:
+    """The items on this loop: those of another stage are made here, too."""
+    if isinstance(items, Stream | AsyncStream):
+        make = items.taken_over()
+        if make is not None:
+            return make(shared)
+    if isinstance(items, AsyncIterator):
+        return _closing(items)
+    return read_apart(iter(items))
+
+
+async def _closing(items: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    try:
+        async for item in items:
+            yield item
+    finally:
+        if hasattr(items, "aclose"):
+            await items.aclose()
 
 
 def refused_by(record: Any, stage: str, keep: Keep[Any] | None) -> Reject | None:
-    """The reject of a record that a filter drops; None where it stays."""
+    """The reject of a record that a filter drops; None where it stays.
+
+    Raises:
+        UsageError: the filter returned something else than it should.
+    """
     found = keep(record) if keep is not None else None
-    return None if found is None else Reject(id=record.id, stage=stage, reason=found[0], detail=found[1])
+    if found is None:
+        return None
+    reason, detail = reason_and_detail(found, f"{stage}: the filter returned", record.id)
+    return Reject(id=record.id, stage=stage, reason=reason, detail=detail)
 
 
-def synchronous(
-    outcomes: Outcomes, stage: str, keep: Keep[Any] | None, on_reject: OnReject
-) -> Generator[Any, None, None]:
-    """What stays of the outcomes, for a synchronous program, in whose thread the filter and `on_reject` are called."""
-    with contextlib.closing(iterate(outcomes)) as found:
-        for outcome in found:
-            refused = outcome if isinstance(outcome, Reject) else refused_by(outcome, stage, keep)
-            if refused is None:
-                yield outcome
-            else:
-                on_reject(refused)
+def reason_and_detail(found: Any, what: str, record_id: str) -> tuple[str, str]:
+    """A reason and a detail.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, str) for part in found):
+        return found
+    raise UsageError(f"{what} {found!r:.100} for {record_id}, which is no pair of a reason and a detail.")
 
 
-async def asynchronous(
+async def admitted(
     outcomes: Outcomes, stage: str, keep: Keep[Any] | None, on_reject: OnReject
 ) -> AsyncGenerator[Any, None]:
-    """What stays of the outcomes, for an asynchronous program."""
-    """What stays of the outcomes, for an asynchronous program."""
+    """What stays of the outcomes, one by one."""
     async with contextlib.aclosing(outcomes) as found:
-        async for outcome in found:
-            refused = outcome if isinstance(outcome, Reject) else refused_by(outcome, stage, keep)
-            if refused is None:
-                yield outcome
-            else:
-                on_reject(refused)
+        async for some in found:
+            for outcome in some:
+                refused = outcome if isinstance(outcome, Reject) else refused_by(outcome, stage, keep)
+                if refused is None:
+                    yield outcome
+                else:
+                    on_reject(refused)

@@ -6,10 +6,12 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from snipmill.api.outcomes import Keep, OnReject, all_of_kind, checked, ignore, refused_by
+from snipmill.api.outcomes import Keep, OnReject, check_kind, checked, ignore, refused_by
 from snipmill.config import Config
+from snipmill.engine.record_ids import RecordIds
 from snipmill.errors import UsageError
-from snipmill.records import Execution, Record, Reject, Response, Row
+from snipmill.reasons import Reason
+from snipmill.records import Execution, Record, Reject, Row
 from snipmill.selection.sanitize import sanitize
 from snipmill.selection.styles import RAW
 from snipmill.stages.sanitize_rows import sanitize_rows
@@ -31,11 +33,17 @@ def read(path: str | Path, kind: type[R], on_reject: OnReject = ignore) -> Gener
     Raises:
         UsageError: there is no such file.
     """
-    for found in read_records(str(path), kind, "reading"):
+    ids = RecordIds()
+    for place, found in enumerate(read_records(str(path), kind, "reading")):
         if isinstance(found, Reject):
             on_reject(found)
+            continue
+        record, earlier = ids.admit(found, place)
+        if earlier is None:
+            yield record
         else:
-            yield found
+            detail = "A record with this id was already read."
+            on_reject(Reject(id=record.id, stage="reading", reason=Reason.DUPLICATE_RECORD, detail=detail))
 
 
 def select(
@@ -65,7 +73,8 @@ def _selected(
     kinds: set[bool] = set()
 
     def rows() -> Generator[Row, None, None]:
-        for place, one in enumerate(all_of_kind(candidates, Response, "select")):
+        for place, one in enumerate(candidates):
+            check_kind(one, (Execution, Row), "select", place)
             kinds.add(isinstance(one, Row))
             if len(kinds) > 1:
                 raise UsageError(f"select: rows and verified responses are mixed; number {place} is {one.id}.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from snipmill.api.iteration import finish
+from snipmill.api.outcomes import check_kind, checked
 from snipmill.config import AUDIT_DEFAULTS, ColumnsTable, Config
 from snipmill.config_file import change_config, load_config
 from snipmill.engine import local
@@ -20,6 +22,7 @@ from snipmill.engine.progress import Progress
 from snipmill.engine.status import read_funnel
 from snipmill.errors import UsageError
 from snipmill.records import Reject, Row, Seed
+from snipmill.stages.settings import Settings
 from snipmill.stages.spec import BY_NAME
 from snipmill.stages.stage_count import StageCount
 from snipmill.store.jsonl import Writer
@@ -101,22 +104,35 @@ async def arun(config: Config, progress: Progress | None = None, *, seeds: Itera
     Raises:
         SnipmillError: no single record can be blamed for it; all that was made is kept.
     """
-    checked = _checked(config)
+    settings, prepare = checked(config), _prepare_nothing
     if seeds is not None:
-        checked = await asyncio.to_thread(_with_own_seeds, checked, seeds)
-    directory = await local.run(checked, progress or Progress())
+        path = str(RunDirectory(config.run.dir).own_seeds.resolve())
+        table = msgspec.structs.replace(settings.seeds, sources=(path,), columns=ColumnsTable())
+        settings, prepare = msgspec.structs.replace(settings, seeds=table), partial(_keep_seeds, seeds)
+    directory = await local.run(settings, progress or Progress(), prepare=prepare)
     return Run(directory.path)
 
 
-def _with_own_seeds(config: Config, seeds: Iterable[Seed]) -> Config:
-    """The configuration of a run over given seeds. They are kept in the run, which any command can then continue."""
-    directory = RunDirectory(config.run.dir)
-    directory.create()
+def _prepare_nothing(_directory: RunDirectory, _settings: Settings) -> None:
+    return None
+
+
+def _keep_seeds(seeds: Iterable[Seed], directory: RunDirectory, settings: Settings) -> None:
+    """Keep the given seeds in the run, which any command can then continue; as many as are used, and none that it has forgotten.
+
+    Raises:
+        UsageError: there are none, or one is no seed.
+    """
+    table, count = settings.seeds.table, 0
+    most = None if table.shuffle or table.limit is None else table.start + table.limit
     with Writer[Seed](directory.own_seeds) as writer:
-        for seed in seeds:
-            writer.write(seed)
-    table = msgspec.structs.replace(config.seeds, sources=(str(directory.own_seeds.resolve()),), columns=ColumnsTable())
-    return msgspec.structs.replace(config, seeds=table)
+        for place, seed in enumerate(islice(seeds, most)):
+            check_kind(seed, (Seed,), "run", place)
+            count += 1
+            if not settings.seeds.forgotten.has_seed(seed):
+                writer.write(seed)
+        if not count:
+            raise UsageError("run: seeds is empty. A generator that was used already gives nothing; give a list.")
 
 
 def run(config: Config, progress: Progress | None = None, *, seeds: Iterable[Seed] | None = None) -> Run:
@@ -133,14 +149,9 @@ def audit(dataset: str | Path, *, columns: Columns | None = None, config: Config
         config: limits and sandbox in `config.execute`, bars and benchmarks in `config.select`; None for those of
             `snipmill audit`.
     """
-    settings = change_config(Config(), AUDIT_DEFAULTS) if config is None else _checked(config)
+    settings = change_config(Config(), AUDIT_DEFAULTS) if config is None else checked(config)
     work = audit_file(str(dataset), None, columns or Columns(), settings, StageCount(), lambda _text: None)
     return finish(work)
-
-
-def _checked(config: Config) -> Config:
-    """A configuration that was built in Python, checked as one from a file is."""
-    return change_config(config, {})
 
 
 def export(
@@ -181,7 +192,8 @@ def export(
     with tempfile.TemporaryDirectory(prefix="snipmill-") as folder:
         rows = Path(folder) / "rows.jsonl"
         with Writer[Row](rows) as writer:
-            for row in source:
+            for place, row in enumerate(source):
+                check_kind(row, (Row,), "export", place)
                 writer.write(row)
         return finish(write(request(str(rows)), Exported()))
 

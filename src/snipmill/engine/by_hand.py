@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from snipmill.config import Config
 from snipmill.engine.files import Files, Output, read_input
-from snipmill.engine.over_records import Announce, Setting, asked, executed, reviewed, verified
+from snipmill.engine.over_records import Announce, Setting, Shared, asked, executed, reviewed, verified
 from snipmill.errors import UsageError
 from snipmill.records import Execution, Record, Response
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
@@ -57,7 +57,9 @@ async def generate_file(stage: str, files: Files, config: Config, count: StageCo
         fresh = (without_stale_columns(record, asks=True) for record in records)
         setting = Setting(config, count, files.journal, announce)
         model = model_of_stage(config, stage)
-        await _write(asked(spec.generation, fresh, settings, model, setting, output.located), output)
+        async with Shared() as shared:
+            outcomes = asked(spec.generation, fresh, settings, model, setting, shared, output.located)
+            await _write(outcomes, output)
 
 
 async def execute_file(

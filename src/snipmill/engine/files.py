@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from snipmill.config import SeedsTable
+from snipmill.engine.record_ids import RecordIds
 from snipmill.errors import UsageError
-from snipmill.id_index import IdIndex
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.foreign import content_id, rename
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import read_table
 from snipmill.store.run_directory import journal_path, rejects_path
 from snipmill.tables.table import STANDARD_INPUT, Table
 
 R = TypeVar("R", bound=Record)
-_OURS = re.compile(r"[a-z]-[0-9a-f]{20}")  # an id that hashes what a record was made from
 
 
 @dataclass(frozen=True)
@@ -103,33 +100,6 @@ def _is_one_file(rejects: str, *others: str) -> bool:
     return os.path.realpath(rejects) in {os.path.realpath(other) for other in others if other != STANDARD_INPUT}
 
 
-class _Ids:
-    """The ids that were read, and where their records stand.
-
-    An id of the user's may name several records, such as the samples of one task: all but the first get an id of ours, and keep
-    the user's as `source_id`.
-    """
-
-    def __init__(self) -> None:
-        self._numbers = IdIndex()
-        self._contents = IdIndex()  # of records whose id is the user's
-
-    def number_of(self, record_id: str) -> int | None:
-        """The number of the record with an id; None if none was read."""
-        return self._numbers.get(record_id)
-
-    def admit(self, record: R, number: int) -> tuple[R, int | None]:
-        """A record under the id that it goes by, and the number of an equal one that was read before."""
-        earlier = self._numbers.add(record.id, number)
-        if _OURS.fullmatch(record.id) is not None:
-            return record, earlier
-        content = content_id(record)
-        is_new = self._contents.add(content, number) is None
-        if earlier is None or not is_new:
-            return record, earlier
-        return rename(record, content), self._numbers.add(content, number)
-
-
 def read_input(files: Files, kind: type[R], stage: str, output: Output, part: SeedsTable | None = None) -> Iterator[R]:
     """The records of the input; unreadable rows and repeated records go to the rejects.
 
@@ -140,7 +110,7 @@ def read_input(files: Files, kind: type[R], stage: str, output: Output, part: Se
         output: for the rejects; is told where records stand.
         part: which records are wanted (`start`, `limit`); None for all.
     """
-    table, ids = Table(files.source), _Ids()
+    table, ids = Table(files.source), RecordIds()
 
     def place_of(record_id: str) -> str | None:
         number = ids.number_of(record_id)

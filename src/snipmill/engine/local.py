@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import threading
-from collections.abc import AsyncIterator, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,13 +58,19 @@ class RunContext:
     progress: Progress
 
 
-async def run(config: Config, progress: Progress, wait: Wait = next_second) -> RunDirectory:
+async def run(
+    config: Config,
+    progress: Progress,
+    wait: Wait = next_second,
+    prepare: Callable[[RunDirectory, Settings], None] = lambda _directory, _settings: None,
+) -> RunDirectory:
     """Make a data set, or continue where an earlier run with this directory stopped.
 
     Args:
         config: the run's configuration.
         progress: is kept up to date while the run works.
         wait: awaited before a program runs a second time.
+        prepare: called once no other process can work on the run, before anything is asked.
 
     Raises:
         SnipmillError: no single record can be blamed for it; all that was made is kept.
@@ -78,6 +84,7 @@ async def run(config: Config, progress: Progress, wait: Wait = next_second) -> R
         raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
     settings = remember_forgotten(settings, directory)
     async with open_run(settings, directory, progress, wait) as context:
+        await asyncio.to_thread(prepare, directory, settings)
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
         try:

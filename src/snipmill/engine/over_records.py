@@ -12,17 +12,19 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from snipmill.config import Config, ExecuteTable
 from snipmill.config_model import ModelTable
 from snipmill.engine.flow import sample_groups
 from snipmill.errors import BudgetSpent, UsageError
-from snipmill.llm.connect import Connection, connect
+from snipmill.llm.connect import Connection, Endpoints, connect
 from snipmill.parallel.chunks import available_cores
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Examination, Execution, Record, Reject, Response
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
-from snipmill.stages.budget import open_budget
+from snipmill.stages.budget import Budget, open_budget
 from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.execute import Execute, ExecutionContext
 from snipmill.stages.generate import Generate, GenerationSettings, SampleTask, last_word
@@ -66,6 +68,39 @@ class Setting:
     announce: Announce = _say_nothing
 
 
+class Shared:
+    """Connections and budgets that the stages of one chain have in common; use as an asynchronous context manager."""
+
+    def __init__(self) -> None:
+        self._endpoints = Endpoints()
+        self._budgets: dict[bytes, Budget] = {}
+
+    async def connect(self, table: ModelTable) -> Connection:
+        """The connection of a table.
+
+        Raises:
+            SnipmillError: the server cannot be used.
+        """
+        return await self._endpoints.connect(table)
+
+    def budget(self, config: Config) -> Budget:
+        """The budget of a configuration. Stages with the same limits and prices spend the same one.
+
+        Raises:
+            UsageError: a cost is limited, and nothing says what the tokens of some stage cost.
+        """
+        key = msgspec.json.encode((config.run, config.model, config.judge, config.review), order="deterministic")
+        if key not in self._budgets:
+            self._budgets[key] = open_budget(config)
+        return self._budgets[key]
+
+    async def __aenter__(self) -> Shared:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._endpoints.__aexit__(*error)
+
+
 async def _each(
     items: Records[Any] | Iterable[A] | AsyncIterator[A], make: Callable[[A], Awaitable[B]], window: int
 ) -> AsyncGenerator[B, None]:
@@ -88,6 +123,7 @@ async def asked(
     settings: GenerationSettings,
     model: ModelTable,
     setting: Setting,
+    shared: Shared,
     located: Located = lambda outcome, _: outcome,
 ) -> AsyncGenerator[Sequence[Record], None]:
     """What a model makes of records: `generate.samples` outcomes for each, in the order of the records.
@@ -98,6 +134,7 @@ async def asked(
         settings: what decides the request, but for the name of the model.
         model: where it is.
         setting: under which the stage works.
+        shared: connections and budget.
         located: gives an outcome the place of the record with an id.
 
     Raises:
@@ -106,50 +143,43 @@ async def asked(
     """
     config, stage = setting.config, definition.name
     with Journal(setting.journal, CompletionEntry) as journal:
-        async with connect(model) as connection:
-            setting.announce(connection.description)
-            runner = _asking(definition, replace(settings, model=connection.model), connection, journal, setting)
-            samples = 1 if stage == JUDGE else config.generate.samples
-            groups = sample_groups(samples, config.generate.per_request)
-            spent: list[BudgetSpent] = []
+        connection = await shared.connect(model)
+        setting.announce(connection.description)
+        budget, spent = shared.budget(config), list[BudgetSpent]()
+        if budget.is_limited and setting.journal is not None:
+            budget.spend(stage, usages_in(setting.journal))
+        work: Generate[Any, Any] = Generate(
+            definition,
+            replace(settings, model=connection.model),
+            connection.fleet,
+            budget=budget,
+            decide=last_word(stage, config),
+        )
+        runner = Runner(work, journal, setting.count)
+        groups = sample_groups(1 if stage == JUDGE else config.generate.samples, config.generate.per_request)
 
-            async def make(task: SampleTask) -> Sequence[Record]:
-                """The outcomes of a task; none where nothing more may be spent, so that what is in flight can end."""
-                try:
-                    return [located(outcome, task.record.id) for outcome in await runner.make(task)]
-                except BudgetSpent as error:
-                    spent.append(error)
-                    return []
+        async def make(task: SampleTask) -> Sequence[Record]:
+            """The outcomes of a task; none where nothing more may be spent, so that what is in flight can end."""
+            try:
+                return [located(outcome, task.record.id) for outcome in await runner.make(task)]
+            except BudgetSpent as error:
+                spent.append(error)
+                return []
 
-            tasks = (
-                _tasks_later(records, groups, spent)
-                if isinstance(records, AsyncIterator)
-                else (SampleTask(one, group) for one in takewhile(lambda _: not spent, records) for group in groups)
-            )
-            async for outcomes in _each(tasks, make, 4 * connection.max_in_flight):
-                yield outcomes
-            for note in connection.fleet.notes:
-                setting.announce(note)
-            if spent:
-                raise spent[0]
+        tasks = (
+            _tasks_later(records, groups, spent)
+            if isinstance(records, AsyncIterator)
+            else (SampleTask(one, group) for one in takewhile(lambda _: not spent, records) for group in groups)
+        )
+        async for outcomes in _each(tasks, make, 4 * connection.max_in_flight):
+            yield outcomes
+        for note in connection.fleet.notes:
+            setting.announce(note)
+        if spent:
+            raise spent[0]
         refused = connection.fleet.refused(stage)
         if refused is not None and setting.count.has_nothing:
             raise refused
-
-
-def _asking(
-    definition: GenerationStage[Any, Any],
-    settings: GenerationSettings,
-    connection: Connection,
-    journal: Journal[CompletionEntry],
-    setting: Setting,
-) -> Runner[SampleTask, Any, CompletionEntry, Any]:
-    budget = open_budget(setting.config)
-    if budget.is_limited and setting.journal is not None:
-        budget.spend(definition.name, usages_in(setting.journal))
-    decide = last_word(definition.name, setting.config)
-    work: Generate[Any, Any] = Generate(definition, settings, connection.fleet, budget=budget, decide=decide)
-    return Runner(work, journal, setting.count)
 
 
 async def _tasks_later(
@@ -238,7 +268,9 @@ async def verified(
 
 def _verdicts(journal: Path | None) -> Path | None:
     """The journal of the executions, beside that of the verification."""
-    return journal and journal.with_suffix(".executed")
+    if journal is None or journal.suffix == ".jsonl":
+        return journal and journal.with_suffix(".executed")
+    return journal.with_name(f"{journal.name}.executed")
 
 
 async def _try(execute: Runner[Any, Any, Any, Execution | Reject], response: Response) -> Attempt:

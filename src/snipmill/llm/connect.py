@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from snipmill.config_model import ModelTable
 from snipmill.errors import AuthenticationFailed, ModelNotFound, ServerError, ServerUnreachable, UsageError
@@ -94,15 +95,35 @@ async def connect_stages(tables: Mapping[str, ModelTable]) -> AsyncIterator[Conn
     Raises:
         SnipmillError: as `connect`.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        by_endpoint: dict[object, Connection] = {}
-        by_stage: dict[str, Connection] = {}
-        for stage, table in tables.items():
-            endpoint = _endpoint(table)
-            if endpoint not in by_endpoint:
-                by_endpoint[endpoint] = await stack.enter_async_context(connect(table))
-            by_stage[stage] = _with_model(by_endpoint[endpoint], table)
-        yield Connections(by_stage)
+    async with Endpoints() as endpoints:
+        yield Connections({stage: await endpoints.connect(table) for stage, table in tables.items()})
+
+
+class Endpoints:
+    """Open connections, of which those to the same servers share a fleet; use as an asynchronous context manager."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.AsyncExitStack()
+        self._by_endpoint: dict[object, Connection] = {}
+        self._opening = asyncio.Lock()
+
+    async def connect(self, table: ModelTable) -> Connection:
+        """The connection of a table, opened where there is none to its servers yet.
+
+        Raises:
+            SnipmillError: as `connect`.
+        """
+        endpoint = _endpoint(table)
+        async with self._opening:
+            if endpoint not in self._by_endpoint:
+                self._by_endpoint[endpoint] = await self._stack.enter_async_context(connect(table))
+        return _with_model(self._by_endpoint[endpoint], table)
+
+    async def __aenter__(self) -> Endpoints:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.__aexit__(*error)
 
 
 def _endpoint(table: ModelTable) -> object:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -118,6 +118,14 @@ async def export(request: Request, progress: Exported) -> Exported:
     """
     if request.format not in ABOUT:
         raise UsageError(f"There is no format {request.format!r}; the formats are {', '.join(ABOUT)}.")
+    for name, value, known in (
+        ("kind", request.kind, get_args(Kind)),
+        ("thinking", request.thinking, get_args(Thinking)),
+    ):
+        if value not in known:
+            raise UsageError(f"{name}: {value!r} is none of {', '.join(known)}.")
+    if not 0 <= request.split <= 0.5:
+        raise UsageError(f"split: {request.split} is no share from 0 to 0.5.")
     async with _open_source(request, progress) as source:
         config = source.config
         options = Options(request.thinking, resolve_look(config.select.style, config.select.look), config.run.seed)

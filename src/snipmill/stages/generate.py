@@ -37,6 +37,7 @@ from snipmill.text.sections import Malformed
 In = TypeVar("In", bound=Record)
 Out = TypeVar("Out", bound=Record)
 KEPT = "kept"
+_UNREAD = "unread"
 _TEMPERATURE = 0.7
 _SENT_APART = ("temperature", "stop")
 
@@ -212,11 +213,10 @@ class Generate(Generic[In, Out]):
             self.budget.spend(self.stage, (part.usage for part in answers if isinstance(part, Completion)))
         entries = []
         for number, (key, part) in enumerate(zip(job.keys, answers, strict=True)):
-            parsed = self._parse(job.task, number, key, part)
             entries.append(
                 CompletionEntry(
                     id=key,
-                    outcome=parsed.reason if isinstance(parsed, Reject) else KEPT,
+                    outcome=self._outcome(job.task, number, key, part),
                     max_tokens=self.settings.max_tokens,
                     max_thinking_tokens=self.settings.max_thinking_tokens,
                     completion=part if isinstance(part, Completion) else None,
@@ -225,6 +225,14 @@ class Generate(Generic[In, Out]):
                 )
             )
         return entries
+
+    def _outcome(self, task: SampleTask, number: int, key: str, answer: Completion | Refusal) -> str:
+        """What comes of an answer. Where a parser of the user's fails, the answer is written down, and `read` fails again."""
+        try:
+            parsed = self._parse(task, number, key, answer)
+        except Exception:
+            return _UNREAD
+        return parsed.reason if isinstance(parsed, Reject) else KEPT
 
     def replaces(self, entry: CompletionEntry, earlier: CompletionEntry) -> bool:
         """Always: it was asked for because the earlier one was not final."""

@@ -54,7 +54,7 @@ class SeedSettings:
     stated_license: str | None
     seed: int
     forgotten: Forgotten = field(default_factory=Forgotten)
-    documents: tuple[Iterable[Document], ...] = ()
+    documents: tuple[Iterable[Document | Reject], ...] = ()
 
 
 def iterate_seeds(

@@ -6,6 +6,7 @@ last line is cut off when the journal is opened again. Only the offsets of lines
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -76,6 +77,7 @@ class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
 
 
 E = TypeVar("E", bound=Entry)
+_BEGIN = b'{"id":"'  # of each line
 
 
 class Journal(Generic[E]):
@@ -116,11 +118,34 @@ class Journal(Generic[E]):
         except OSError:
             os.close(self._descriptor)
             raise StoreError(
-                f"Another snipmill process is writing {self._path}. Wait for it, stop it, or choose another output."
+                f"Another snipmill process, or another stage of this program, is writing {self._path}. Wait for it, stop it, or "
+                "choose another output."
             ) from None
-        self._read_index()
+        try:
+            self._refuse_other_files()
+            self._read_index()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         os.ftruncate(self._descriptor, self._end)
         return self
+
+    def _refuse_other_files(self) -> None:
+        """Write into nothing but a journal of this kind: what comes after its last whole line is cut off.
+
+        Raises:
+            StoreError: the file is something else.
+        """
+        with open(self._descriptor, "rb", closefd=False) as file:
+            first = file.readline()
+        if not first.endswith(b"\n"):
+            if not (_BEGIN.startswith(first) or first.startswith(_BEGIN)):
+                raise StoreError(f"{self._path} is no journal. Give another file.")
+            return
+        with contextlib.suppress(msgspec.DecodeError):  # a damaged line is told with its number
+            names = msgspec.json.decode(first, type=dict[str, msgspec.Raw]).keys()
+            if not names <= set(self._decoder.type.__struct_encode_fields__):
+                raise StoreError(f"{self._path} is the journal of another stage. Give another file.")
 
     def _read_index(self) -> None:
         assert self._path is not None
