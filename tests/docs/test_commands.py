@@ -20,6 +20,7 @@ import typer
 from snipmill.cli.app import app
 from snipmill.store.run_directory import RunDirectory
 from tests.conftest import RESPONSE, Snipmill, write_lines
+from tests.engine.test_calibrate import configure, wrong_and_sure
 from tests.hub import Hub
 from tests.publish.conftest import make_run, seeds_with_origins, sometimes_wrong
 from tests.publish.test_push import hub
@@ -31,9 +32,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"((?:^<!-- .*? -->\n)*)^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(snipmill [a-z][^`]*)`")
-# What a test has in place of what a reader has: a small number of tasks, a server, a folder, a source, a licence.
+# What a test has in place of what a reader has: tasks that the stand-in can answer, a server, a folder, a source, a licence.
 HERE = {
-    "--tasks 200": "--tasks 10",
+    "--tasks 200": "--source own-tasks.jsonl",
     "http://127.0.0.1:8000/v1": "{server}",
     "path/to/my/repository": "src",
     "some-repository": "birds",
@@ -116,6 +117,9 @@ def reader(tmp_path: Path, finished: RunDirectory, monkeypatch: pytest.MonkeyPat
     )
     row = {"instruction": "Double a number.", "response": RESPONSE}
     write_lines(tmp_path / "dataset.jsonl", row)
+    standin.dress_base = wrong_and_sure
+    configure(tmp_path, standin.url)
+    (tmp_path / "tasks.jsonl").rename(tmp_path / "own-tasks.jsonl")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
