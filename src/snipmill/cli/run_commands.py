@@ -91,8 +91,8 @@ def quickstart(
     _show_one_row(finished)
     say("")
     say("What next:")
+    say(f"  snipmill report {directory} --open    a page that shows every row, and what was dropped and why")
     say(f"  snipmill show {directory} ID          one row with its ancestors, prompts and verdict")
-    say(f"  snipmill status {directory}           the funnel again")
     say(
         "  snipmill quickstart YOUR/FOLDER --license LicenseRef-ours --dir mine --enough 20   grow tasks from your own code"
     )
@@ -122,7 +122,9 @@ def _run(config: Config) -> RunDirectory:
     if reused:
         say(f"{reused:,} completions and verdicts were there already and were not paid again.")
     rows = progress.funnel["select"].kept
-    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}")
+    say(
+        f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}; `snipmill report {directory.path}` shows them."
+    )
     if progress.wrong is not None and progress.wrong.rows:
         say(f"Expected to be wrong: {progress.wrong}, by {progress.weights}.")
     if not rows and not progress.stopped:

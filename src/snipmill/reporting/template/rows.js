@@ -305,7 +305,7 @@ function sample(found) {
   if (found.tokens) facts.push(`${found.tokens} tokens`);
   return make("article", { className: found.chosen ? "sample chosen" : "sample" },
     make("p", {}, make("b", {}, `Sample ${found.number}`), " ", make("span", { className: found.status === "passed" ? "status passed" : "status" }, found.status),
-      found.repaired !== undefined ? ` as written, passed with ${found.repaired} assertions repaired` : "", found.chosen ? " · in the data set" : ""),
+      found.repaired !== undefined ? ` as written, passed with ${found.repaired} ${found.repaired === 1 ? "assertion" : "assertions"} repaired` : "", found.chosen ? " · in the data set" : ""),
     make("p", { className: "note" }, facts.join(" · ")),
     found.detail ? make("p", {}, found.detail) : null,
     found.later ? make("p", { className: "note" }, found.later) : null,
