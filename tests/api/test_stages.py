@@ -350,8 +350,10 @@ def test_a_program_ends_that_holds_a_stream_half_used(standin: StandIn, tmp_path
     assert (process.returncode, out) == (0, "mine-0\nover\n")
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
     while not holds():
+        assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
 
 
@@ -484,12 +486,17 @@ def test_records_of_one_id_are_kept_apart() -> None:
 def test_a_journal_is_that_of_its_stage(standin: StandIn, tmp_path: Path) -> None:
     asked, journal = config(standin.url), tmp_path / "a.journal"
     list(api.concepts(seeds(2), asked, journal=journal))
-    with pytest.raises(api.StoreError, match="of another stage"):
+    with pytest.raises(api.StoreError, match="no journal of this stage"):
         list(api.verify([], asked, journal=journal))
-    (tmp_path / "notes.txt").write_text("my notes")
-    with pytest.raises(api.StoreError, match="is no journal"):
-        list(api.concepts(seeds(2), asked, journal=tmp_path / "notes.txt"))
-    assert (tmp_path / "notes.txt").read_text() == "my notes"
+    for text in ("my notes", '{"id":"a","text":"my only copy"}', '{"id":"a","text":"mine"}\n'):
+        (tmp_path / "notes.txt").write_text(text)
+        with pytest.raises(api.StoreError, match="is no journal"):
+            list(api.concepts(seeds(2), asked, journal=tmp_path / "notes.txt"))
+        assert (tmp_path / "notes.txt").read_text() == text
+    answer = Response(id="r", seed="", concepts=[], instruction="Double.", response=RESPONSE)
+    list(api.execute([answer], asked, journal=tmp_path / "verdicts.journal"))
+    with pytest.raises(api.StoreError, match="no journal of this stage"):
+        list(api.verify([answer], asked, journal=tmp_path / "verdicts.journal"))
 
 
 def own_run(standin: StandIn, tmp_path: Path, **changes: Any) -> Config:
@@ -540,8 +547,98 @@ def test_a_text_and_a_prompt_with_the_same_question_are_not_the_same(standin: St
 
 
 def test_no_more_is_made_than_somebody_takes(standin: StandIn) -> None:
-    found = api.concepts(seeds(2_000), config(standin.url))
+    found = api.concepts(seeds(50_000), config(standin.url))
     next(found)
-    time.sleep(1.5)
-    assert len(standin.requests) < 1_500
+    counts: list[int] = []
+
+    def stands_still() -> bool:
+        time.sleep(1.0)
+        counts.append(len(standin.requests))
+        return len(counts) > 1 and counts[-1] == counts[-2]
+
+    wait_until(stands_still)
+    assert counts[-1] < 10_000
     found.close()
+
+
+def test_what_is_in_flight_is_kept_when_an_earlier_stage_may_spend_no_more(standin: StandIn, tmp_path: Path) -> None:
+    standin.delay = 0.3
+    asked = msgspec.structs.replace(config(standin.url), run=RunTable(max_tokens_total=600))
+    journals = [tmp_path / "concepts.journal", tmp_path / "tasks.journal"]
+    with pytest.raises(api.BudgetSpent):
+        list(api.instructions(api.concepts(seeds(500), asked, journal=journals[0]), asked, journal=journals[1]))
+    assert sum(len(read_lines(path)) for path in journals) == len(standin.requests)
+
+
+def test_stages_with_the_same_limit_share_it_whatever_else_differs(standin: StandIn) -> None:
+    limit = RunTable(max_tokens_total=300)
+    first = msgspec.structs.replace(
+        config(standin.url), run=limit, model=ModelTable(base_url=standin.url, concurrency=1)
+    )
+    second = api.change_config(first, {"model.sampling.temperature": 0.1, "run.dir": "elsewhere"})
+    with pytest.raises(api.BudgetSpent):
+        list(api.instructions(api.concepts(seeds(200), first), second))
+    assert len(standin.requests) < 40
+
+
+def test_records_that_were_given_away_are_not_there_twice(standin: StandIn) -> None:
+    asked = config(standin.url)
+    found = api.concepts(seeds(3), asked)
+    first, second = api.instructions(found, asked), api.instructions(found, asked)
+    assert len(list(first)) == 3
+    for wrong in (second, found):
+        with pytest.raises(UsageError, match="given to another stage"):
+            next(wrong)
+
+
+def test_an_asynchronous_stream_ends_when_another_task_says_so(standin: StandIn) -> None:
+    standin.delay = 3600
+
+    async def program() -> str:
+        found = api.aconcepts(seeds(5), config(standin.url))
+        waiting = asyncio.create_task(anext(found))
+        while not standin.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await found.aclose()
+        try:
+            await waiting
+        except (asyncio.CancelledError, StopAsyncIteration) as ended:
+            return type(ended).__name__
+        return "a record"
+
+    assert asyncio.run(program()) in ("CancelledError", "StopAsyncIteration")
+
+
+def test_a_stage_without_a_loop_tells_it(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> asyncio.AbstractEventLoop:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", fails)
+    with pytest.raises(OSError, match="Too many open files"):
+        next(api.concepts(seeds(1), config(standin.url)))
+
+
+@pytest.mark.parametrize("wrong", [5, None])
+def test_what_is_no_iterable_is_one_sentence(standin: StandIn, wrong: Any) -> None:
+    for stage in (api.concepts, api.verify, api.select):
+        with pytest.raises(UsageError, match="takes an iterable of records"):
+            list(stage(wrong, config(standin.url)))
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_seeds(standin: StandIn, tmp_path: Path) -> None:
+    process = script(
+        tmp_path,
+        standin,
+        "def slow():\n    yield from seeds(1)\n    print('begun', flush=True)\n    time.sleep(3600)\n"
+        "try:\n    snipmill.run(config, seeds=slow())\nexcept KeyboardInterrupt:\n    print('interrupted')\n",
+    )
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "interrupted\n")
+
+
+def test_a_limit_counts_seeds_and_not_their_copies(standin: StandIn, tmp_path: Path) -> None:
+    limited = own_run(standin, tmp_path, seeds=SeedsTable(limit=4))
+    one, *others = seeds(6)
+    assert api.run(limited, seeds=[one, one, one, *others]).funnel()["seeds"]["kept"] == 4

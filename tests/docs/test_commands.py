@@ -75,14 +75,18 @@ class Block:
 
     @property
     def is_shell(self) -> bool:
+        command = r"^(\S+=\S+ )*\S*\b(snipmill|python3?|vllm|docker|vf-eval) "
         return (
-            self.language in ("", "bash", "sh", "console")
-            and re.search(r"^\S*\b(snipmill|python3?|vllm|docker|vf-eval) ", self.text, re.M) is not None
+            self.language in ("", "bash", "sh", "console") and re.search(command, self.text, re.MULTILINE) is not None
         )
+
+    @property
+    def is_program(self) -> bool:
+        return self.language == "python" and re.search(r"^(import|from) \w+", self.text, re.MULTILINE) is not None
 
     def commands(self) -> list[str]:
         """One for each line, without comments."""
-        lines = self.text.replace("\\\n", " ").splitlines()
+        lines = self.text.replace("\\n", " ").splitlines()
         return [line for line in (line.partition("    #")[0].strip() for line in lines) if line]
 
 
@@ -173,6 +177,8 @@ def run_command(command: str, snipmill: Snipmill, standin: StandIn) -> None:
         done = snipmill(*words[1:], OPENAI_BASE_URL=standin.url)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     else:
+        if words[:1] == ["source"]:
+            return  # the environment of this test is active
         assert words[0] in ("cat", "python"), f"{command}: run it here, or mark what it needs"
         if words[0] == "python":
             words[0] = shlex.quote(sys.executable)
@@ -195,7 +201,11 @@ def test_what_is_not_run_says_why() -> None:
     """A block of commands that is left out names a GPU, another program, or the test that runs it."""
     for page in PAGES:
         for block in blocks(page):
-            if block.is_shell and block.is_skipped:
+            if block.is_program and page.name != "README.md" and "```" not in block.text:
+                assert "<!-- python -->" in block.marks or block.is_skipped, (
+                    f"{page.name}: run it, or say why not\n{block.text}"
+                )
+            if (block.is_shell or block.is_program) and block.is_skipped:
                 assert re.search(r"<!-- (needs: .{3,}|not run here: .{10,}|test-command) -->", block.marks), (
                     page,
                     block.text,
@@ -218,13 +228,23 @@ def options_of(path: list[str]) -> set[str] | None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_within_sentences_exist_with_their_options(page: Path) -> None:
     for command in INLINE.findall(page.read_text()):
-        words = command.replace("\\|", "|").split()
+        words = command.replace(r"\|", "|").split()
         path = words[1:3] if words[1] == "prompts" else words[1:2]
         options = options_of(path)
         assert options is not None, command
         for word in words:
             if word.startswith("-") and len(word) > 1:
                 assert word.partition("=")[0] in options, command
+
+
+def test_messages_of_the_troubleshooting_page_exist() -> None:
+    """A symptom that is quoted as a sentence is one that snipmill says."""
+    sources = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    rows = re.findall(r"^\| `([A-Z][^`]+)`", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    assert rows
+    for message in rows:
+        for part in message.split(" ... "):
+            assert part in sources, message
 
 
 def test_scripts_of_benchmarks_are_there() -> None:

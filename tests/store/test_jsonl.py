@@ -5,12 +5,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from snipmill.records import Concepts, Record, Reject, Response, Seed
 from snipmill.store.jsonl import Writer, encode_line
 from snipmill.store.reading import read_records
+from snipmill.tables.compression import MAGIC
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 VALUES = st.recursive(
@@ -25,6 +26,7 @@ GOOD = b'{"seed":"s","concepts":["a"],"instruction":"Do it.","response":"Done."}
     st.lists(st.binary(max_size=40).map(lambda line: line.replace(b"\n", b" ")) | st.just(GOOD), min_size=1, max_size=8)
 )
 def test_a_bad_line_costs_only_itself(lines: list[bytes]) -> None:
+    assume(not lines[0].startswith(tuple(MAGIC)))  # such a file is a compressed one
     with TemporaryDirectory() as folder:
         path = Path(folder) / "in"
         path.write_bytes(b"\n".join([*lines, GOOD]) + b"\n")

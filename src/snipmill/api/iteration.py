@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from snipmill.engine.over_records import Shared
+from snipmill.errors import UsageError
 
 T = TypeVar("T")
 Make = Callable[[Shared], AsyncGenerator[T, None]]
@@ -60,7 +61,7 @@ class _Work(Generic[T]):
     def __init__(self, make: Make[T]) -> None:
         self._make = make
         self._results: SimpleQueue[Any] = SimpleQueue()
-        self._begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+        self._begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None] = Future()
         self._room = asyncio.Semaphore(_AHEAD)
         self._error: BaseException | None = None
         self._is_stopped = False
@@ -74,6 +75,8 @@ class _Work(Generic[T]):
         except BaseException as error:
             self._error = error
         finally:
+            if not self._begun.done():
+                self._begun.set_result(None)  # there is no loop to tell anything
             self._results.put(_END)
 
     async def _pump(self) -> None:
@@ -105,15 +108,17 @@ class _Work(Generic[T]):
     def stop(self) -> None:
         """End the work, and wait a little until it has put everything away."""
         self._is_stopped = True
-        _, task = self._begun.result()
-        self._tell(task.cancel)
+        begun = self._begun.result()
+        if begun is not None:
+            self._tell(begun[1].cancel)
         if threading.current_thread() is not self._thread:
             self._thread.join(_PATIENCE)
 
     def _tell(self, call: Callable[[], Any]) -> None:
-        loop, _ = self._begun.result()
-        with contextlib.suppress(RuntimeError):  # it has ended
-            loop.call_soon_threadsafe(call)
+        begun = self._begun.result()
+        if begun is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                begun[0].call_soon_threadsafe(call)
 
 
 class Stream(Iterator[T]):
@@ -122,9 +127,11 @@ class Stream(Iterator[T]):
     def __init__(self, make: Make[T]) -> None:
         self._make: Make[T] | None = make
         self._work: _Work[T] | None = None
+        self._is_given = False
 
     def __next__(self) -> T:
         if self._work is None:
+            _refuse_given(self._is_given)
             if self._make is None:
                 raise StopIteration
             self._work = _Work(self._make)
@@ -146,9 +153,15 @@ class Stream(Iterator[T]):
             self._work.stop()
 
     def taken_over(self) -> Make[T] | None:
-        """How its records are made, for the stage that takes them on its own loop; None where it has begun."""
+        """How its records are made, for the stage that takes them on its own loop; None where it has begun or is closed.
+
+        Raises:
+            UsageError: another stage has taken them.
+        """
+        _refuse_given(self._is_given)
         if self._work is not None:
             return None
+        self._is_given = self._make is not None
         make, self._make = self._make, None
         return make
 
@@ -158,27 +171,55 @@ class AsyncStream(AsyncIterator[T]):
 
     def __init__(self, make: Make[T]) -> None:
         self._make: Make[T] | None = make
-        self._items: AsyncGenerator[T, None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._results: asyncio.Queue[Any] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_AHEAD)
+        self._is_given = False
 
     async def __anext__(self) -> T:
-        if self._items is None:
+        if self._task is None:
+            _refuse_given(self._is_given)
             if self._make is None:
                 raise StopAsyncIteration
-            self._items = alone(self._make)
-        return await anext(self._items)
+            self._task = asyncio.create_task(self._pump(self._make))
+        item = await self._results.get()
+        if item is _END:
+            self._results.put_nowait(_END)  # for whoever asks again
+            await self._task  # whatever ended it
+            raise StopAsyncIteration
+        self._room.release()
+        result: T = item
+        return result
+
+    async def _pump(self, make: Make[T]) -> None:
+        try:
+            async with contextlib.aclosing(alone(make)) as items:
+                async for item in items:
+                    await self._room.acquire()
+                    self._results.put_nowait(item)
+        finally:
+            self._results.put_nowait(_END)
 
     async def aclose(self) -> None:
         """End the work. There are no more records after it."""
         self._make = None
-        if self._items is not None:
-            await self._items.aclose()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def taken_over(self) -> Make[T] | None:
         """As that of `Stream`."""
-        if self._items is not None:
+        _refuse_given(self._is_given)
+        if self._task is not None:
             return None
+        self._is_given = self._make is not None
         make, self._make = self._make, None
         return make
+
+
+def _refuse_given(is_given: bool) -> None:
+    if is_given:
+        raise UsageError("These records were given to another stage, which uses them up. Make a list of them first.")
 
 
 async def alone(make: Make[T]) -> AsyncGenerator[T, None]:

@@ -16,7 +16,7 @@ from snipmill.config import Config
 from snipmill.config_file import change_config
 from snipmill.engine.over_records import Shared
 from snipmill.engine.record_ids import RecordIds
-from snipmill.errors import UsageError
+from snipmill.errors import BudgetSpent, UsageError
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
 
@@ -63,15 +63,27 @@ async def records_of(
     """
     ids, place = RecordIds(), 0
     async with contextlib.aclosing(_taken(items, shared)) as found:
-        async for item in found:
-            check_kind(item, kinds, stage, place)
-            record, earlier = ids.admit(item, place)
-            place += 1
-            if earlier is None:
-                yield record
-                continue
-            detail = f"A record with this id was already given, as number {earlier}."
-            on_reject(Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail))
+        try:
+            async for item in found:
+                check_kind(item, kinds, stage, place)
+                record, earlier = ids.admit(item, place)
+                place += 1
+                if earlier is None:
+                    yield record
+                    continue
+                detail = f"A record with this id was already given, as number {earlier}."
+                on_reject(Reject(id=record.id, stage=stage, reason=Reason.DUPLICATE_RECORD, detail=detail))
+        except GeneratorExit:
+            if isinstance(items, Stream | AsyncStream) and shared.is_spent:
+                await _let_end(found)
+            raise
+
+
+async def _let_end(items: AsyncGenerator[Any, None]) -> None:
+    """Wait for what an earlier stage has in flight: it is paid for, and the stage asks nothing more."""
+    with contextlib.suppress(BudgetSpent):
+        async for _ in items:
+            pass
 
 
 def _taken(items: Items[Any], shared: Shared) -> AsyncGenerator[Any, None]:
@@ -82,6 +94,8 @@ def _taken(items: Items[Any], shared: Shared) -> AsyncGenerator[Any, None]:
             return make(shared)
     if isinstance(items, AsyncIterator):
         return _closing(items)
+    if not isinstance(items, Iterable):
+        raise UsageError(f"A stage takes an iterable of records, and was given {type(items).__name__} {items!r:.60}.")
     return read_apart(iter(items))
 
 

@@ -64,6 +64,8 @@ def select(
     Raises:
         UsageError: verified responses and rows are mixed, or a benchmark cannot be read.
     """
+    if not isinstance(candidates, Iterable):
+        raise UsageError(f"select takes an iterable of records, and was given {type(candidates).__name__}.")
     return _selected(candidates, checked(config), keep, on_reject)
 
 

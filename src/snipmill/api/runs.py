@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from snipmill.api.iteration import finish
+from snipmill.api.iteration import finish, read_apart
 from snipmill.api.outcomes import check_kind, checked
 from snipmill.config import AUDIT_DEFAULTS, ColumnsTable, Config
 from snipmill.config_file import change_config, load_config
@@ -21,6 +21,7 @@ from snipmill.engine.lineage import Ancestor, trace
 from snipmill.engine.progress import Progress
 from snipmill.engine.status import read_funnel
 from snipmill.errors import UsageError
+from snipmill.id_index import IdIndex
 from snipmill.records import Reject, Row, Seed
 from snipmill.stages.settings import Settings
 from snipmill.stages.spec import BY_NAME
@@ -104,7 +105,8 @@ async def arun(config: Config, progress: Progress | None = None, *, seeds: Itera
     Raises:
         SnipmillError: no single record can be blamed for it; all that was made is kept.
     """
-    settings, prepare = checked(config), _prepare_nothing
+    settings = checked(config)
+    prepare: Callable[[RunDirectory, Settings], Awaitable[None]] | None = None
     if seeds is not None:
         path = str(RunDirectory(config.run.dir).own_seeds.resolve())
         table = msgspec.structs.replace(settings.seeds, sources=(path,), columns=ColumnsTable())
@@ -113,25 +115,24 @@ async def arun(config: Config, progress: Progress | None = None, *, seeds: Itera
     return Run(directory.path)
 
 
-def _prepare_nothing(_directory: RunDirectory, _settings: Settings) -> None:
-    return None
-
-
-def _keep_seeds(seeds: Iterable[Seed], directory: RunDirectory, settings: Settings) -> None:
-    """Keep the given seeds in the run, which any command can then continue; as many as are used, and none that it has forgotten.
+async def _keep_seeds(seeds: Iterable[Seed], directory: RunDirectory, settings: Settings) -> None:
+    """Keep the given seeds in the run, which any command can then continue: as many as are used, each once, none forgotten.
 
     Raises:
         UsageError: there are none, or one is no seed.
     """
-    table, count = settings.seeds.table, 0
+    table, kept, place = settings.seeds.table, IdIndex(), -1
     most = None if table.shuffle or table.limit is None else table.start + table.limit
     with Writer[Seed](directory.own_seeds) as writer:
-        for place, seed in enumerate(islice(seeds, most)):
-            check_kind(seed, (Seed,), "run", place)
-            count += 1
-            if not settings.seeds.forgotten.has_seed(seed):
-                writer.write(seed)
-        if not count:
+        async with contextlib.aclosing(read_apart(iter(seeds))) as given:
+            async for seed in given:
+                place += 1
+                check_kind(seed, (Seed,), "run", place)
+                if kept.add(seed.id, place) is None and not settings.seeds.forgotten.has_seed(seed):
+                    writer.write(seed)
+                if writer.count == most:
+                    break
+        if place < 0:
             raise UsageError("run: seeds is empty. A generator that was used already gives nothing; give a list.")
 
 

@@ -52,6 +52,11 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
     return table
 
 
+def can_draw(where: Console) -> bool:
+    """Whether lines can be redrawn: on a terminal that can move its cursor, and show bars."""
+    return where.is_terminal and not where.is_dumb_terminal and where.encoding.lower().startswith("utf")
+
+
 def duration(seconds: float) -> str:
     """A time that a person reads at a glance."""
     if seconds < 90:
@@ -66,7 +71,8 @@ def told_now_and_then(line: Callable[[], str]) -> Iterator[None]:
 
     def tell() -> None:
         while not over.wait(_LOG_INTERVAL):
-            say(line())
+            with contextlib.suppress(Exception):  # figures change while they are read; the next line comes
+                say(line())
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
@@ -108,7 +114,7 @@ def progress_of(progress: Progress, elapsed: float, done: int, tasks: int) -> st
 @contextlib.contextmanager
 def live_line(line: Callable[[], str]) -> Iterator[None]:
     """Show one line while the block runs: redrawn on a terminal, printed now and then in a log."""
-    if not console.is_terminal:
+    if not can_draw(console):
         with told_now_and_then(line):
             yield
         return

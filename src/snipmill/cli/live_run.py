@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from snipmill.cli.display import console, duration, told_now_and_then
+from snipmill.cli.display import can_draw, console, duration, told_now_and_then
 from snipmill.cli.pace import Speeds, cost_line, plain_line, rows_line, time_to_go
 from snipmill.engine.progress import Progress
 from snipmill.seeds.document import STAGE as SEEDS
-from snipmill.stages.spec import RESPONSES
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
     from rich.text import Text
 
@@ -28,7 +27,7 @@ _MOST_SERVERS = 6
 def live(progress: Progress) -> Iterator[None]:
     """Show a run's progress while the block runs: redrawn on a terminal, a line now and then in a log."""
     speeds = Speeds()
-    if not console.is_terminal:
+    if not can_draw(console):
         with told_now_and_then(lambda: plain_line(progress, speeds)):
             yield
         return
@@ -44,9 +43,17 @@ class LiveRun:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._speeds = Speeds()
+        self._last: list[RenderableType] = []
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """The lines, for the width that there is."""
+        """The lines, for the width that there is. A view that cannot be drawn is no reason to end a run."""
+        try:
+            self._last = list(self._lines(options))
+        except Exception as error:  # figures change while they are read
+            self._last = self._last or [_line(f"The view cannot be drawn ({type(error).__name__}); the run goes on.")]
+        yield from self._last
+
+    def _lines(self, options: ConsoleOptions) -> Iterator[RenderableType]:
         from rich.text import Text
 
         progress, now = self._progress, time.monotonic()
@@ -115,14 +122,21 @@ def _stages(progress: Progress, width: int) -> Table:
     room = max(8, (width - _NAME - _COUNTS - 4) * 2 // (5 if width >= _WIDE else 3 if width >= _NARROW else 2))
     for name in progress.stages:
         count = progress.funnel[name]
-        whole = max(_expected(progress, name), count.came_in, 1)
-        bar = _bar(count.kept, count.came_in - count.kept, whole, room)
-        if name == SEEDS and progress.seeds is not None:
-            bar = _bar(progress.seeds_done, 0, max(progress.seeds, 1), room)
+        whole = _expected(progress, name)
+        bar = (
+            _bar(count.kept, count.came_in - count.kept, max(whole, count.came_in), room)
+            if whole
+            else _bar(0, 0, 1, room)
+        )
+        if name == SEEDS:
+            bar = _bar(progress.seeds_done, 0, progress.seeds or 1, room) if progress.seeds else _bar(0, 0, 1, room)
         cells = [Text(name), bar]
         cells.append(Text(_counts(progress, name), style="dim"))
         if width >= _NARROW:
-            dropped = ", ".join(f"{reason} {number:,}" for reason, number in count.rejected.most_common(4))
+            rejected = sorted(
+                dict(count.rejected).items(), key=lambda item: -item[1]
+            )  # a copy: the run goes on counting
+            dropped = ", ".join(f"{reason} {number:,}" for reason, number in rejected[:4])
             cells.append(Text(dropped, style="dim", no_wrap=True, overflow="ellipsis"))
         table.add_row(*cells)
     return table
@@ -131,21 +145,20 @@ def _stages(progress: Progress, width: int) -> Table:
 def _counts(progress: Progress, stage: str) -> str:
     """How many seeds are done, of how many; for other stages, how many records were kept, of those that came in."""
     count = progress.funnel[stage]
-    if stage == SEEDS and progress.seeds is not None:
-        return f"{progress.seeds_done:,} of {progress.seeds:,}"
+    if stage == SEEDS:
+        return (
+            f"{progress.seeds_done:,} of {progress.seeds:,}"
+            if progress.seeds is not None
+            else f"{progress.seeds_done:,} done"
+        )
     return f"{count.kept:,} of {count.came_in:,}" if count.came_in else ""
 
 
 def _expected(progress: Progress, stage: str) -> int:
-    """About how many records will come into a stage; 0 where that is not known."""
-    seeds = progress.seeds
-    if seeds is None or not progress.seeds_done:
+    """About how many records will come into a stage, from those that have come for each seed; 0 where that is not known."""
+    if progress.seeds is None or not progress.seeds_done:
         return 0
-    before = progress.stages[max(progress.stages.index(stage) - 1, 0)]
-    if stage == RESPONSES:
-        return seeds * progress.samples * progress.funnel[before].kept // max(progress.funnel[before].came_in, 1)
-    share = progress.funnel[stage].came_in / progress.seeds_done
-    return round(seeds * share)
+    return round(progress.seeds * progress.funnel[stage].came_in / progress.seeds_done)
 
 
 def _bar(kept: int, dropped: int, whole: int, width: int) -> Text:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from snipmill.cli.display import duration
 from snipmill.engine.progress import Progress
-from snipmill.stages.budget import cost
+from snipmill.stages.budget import Budget, cost
 from snipmill.stages.spec import ASKING, EXECUTE
 
 _LEAST = 3  # results before a time is forecast
@@ -18,41 +19,46 @@ _SPEED_WINDOW = 30.0  # seconds
 
 
 def time_to_go(progress: Progress, now: float) -> str:
-    """When the run is done: a range in which it ends four times in five, from the pace since its first new completion.
+    """When the run is done: a range in which it ends four times in five, from the pace since the first request of this session.
 
-    Results are taken as independent of each other, so the range narrows with the square root of their number.
+    It ends when its seeds are grown, when enough of them have rows, or when its tokens are spent, whichever comes first. Seeds end
+    in bursts at first, so nothing is said before as many have ended as are under way. After that, results are taken as
+    independent: the range narrows with the square root of their number.
     """
-    if progress.paced_from is None:
+    if progress.first_request is None or progress.phase != "writing":
         return ""
-    since, seeds_then, found_then = progress.paced_from
-    if progress.enough is not None:
-        done, left = progress.found - found_then, progress.enough - progress.with_rows
-    elif progress.seeds is not None:
-        done, left = progress.seeds_done - seeds_then, progress.seeds - progress.seeds_done
-    else:
+    forecasts = list(_forecasts(progress, now - progress.first_request))
+    if not forecasts:
         return ""
-    if left <= 0:
-        return ""
-    if done < _LEAST:
+    done = progress.seeds_done - progress.replayed[0]
+    seconds, results = min(forecasts)
+    if done < min(progress.window, (progress.seeds or progress.window) // 3) or results < _LEAST:
         return "time to go not known yet"
-    seconds = left * (now - since) / done
-    error = _EIGHTY_PERCENT / math.sqrt(done)
-    low, high = duration(seconds / (1 + error)), duration(seconds / (1 - error)) if error < 0.9 else None
-    if low == high:
-        return f"done in about {low}"
-    return f"done in {low} to {high}" if high is not None else f"done in {low} at least"
+    error = _EIGHTY_PERCENT / math.sqrt(results)
+    low, high = duration(seconds / (1 + error)), duration(seconds / (1 - error))
+    return f"done in about {low}" if low == high else f"done in {low} to {high}"
+
+
+def _forecasts(progress: Progress, seconds: float) -> Iterator[tuple[float, int]]:
+    """For each thing that ends the run: in how many seconds it does so, and on how many results that rests."""
+    seeds_before, found_before = progress.replayed
+    done, found = progress.seeds_done - seeds_before, progress.found - found_before
+    if progress.seeds is not None and progress.seeds > progress.seeds_done:
+        yield (progress.seeds - progress.seeds_done) * seconds / max(done, 1), done
+    if progress.enough is not None and progress.enough > progress.with_rows and (found or progress.seeds is None):
+        yield (progress.enough - progress.with_rows) * seconds / max(found, 1), found
+    budget, fresh = progress.budget, sum(progress.funnel[stage].fresh_tokens for stage in ASKING)
+    if budget is not None and budget.max_tokens is not None and fresh and budget.tokens < budget.max_tokens:
+        # Tokens of prompts count, too; they come at the same rate as those of completions.
+        share = budget.tokens / max(sum(progress.funnel[stage].completion_tokens for stage in ASKING), 1)
+        yield (budget.max_tokens - budget.tokens) * seconds / (fresh * share), done
 
 
 def rows_line(progress: Progress, now: float) -> list[str]:
     """How many tasks have a row, how fast they come, what each takes, and how many are expected to be wrong."""
-    parts = [f"{progress.found:,} found"]
-    if (
-        progress.paced_from is not None
-        and progress.found > progress.paced_from[2]
-        and now - progress.paced_from[0] > 30
-    ):
-        since, _, before = progress.paced_from
-        parts.append(f"{3600 * (progress.found - before) / (now - since):,.0f} an hour")
+    parts, begun, before = [f"{progress.found:,} found"], progress.first_request, progress.replayed[1]
+    if begun is not None and progress.found > before and now - begun > 30:
+        parts.append(f"{3600 * (progress.found - before) / (now - begun):,.0f} an hour")
     if progress.found:
         tokens = sum(progress.funnel[stage].completion_tokens for stage in ASKING)
         parts.append(f"{tokens / progress.found:,.0f} tokens each")
@@ -65,38 +71,49 @@ def cost_line(progress: Progress) -> list[str]:
     budget = progress.budget
     if budget is None:
         return []
-    parts, spent = [], sum(cost(progress.funnel[stage].usage, budget.prices[stage]) for stage in ASKING)
+    # A limit counts everything in the journals, also what another configuration paid for.
+    spent = budget.cost if budget.is_limited else _cost(progress, budget)
+    parts = []
     if spent:
-        limit = f" of {budget.max_cost:,.4g}" if budget.max_cost is not None else ""
-        parts.append(f"{spent:,.4g}{limit} spent")
+        limit = f" of {_money(budget.max_cost)}" if budget.max_cost is not None else ""
+        parts.append(f"{_money(spent)}{limit} spent")
         if progress.found:
-            parts.append(f"{spent / progress.found:,.2g} each row")
+            parts.append(f"{_money(spent / progress.found)} each row")
     if budget.max_tokens is not None:
         parts.append(f"{budget.tokens:,} of {budget.max_tokens:,} tokens")
     return parts
+
+
+def _cost(progress: Progress, budget: Budget) -> float:
+    return sum(cost(progress.funnel[stage].usage, budget.prices[stage]) for stage in ASKING)
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
 
 
 @dataclass
 class Speeds:
     """Tokens a second of each server, over the last half minute."""
 
-    _seen: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
+    _seen: deque[tuple[float, Counter[str]]] = field(default_factory=deque)
 
     def read(self, progress: Progress, now: float) -> dict[str, float]:
         """The speed of each server by its address; those that are set aside have none."""
-        servers = [server for fleet in progress.fleets for server in fleet.servers]
-        tokens = {server.url: server.tokens for server in servers}
+        tokens: Counter[str] = Counter()
+        working: set[str] = set()
+        for server in (server for fleet in progress.fleets for server in fleet.servers):
+            tokens[server.url] += server.tokens  # several fleets may use one server
+            if not server.is_set_aside:
+                working.add(server.url)
         self._seen.append((now, tokens))
-        while now - self._seen[0][0] > _SPEED_WINDOW:
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _SPEED_WINDOW:
             self._seen.popleft()
         then, before = self._seen[0]
         seconds = now - then
         if seconds < 1:
             return {}
-        return {
-            server.url: 0.0 if server.is_set_aside else (server.tokens - before.get(server.url, 0)) / seconds
-            for server in servers
-        }
+        return {url: (count - before[url]) / seconds if url in working else 0.0 for url, count in tokens.items()}
 
 
 def plain_line(progress: Progress, speeds: Speeds, now: float | None = None) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ async def run(
     config: Config,
     progress: Progress,
     wait: Wait = next_second,
-    prepare: Callable[[RunDirectory, Settings], None] = lambda _directory, _settings: None,
+    prepare: Callable[[RunDirectory, Settings], Awaitable[None]] | None = None,
 ) -> RunDirectory:
     """Make a data set, or continue where an earlier run with this directory stopped.
 
@@ -84,7 +84,8 @@ async def run(
         raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
     settings = remember_forgotten(settings, directory)
     async with open_run(settings, directory, progress, wait) as context:
-        await asyncio.to_thread(prepare, directory, settings)
+        if prepare is not None:
+            await prepare(directory, settings)
         manifest = _manifest(context)
         directory.write_manifest({**manifest, "status": "running"})
         try:
@@ -248,11 +249,7 @@ async def _grow_all(context: RunContext) -> None:
         progress.funnel["seeds"].count(None)
         await grow(seed, steps, config.generate, config.run.seed, outcome)
         count_grown(outcome, progress.funnel)
-        progress.keep_pace()
-        progress.seeds_done += 1
-        if outcome.has_row(config.select):
-            progress.found += 1
-            progress.doubt += 1 - outcome.best_confidence
+        progress.seed_ended(has_row=outcome.has_row(config.select), confidence=outcome.best_confidence)
         if outcome.unfinished:
             in_a_row.append(seed.id)
         else:
@@ -260,7 +257,8 @@ async def _grow_all(context: RunContext) -> None:
         return outcome
 
     stop, in_a_row = threading.Event(), list[str]()  # seeds that the budget left unfinished
-    window, was_spent = window_of(config, context.connections), context.budget.spent is not None
+    window = progress.window = window_of(config, context.connections)
+    was_spent = context.budget.spent is not None
     with RunFiles(context.directory, config) as files:
 
         def drop_seed(reject: Reject) -> None:

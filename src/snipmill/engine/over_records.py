@@ -24,7 +24,7 @@ from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Examination, Execution, Record, Reject, Response
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
-from snipmill.stages.budget import Budget, open_budget
+from snipmill.stages.budget import Budget, open_budget, prices_by_stage
 from snipmill.stages.calibration_file import load_calibration
 from snipmill.stages.execute import Execute, ExecutionContext
 from snipmill.stages.generate import Generate, GenerationSettings, SampleTask, last_word
@@ -89,10 +89,16 @@ class Shared:
         Raises:
             UsageError: a cost is limited, and nothing says what the tokens of some stage cost.
         """
-        key = msgspec.json.encode((config.run, config.model, config.judge, config.review), order="deterministic")
+        prices = prices_by_stage(config), config.model.price
+        key = msgspec.json.encode((config.run.max_cost, config.run.max_tokens_total, prices), order="deterministic")
         if key not in self._budgets:
             self._budgets[key] = open_budget(config)
         return self._budgets[key]
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no stage of the chain may ask anything more."""
+        return bool(self._budgets) and all(budget.spent for budget in self._budgets.values())
 
     async def __aenter__(self) -> Shared:
         return self
@@ -101,12 +107,11 @@ class Shared:
         await self._endpoints.__aexit__(*error)
 
 
-async def _each(
+def _each(
     items: Records[Any] | Iterable[A] | AsyncIterator[A], make: Callable[[A], Awaitable[B]], window: int
-) -> AsyncGenerator[B, None]:
-    async with contextlib.aclosing(map_in_order(items, make, window)) as results:
-        async for result in results:
-            yield result
+) -> contextlib.aclosing[AsyncGenerator[B, None]]:
+    """The results of some work, in order; an end of the block ends what is under way."""
+    return contextlib.aclosing(map_in_order(items, make, window))
 
 
 def window(table: ExecuteTable) -> int:
@@ -167,16 +172,16 @@ async def asked(
                 return []
 
         tasks = (
-            _tasks_later(records, groups, spent)
+            _tasks_later(_until_spent(records, spent), groups, spent)
             if isinstance(records, AsyncIterator)
             else (SampleTask(one, group) for one in takewhile(lambda _: not spent, records) for group in groups)
         )
-        async for outcomes in _each(tasks, make, 4 * connection.max_in_flight):
-            yield outcomes
+        async with _each(tasks, make, 4 * connection.max_in_flight) as results:
+            async for outcomes in results:
+                yield outcomes
         for note in connection.fleet.notes:
             setting.announce(note)
-        if spent:
-            raise spent[0]
+        _tell(spent)
         refused = connection.fleet.refused(stage)
         if refused is not None and setting.count.has_nothing:
             raise refused
@@ -191,6 +196,25 @@ async def _tasks_later(
                 return
             for group in groups:
                 yield SampleTask(record, group)
+
+
+async def _until_spent(items: AsyncIterator[A], spent: list[BudgetSpent]) -> AsyncGenerator[A, None]:
+    """The items of the stage before, until it may spend nothing more: then what is in flight here still comes to its end."""
+    try:
+        async with contextlib.aclosing(_closing(items)) as found:
+            async for item in found:
+                yield item
+    except BudgetSpent as error:
+        spent.append(error)
+
+
+def _before_spent(records: Records[R], spent: list[BudgetSpent]) -> Records[R]:
+    return _until_spent(records, spent) if isinstance(records, AsyncIterator) else records
+
+
+def _tell(spent: list[BudgetSpent]) -> None:
+    if spent:
+        raise spent[0]
 
 
 async def _closing(items: AsyncIterator[A]) -> AsyncGenerator[A, None]:
@@ -216,7 +240,7 @@ async def executed(
     Raises:
         SnipmillError: the sandbox cannot be used.
     """
-    table = setting.config.execute
+    table, spent = setting.config.execute, list[BudgetSpent]()
     settings = resolve_execution(table)
     with Journal(setting.journal, VerdictEntry) as journal:
         async with settings.sandbox(table.sandbox) as sandbox:
@@ -226,8 +250,10 @@ async def executed(
             async def make(response: Response) -> Sequence[Execution | Reject]:
                 return await runner.make(parse_candidate(response, columns))
 
-            async for outcomes in _each(responses, make, window(table)):
-                yield outcomes
+            async with _each(_before_spent(responses, spent), make, window(table)) as results:
+                async for outcomes in results:
+                    yield outcomes
+    _tell(spent)
 
 
 async def verified(
@@ -238,7 +264,7 @@ async def verified(
     Raises:
         SnipmillError: the sandbox or the calibration cannot be used.
     """
-    config, count = setting.config, setting.count
+    config, count, spent = setting.config, setting.count, list[BudgetSpent]()
     settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
     async with contextlib.AsyncExitStack() as stack:
         verdicts = stack.enter_context(Journal(_verdicts(setting.journal), VerdictEntry))
@@ -262,8 +288,10 @@ async def verified(
                     outcomes.append(attempt.outcome)
             return outcomes
 
-        async for outcomes in _each(_by_instruction(responses), make, window(config.execute)):
-            yield outcomes
+        async with _each(_by_instruction(_before_spent(responses, spent)), make, window(config.execute)) as results:
+            async for outcomes in results:
+                yield outcomes
+    _tell(spent)
 
 
 def _verdicts(journal: Path | None) -> Path | None:
@@ -285,7 +313,7 @@ async def examined(responses: Records[Response], setting: Setting) -> AsyncGener
     Raises:
         SnipmillError: the sandbox cannot be used.
     """
-    config = setting.config
+    config, spent = setting.config, list[BudgetSpent]()
     settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
     with Journal(_verdicts(setting.journal), VerdictEntry) as verdicts:
         async with settings.open() as sandboxes:
@@ -298,8 +326,11 @@ async def examined(responses: Records[Response], setting: Setting) -> AsyncGener
                 samples = SampleSet(await gather_or_raise(_try(execute, response) for response in group))
                 return describe(await verifier.cross(samples))
 
-            async for examination in _each(_by_instruction(responses), make, window(config.execute)):
-                yield examination
+            given = _by_instruction(_before_spent(responses, spent))
+            async with _each(given, make, window(config.execute)) as results:
+                async for examination in results:
+                    yield examination
+    _tell(spent)
 
 
 async def reviewed(
@@ -334,8 +365,9 @@ async def reviewed(
                     count.count(None)
                 return outcomes
 
-            async for outcomes in _each(_by_instruction(executions), make, 4 * connection.max_in_flight):
-                yield outcomes
+            async with _each(_by_instruction(executions), make, 4 * connection.max_in_flight) as results:
+                async for outcomes in results:
+                    yield outcomes
             for note in connection.fleet.notes:
                 setting.announce(note)
 

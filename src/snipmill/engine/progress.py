@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from snipmill.llm.fleet import Fleet
 from snipmill.stages.budget import Budget
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.spec import ASKING
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 
@@ -28,8 +27,8 @@ class Progress:
         samples: the most that are drawn for an instruction.
         stages: those that the run has.
         budget: what may be spent, and what tokens cost.
-        paced_from: when the first new completion had come, with `seeds_done` and `found` then: what was there already came at
-            another pace.
+        window: how many seeds may be under way.
+        replayed: `seeds_done` and `found` when the first request was sent: what was there already came at another pace.
         phase: what is being done.
         model, tier: who answers, and where programs run.
         stopped: why it ended before its seeds did.
@@ -50,7 +49,8 @@ class Progress:
     samples: int = 1
     stages: tuple[str, ...] = ()
     budget: Budget | None = None
-    paced_from: tuple[float, int, int] | None = None
+    window: int = 1
+    replayed: tuple[int, int] = (0, 0)
     enough: int | None = None
     phase: str = "starting"
     model: str = ""
@@ -72,10 +72,19 @@ class Progress:
         """Number of requests in flight."""
         return sum(fleet.in_flight for fleet in self.fleets)
 
-    def keep_pace(self) -> None:
-        """Remember when the first new completion came."""
-        if self.paced_from is None and any(self.funnel[stage].fresh_tokens for stage in ASKING):
-            self.paced_from = time.monotonic(), self.seeds_done, self.found
+    @property
+    def first_request(self) -> float | None:
+        """When the first request of this session was sent, on the monotonic clock."""
+        return min((fleet.first_request for fleet in self.fleets if fleet.first_request is not None), default=None)
+
+    def seed_ended(self, *, has_row: bool, confidence: float) -> None:
+        """Count a seed that is grown."""
+        self.seeds_done += 1
+        if has_row:
+            self.found += 1
+            self.doubt += 1 - confidence
+        if self.first_request is None:
+            self.replayed = self.seeds_done, self.found
 
     @property
     def trouble(self) -> str:

@@ -27,6 +27,7 @@ from snipmill.llm.scoring import NOT_TOLD
 from snipmill.reasons import Reason
 from snipmill.records import Completion, Refusal
 
+_NAMED = 3  # servers that a message names
 _TRIES = 60
 _EMPTY_TRIES = 3
 _WATCH_EVERY = 0.5  # seconds between checks for hung requests
@@ -134,6 +135,7 @@ class Fleet:
         self._refusals = SameRefusals()
         self._outstanding: Counter[str] = Counter()
         self.counts = Counts()
+        self.first_request: float | None = None  # on the monotonic clock
 
     @property
     def in_flight(self) -> int:
@@ -166,8 +168,9 @@ class Fleet:
         closed = [member for member in self._members if now < member.closed_until or member.pause]
         if not closed:
             return ""
-        names = ", ".join(member.client.url for member in closed)
-        return f"waiting for {names}: {self._last_fault}"
+        names = ", ".join(member.client.url for member in closed[:_NAMED])
+        more = f" and {len(closed) - _NAMED:,} more" if len(closed) > _NAMED else ""
+        return f"waiting for {names}{more}: {self._last_fault}"
 
     async def complete(
         self, request: Request, rank: int = 0, before_sending: Callable[[], None] = lambda: None
@@ -244,6 +247,8 @@ class Fleet:
         try:
             before_sending()
             self.counts.requests += 1
+            if self.first_request is None:
+                self.first_request = time.monotonic()
             async with asyncio.timeout(None) as flight.scope:
                 member.flights.add(flight)
                 self._watch_for_hangs()

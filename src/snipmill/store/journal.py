@@ -6,7 +6,6 @@ last line is cut off when the journal is opened again. Only the offsets of lines
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -138,14 +137,17 @@ class Journal(Generic[E]):
         """
         with open(self._descriptor, "rb", closefd=False) as file:
             first = file.readline()
-        if not first.endswith(b"\n"):
-            if not (_BEGIN.startswith(first) or first.startswith(_BEGIN)):
-                raise StoreError(f"{self._path} is no journal. Give another file.")
-            return
-        with contextlib.suppress(msgspec.DecodeError):  # a damaged line is told with its number
+        try:
             names = msgspec.json.decode(first, type=dict[str, msgspec.Raw]).keys()
-            if not names <= set(self._decoder.type.__struct_encode_fields__):
-                raise StoreError(f"{self._path} is the journal of another stage. Give another file.")
+        except msgspec.DecodeError:
+            # A damaged line is told with its number; one that was cut off by a crash is taken away, and nothing else.
+            if not first.endswith(b"\n") and not (_BEGIN.startswith(first) or first.startswith(_BEGIN)):
+                raise StoreError(f"{self._path} is no journal. Give another file.") from None
+            return
+        kind = self._decoder.type
+        is_verdict = "verdict" in names and "verification" not in names
+        if not names <= set(kind.__struct_encode_fields__) or (kind is VerificationEntry and is_verdict):
+            raise StoreError(f"{self._path} is no journal of this stage. Give another file.")
 
     def _read_index(self) -> None:
         assert self._path is not None
