@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from snipmill.engine.duration import duration
 from snipmill.errors import InputDamaged
 from snipmill.reasons import Reason
 from snipmill.stages.stage_count import StageCount
@@ -55,13 +56,6 @@ def funnel_table(stages: dict[str, dict[str, Any]]) -> Table:
 def can_draw(where: Console) -> bool:
     """Whether lines can be redrawn: on a terminal that can move its cursor, and show bars."""
     return where.is_terminal and not where.is_dumb_terminal and where.encoding.lower().startswith("utf")
-
-
-def duration(seconds: float) -> str:
-    """A time that a person reads at a glance."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @contextlib.contextmanager

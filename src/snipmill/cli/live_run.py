@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from snipmill.cli.display import can_draw, console, duration, told_now_and_then
+from snipmill.cli.display import can_draw, console, told_now_and_then
 from snipmill.cli.pace import Speeds, cost_line, plain_line, rows_line, time_to_go
+from snipmill.engine.duration import duration
 from snipmill.engine.progress import Progress
 from snipmill.seeds.document import STAGE as SEEDS
 

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from snipmill.cli.display import duration
+from snipmill.engine.duration import duration
 from snipmill.engine.progress import Progress
 from snipmill.stages.budget import Budget, cost
 from snipmill.stages.spec import ASKING, EXECUTE

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from snipmill.engine.duration import duration
 from snipmill.reporting.build import Report
 from snipmill.reporting.columns import LABELS, NUMBERS
 from snipmill.reporting.distributions import Chart, Spread, count_in_ranges, label_chart, number_chart, range_edges
-from snipmill.reporting.summary import duration
 
 _MOST_SHOWN = 200  # rows that one run has and the other has not
 

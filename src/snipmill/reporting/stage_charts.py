@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from snipmill.engine.duration import duration
 from snipmill.reporting.distributions import Bar, Chart
 from snipmill.reporting.drops import Step
-from snipmill.reporting.summary import duration
 
 
 def stage_charts(steps: Sequence[Step]) -> list[Chart]:

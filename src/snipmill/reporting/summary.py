@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from snipmill.config import Config
+from snipmill.engine.duration import duration
 from snipmill.reporting.drops import Count
 from snipmill.reporting.shown_text import visible
 from snipmill.stages.spec import ASKING, RESPONSES
@@ -153,13 +154,6 @@ def _time_tile(run: Run) -> Tile | None:
     speed = run.spent("tokens_per_second")
     note = f"the last session; {speed:,.0f} tokens/s" if speed else "the last session"
     return Tile(duration(seconds), "on the clock", note)
-
-
-def duration(seconds: float) -> str:
-    """A time that a person reads at a glance."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def _short(number: int) -> str:

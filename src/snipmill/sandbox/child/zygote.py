@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 # By what is mentioned, a program gets its own /proc, a network that nobody used before, and an init process above it: the init
 # process of a pid namespace survives its own signals, has no parent, and adopts orphans.
 _WISHES = (
-    re.compile(r"proc|/dev/"),
+    re.compile(
+        r"proc|/dev/|psutil|joblib|n_jobs|loky"
+    ),  # joblib's workers look at their memory, where psutil is installed
     re.compile(r"socket|server|http|urllib|localhost|127\.0|requests|xmlrpc|smtp|ftp"),
     re.compile(r"kill|signal|alarm|itimer|abort|getppid|[gs]etpg|[gs]etsid|fork|wait|terminate|psutil|ctypes|prctl"),
 )
