@@ -207,7 +207,7 @@ def config(folder: Path, standin: StandIn) -> None:
 
 
 def test_in_a_real_terminal_it_is_drawn_and_ctrl_c_says_how_to_go_on(standin: StandIn, tmp_path: Path) -> None:
-    standin.delay = 0.2
+    standin.delay = 0.05
     config(tmp_path, standin)
     main, other = pty.openpty()
     fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 80, 0, 0))
@@ -253,5 +253,5 @@ def test_a_terminal_that_cannot_draw_gets_lines(standin: StandIn, tmp_path: Path
 
 def test_without_a_terminal_nothing_is_drawn(standin: StandIn, tmp_path: Path, snipmill: Snipmill) -> None:
     config(tmp_path, standin)
-    done = snipmill("run", "config.toml")
+    done = snipmill("run", "config.toml", "--limit", 3)
     assert done.returncode == 0 and done.stdout == "" and "━" not in done.stderr and "\x1b" not in done.stderr

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.model
 
 
 def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -> None:
-    done = snipmill("quickstart", "--dir", "q", "--limit", 2, "--enough", 2, "--samples", 2, "--seed", 1)
+    done = snipmill("quickstart", "--dir", "q", "--limit", 1, "--enough", 1, "--samples", 2, "--seed", 1)
     assert done.returncode == 0, done.stderr
     for seed in read_lines(tmp_path / "q" / "seeds.jsonl"):
         assert seed["provenance"]["license"] == "PSF-2.0"
@@ -34,7 +34,7 @@ def test_from_the_standard_library_to_rows(snipmill: Snipmill, tmp_path: Path) -
     for row in read_lines(tmp_path / "q" / "dataset.jsonl"):
         assert row["verdict"]["checks_executed"] >= 1
     journal = (tmp_path / "q" / "journal" / "responses.jsonl").read_text()
-    again = snipmill("quickstart", "--dir", "q", "--limit", 2, "--enough", 2, "--samples", 2, "--seed", 1)
+    again = snipmill("quickstart", "--dir", "q", "--limit", 1, "--enough", 1, "--samples", 2, "--seed", 1)
     assert again.returncode == 0
     assert (tmp_path / "q" / "journal" / "responses.jsonl").read_text() == journal
 
