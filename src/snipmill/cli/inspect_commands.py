@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from snipmill import __version__
 from snipmill.cli.configured import SetOption
-from snipmill.cli.display import console, funnel_table
+from snipmill.cli.display import console, funnel_table, say
 from snipmill.config_file import change_config, load_config, parse_assignments
 from snipmill.config_model import ModelTable
 from snipmill.errors import SnipmillError, UsageError
@@ -219,13 +219,18 @@ def show(
 ) -> None:
     """Show one record with all its ancestors, the exact prompts, and its verdict."""
     from snipmill.engine.lineage import trace
-    from snipmill.store.run_directory import RunDirectory
+    from snipmill.stages.calibration_file import calibration_of
+    from snipmill.store.run_directory import CONFIG, RunDirectory
 
-    ancestors = trace(RunDirectory(run), record_id)
+    directory = RunDirectory(run)
+    ancestors = trace(directory, record_id)
     if not ancestors:
         raise UsageError(f"{run} has no record whose id begins with {record_id!r}. Ids stand in {run}/dataset.jsonl.")
     for ancestor in ancestors:
         _print_ancestor(ancestor)
+    if any(ancestor.record.get("verification") for ancestor in ancestors):
+        calibration = calibration_of(directory, load_config(directory.path / CONFIG))
+        say(f"The confidence rests on {calibration.sources()}.")
 
 
 def _print_ancestor(ancestor: Ancestor) -> None:
