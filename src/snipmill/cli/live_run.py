@@ -123,21 +123,13 @@ def _stages(progress: Progress, width: int) -> Table:
     room = max(8, (width - _NAME - _COUNTS - 4) * 2 // (5 if width >= _WIDE else 3 if width >= _NARROW else 2))
     for name in progress.stages:
         count = progress.funnel[name]
-        whole = _expected(progress, name)
-        bar = (
-            _bar(count.kept, count.came_in - count.kept, max(whole, count.came_in), room)
-            if whole
-            else _bar(0, 0, 1, room)
-        )
-        if name == SEEDS:
-            bar = _bar(progress.seeds_done, 0, progress.seeds or 1, room) if progress.seeds else _bar(0, 0, 1, room)
-        cells = [Text(name), bar]
+        cells = [Text(name), _stage_bar(progress, name, room)]
         cells.append(Text(_counts(progress, name), style="dim"))
         if width >= _NARROW:
-            rejected = sorted(
-                dict(count.rejected).items(), key=lambda item: -item[1]
-            )  # a copy: the run goes on counting
-            dropped = ", ".join(f"{reason} {number:,}" for reason, number in rejected[:4])
+            counts = dict(count.rejected)  # a copy: the run goes on counting
+            dropped = ", ".join(
+                f"{reason} {counts[reason]:,}" for reason in sorted(counts, key=lambda one: -counts[one])[:4]
+            )
             cells.append(Text(dropped, style="dim", no_wrap=True, overflow="ellipsis"))
         table.add_row(*cells)
     return table
@@ -147,19 +139,19 @@ def _counts(progress: Progress, stage: str) -> str:
     """How many seeds are done, of how many; for other stages, how many records were kept, of those that came in."""
     count = progress.funnel[stage]
     if stage == SEEDS:
-        return (
-            f"{progress.seeds_done:,} of {progress.seeds:,}"
-            if progress.seeds is not None
-            else f"{progress.seeds_done:,} done"
-        )
+        return f"{progress.seeds_done:,} " + (f"of {progress.seeds:,}" if progress.seeds is not None else "done")
     return f"{count.kept:,} of {count.came_in:,}" if count.came_in else ""
 
 
-def _expected(progress: Progress, stage: str) -> int:
-    """About how many records will come into a stage, from those that have come for each seed; 0 where that is not known."""
-    if progress.seeds is None or not progress.seeds_done:
-        return 0
-    return round(progress.seeds * progress.funnel[stage].came_in / progress.seeds_done)
+def _stage_bar(progress: Progress, stage: str, width: int) -> Text:
+    """How far a stage is: of the records that will come into it, by those that came for each seed. Empty where that is unknown."""
+    seeds, done, count = progress.seeds, progress.seeds_done, progress.funnel[stage]
+    if not seeds or not done:
+        return _bar(0, 0, 1, width)
+    if stage == SEEDS:
+        return _bar(done, 0, seeds, width)
+    expected = max(round(seeds * count.came_in / done), count.came_in, 1)
+    return _bar(count.kept, count.came_in - count.kept, expected, width)
 
 
 def _bar(kept: int, dropped: int, whole: int, width: int) -> Text:
