@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import unittest
 from collections.abc import Collection
 
@@ -11,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snipmill.records import Verification
+from snipmill.sandbox.driver import Sandbox
 from snipmill.stages.calibration_file import shipped_calibration
+from snipmill.stages.evidence_runs import TestStrength as Strength
+from snipmill.stages.evidence_runs import measure_tests
 from snipmill.verification.code_equality import normal_form
 from snipmill.verification.confidence import confidence
 from snipmill.verification.coverage import coverage
 from snipmill.verification.derived_inputs import derive_inputs, input_key, without_expectation
 from snipmill.verification.interface import align, interface, used_names
-from snipmill.verification.mutants import mutants
+from snipmill.verification.mutants import Mutant, difference, mutants
+from snipmill.verification.programs import join_program
 from snipmill.verification.units import Assertion, assertions
 
 TESTS = """
@@ -446,3 +451,32 @@ def test_deep_code_is_no_crash() -> None:
 def test_any_input_can_be_changed(value: object) -> None:
     for _, variant in near(assertions(f"assert f({value!r}) == 1", {"f"}), 5):
         ast.parse(variant.unit.value or "")
+
+
+def test_a_mutant_is_shown_as_its_difference() -> None:
+    code = "def larger(a, b):\n    # the larger one\n    if a < b:\n        return b\n    return a\n"
+    found = {mutant.kind: difference(code, mutant) for mutant in mutants(code)}
+    assert len(set(found.values())) == len(found)
+    for mutant in mutants(code):
+        lines = difference(code, mutant).splitlines()
+        assert lines[0].startswith("@@")
+        assert all(line[1:] in mutant.source.splitlines() for line in lines if line.startswith("+"))
+        assert all(
+            line[1:] not in mutant.source.splitlines() or line[1:].strip() == ""
+            for line in lines
+            if line.startswith("-")
+        )
+    assert difference("def broken(:", Mutant("gutted", 1, "pass")) == ""
+
+
+def test_survivors_are_what_the_tests_do_not_notice() -> None:
+    code = "def larger(a, b):\n    if a < b:\n        return b\n    return a\n"
+    one = "assert larger(1, 2) == 2"
+
+    async def measured(tests: str) -> Strength:
+        async with Sandbox(workers=1) as sandbox:
+            return await measure_tests(code, join_program(code, tests), sandbox)
+
+    weak, strong = (asyncio.run(measured(tests)) for tests in (one, f"{one}\nassert larger(3, 2) == 3"))
+    assert len(weak.survivors) == weak.mutants - weak.killed > len(strong.survivors) == strong.mutants - strong.killed
+    assert set(strong.survivors) < set(weak.survivors)
