@@ -75,6 +75,19 @@ def carry_out(configuration: Config) -> tuple[RunDirectory, Progress]:
     return asyncio.run(run(configuration, progress, at_once)), progress
 
 
+def test_progress_counts_the_seeds_with_rows(tmp_path: Path, standin: StandIn) -> None:
+    directory, progress = carry_out(config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 6), standin.url))
+    best: dict[str, float] = {}
+    for row in read_lines(directory.kept("sanitize")):
+        seed = row["parents"]["seed"]
+        best[seed] = max(best.get(seed, 0.0), row["verification"]["confidence"])
+    assert progress.seeds_done == 6 and progress.found == len(best) > 0
+    assert progress.doubt == pytest.approx(sum(1 - confidence for confidence in best.values()))
+    assert progress.first_request is not None and progress.replayed == (0, 0)
+    again = carry_out(config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 6), standin.url))[1]
+    assert again.first_request is None and again.replayed == (6, len(best))
+
+
 def contents(directory: RunDirectory) -> dict[str, bytes]:
     files = [directory.dataset, *map(directory.kept, STAGES), *map(directory.rejects, (*STAGES, "select"))]
     return {path.name: path.read_bytes() for path in files}

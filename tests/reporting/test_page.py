@@ -115,11 +115,16 @@ def test_a_row_opens_with_its_whole_way(looked_at: RunDirectory, page_file: Path
     assert row["seed"].strip() in dialog.inner_text()
     assert f"licence {row['provenance']['license']}" in dialog.inner_text()
     assert dialog.locator(".sample").count() == 6  # the samples that could not be read are there, too
-    read = {one["sample"] for one in read_lines(looked_at.kept("responses")) if one["parents"] == row["parents"]}
+    read = {
+        one["sample"]: one["response"]
+        for one in read_lines(looked_at.kept("responses"))
+        if one["parents"] == row["parents"]
+    }
     assert 0 < len(read) < 6
     for place, shown in enumerate(dialog.locator(".sample").all()):
         assert shown.locator("b").inner_text() == f"Sample {place}"
         assert (shown.locator(".status").inner_text() in ("passed", "failed")) == (place in read)
+        assert place not in read or shown.locator(".code").first.text_content() == read[place]
     assert dialog.locator(".sample.chosen").count() == 1
     assert dialog.locator(".code .k").count() > 0  # highlighted
 

@@ -174,6 +174,20 @@ def test_evidence_is_that_of_the_configuration_that_the_run_has(standin: StandIn
         assert not verify or not any(detail["survivors_html"] for detail in details)
 
 
+def test_the_mutants_that_survive_are_those_of_the_evidence(standin: StandIn, tmp_path: Path) -> None:
+    def with_weak_tests(answer: str) -> str:
+        return re.sub(r"return x \+ (\d+)", r"if x > 1000:\n        return x - 7\n    return x + \1", answer)
+
+    standin.dress_base = with_weak_tests
+    made = make_run(tmp_path / "run", seeds_with_origins(tmp_path / "seeds.jsonl", 4), standin.url)
+    evidence = {row["id"]: row["verification"] for row in read_lines(made.dataset)}
+    details = read(made.path).details
+    for detail in details:
+        found = evidence[detail["id"]]
+        assert len(detail["survivors_html"]) == found["mutants"] - found["killed"]
+    assert any(detail["survivors_html"] for detail in details)
+
+
 def test_a_repaired_row_says_so_and_shows_the_repair(standin: StandIn, tmp_path: Path) -> None:
     def with_a_wrong_assertion(answer: str) -> str:
         """Two implementations that agree, and an assertion that both contradict."""
