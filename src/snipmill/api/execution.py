@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from snipmill.api.iteration import AsyncStream, Make, Stream
-from snipmill.api.outcomes import Items, Keep, OnReject, Outcomes, admitted, checked, ignore, records_of, to_path
+from snipmill.api.outcomes import Items, Keep, OnReject, Outcomes, checked, ignore, making, to_path
 from snipmill.config import Config
-from snipmill.engine.over_records import Setting, Shared, examined, executed, verified
+from snipmill.engine.over_records import Setting, examined, executed, verified
 from snipmill.records import Examination, Execution, Response
 
 
@@ -58,12 +58,12 @@ def agree(responses: Iterable[Response], config: Config | None = None) -> Stream
     Raises:
         SandboxError: no tier works on this machine.
     """
-    return Stream(_examined(responses, config))
+    return Stream(_made("agree", examined, responses, config))
 
 
 def aagree(responses: Items[Response], config: Config | None = None) -> AsyncStream[Examination]:
     """As `agree`, for asynchronous programs."""
-    return AsyncStream(_examined(responses, config))
+    return AsyncStream(_made("agree", examined, responses, config))
 
 
 def verify(
@@ -106,30 +106,10 @@ def _made(
     stage: Callable[[AsyncGenerator[Response, None], Setting], Outcomes],
     responses: Items[Response],
     config: Config | None,
-    keep: Keep[Execution] | None,
-    on_reject: OnReject,
-    journal: str | Path | None,
-) -> Make[Execution]:
+    keep: Keep[Execution] | None = None,
+    on_reject: OnReject = ignore,
+    journal: str | Path | None = None,
+) -> Make[Any]:
     """How the records of a stage that executes are made. What is invalid in the configuration is told at once."""
-    settings = checked(config)
-
-    async def make(shared: Shared) -> AsyncGenerator[Execution, None]:
-        given = records_of(responses, (Response,), name, on_reject, shared)
-        outcomes = stage(given, Setting(settings, journal=to_path(journal)))
-        async with contextlib.aclosing(given), contextlib.aclosing(admitted(outcomes, name, keep, on_reject)) as found:
-            async for record in found:
-                yield record
-
-    return make
-
-
-def _examined(responses: Items[Response], config: Config | None) -> Make[Examination]:
-    settings = checked(config)
-
-    async def make(shared: Shared) -> AsyncGenerator[Examination, None]:
-        given = records_of(responses, (Response,), "agree", ignore, shared)
-        async with contextlib.aclosing(given), contextlib.aclosing(examined(given, Setting(settings))) as found:
-            async for examination in found:
-                yield examination
-
-    return make
+    setting = Setting(checked(config), journal=to_path(journal))
+    return making(name, (Response,), responses, lambda given, _shared: stage(given, setting), keep, on_reject)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from snipmill.api.custom import Stage, generation_stage, settings_of
 from snipmill.api.iteration import AsyncStream, Make, Stream
-from snipmill.api.outcomes import Items, Keep, OnReject, admitted, ignore, records_of, to_path
+from snipmill.api.outcomes import Items, Keep, OnReject, ignore, making, to_path
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.config_model import ModelTable
-from snipmill.engine.over_records import Setting, Shared, asked
+from snipmill.engine.over_records import Setting, asked
 from snipmill.errors import UsageError
-from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Concepts, Instruction, Record, Response, Seed
-from snipmill.stages.generate import GenerationSettings
 from snipmill.stages.settings import resolve_generation
 from snipmill.stages.spec import BY_NAME, RESPONSES
-from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 
 R = TypeVar("R", bound=Record)
@@ -173,14 +167,16 @@ def _generated(
     settings = change_config(config or Config(), changes)
     spec = BY_NAME[stage]
     assert spec.generation is not None and spec.reads is not None
-    asking = _Asking(
-        spec.generation,
+    definition, generation = spec.generation, resolve_generation(settings)[stage]
+    model, setting = model_of_stage(settings, stage), Setting(settings, journal=to_path(journal))
+    return making(
+        stage,
         (BY_NAME[spec.reads].makes,),
-        resolve_generation(settings)[stage],
-        model_of_stage(settings, stage),
-        Setting(settings, journal=to_path(journal)),
+        records,
+        lambda given, shared: asked(definition, given, generation, model, setting, shared),
+        keep,
+        on_reject,
     )
-    return asking.of(records, keep, on_reject)
 
 
 def _custom(
@@ -198,35 +194,12 @@ def _custom(
     if changed.run.max_cost is not None and not (price.prompt or price.completion):
         raise UsageError(f"run.max_cost needs the price of tokens for {stage.name}. Set model.price.")
     setting = Setting(changed, journal=to_path(journal))
-    asking = _Asking(generation_stage(stage), (Record,), settings_of(changed), changed.model, setting)
-    return asking.of(records, keep, on_reject)
-
-
-@dataclass(frozen=True)
-class _Asking:
-    """A stage that asks a model, and what it needs."""
-
-    definition: GenerationStage[Any, Any]
-    kinds: Sequence[type[Any]]
-    generation: GenerationSettings
-    model: ModelTable
-    setting: Setting
-
-    def of(self, records: Items[Any], keep: Keep[Any] | None, on_reject: OnReject) -> Make[Any]:
-        """How its records are made, on whichever loop."""
-
-        async def make(shared: Shared) -> AsyncGenerator[Any, None]:
-            name = self.definition.name
-            given = records_of(records, self.kinds, name, on_reject, shared)
-            # Every session counts for itself, so that a stream can be made again.
-            outcomes = asked(
-                self.definition, given, self.generation, self.model, replace(self.setting, count=StageCount()), shared
-            )
-            async with (
-                contextlib.aclosing(given),
-                contextlib.aclosing(admitted(outcomes, name, keep, on_reject)) as found,
-            ):
-                async for record in found:
-                    yield record
-
-        return make
+    definition, generation = generation_stage(stage), settings_of(changed)
+    return making(
+        stage.name,
+        (Record,),
+        records,
+        lambda given, shared: asked(definition, given, generation, changed.model, setting, shared),
+        keep,
+        on_reject,
+    )

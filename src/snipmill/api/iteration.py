@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from snipmill.engine.over_records import Shared
+from snipmill.engine.shared import Shared
 from snipmill.errors import UsageError
 
 T = TypeVar("T")

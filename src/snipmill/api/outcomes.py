@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snipmill.api.iteration import AsyncStream, Stream, read_apart
+from snipmill.api.iteration import AsyncStream, Make, Stream, read_apart
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.engine.over_records import Shared
+from snipmill.engine.over_records import closing
 from snipmill.engine.record_ids import RecordIds
+from snipmill.engine.shared import Shared
 from snipmill.errors import BudgetSpent, UsageError
 from snipmill.reasons import Reason
 from snipmill.records import Record, Reject
@@ -93,19 +94,10 @@ def _taken(items: Items[Any], shared: Shared) -> AsyncGenerator[Any, None]:
         if make is not None:
             return make(shared)
     if isinstance(items, AsyncIterator):
-        return _closing(items)
+        return closing(items)
     if not isinstance(items, Iterable):
         raise UsageError(f"A stage takes an iterable of records, and was given {type(items).__name__} {items!r:.60}.")
     return read_apart(iter(items))
-
-
-async def _closing(items: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    try:
-        async for item in items:
-            yield item
-    finally:
-        if hasattr(items, "aclose"):
-            await items.aclose()
 
 
 def refused_by(record: Any, stage: str, keep: Keep[Any] | None) -> Reject | None:
@@ -144,3 +136,32 @@ async def admitted(
                     yield outcome
                 else:
                     on_reject(refused)
+
+
+def making(
+    name: str,
+    kinds: Sequence[type[Any]],
+    records: Items[Any],
+    stage: Callable[[AsyncGenerator[Any, None], Shared], Outcomes],
+    keep: Keep[Any] | None = None,
+    on_reject: OnReject = ignore,
+) -> Make[Any]:
+    """How the records of a stage are made, on whichever loop.
+
+    Args:
+        name: of the stage.
+        kinds: of the records that it takes.
+        records: what it is given.
+        stage: its input and what the chain shares -> its outcomes.
+        keep: a filter of the user's.
+        on_reject: called with what is dropped.
+    """
+
+    async def make(shared: Shared) -> AsyncGenerator[Any, None]:
+        given = records_of(records, kinds, name, on_reject, shared)
+        outcomes = admitted(stage(given, shared), name, keep, on_reject)
+        async with contextlib.aclosing(given), contextlib.aclosing(outcomes) as found:
+            async for record in found:
+                yield record
+
+    return make

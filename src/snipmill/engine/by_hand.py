@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 from snipmill.config import Config
 from snipmill.engine.files import Files, Output, read_input
-from snipmill.engine.over_records import Announce, Setting, Shared, asked, executed, reviewed, verified
+from snipmill.engine.over_records import Announce, Setting, asked, executed, reviewed, verified
+from snipmill.engine.shared import Shared
 from snipmill.errors import UsageError
 from snipmill.records import Execution, Record, Response
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds

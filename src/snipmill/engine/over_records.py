@@ -12,21 +12,20 @@ from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from snipmill.config import Config, ExecuteTable
 from snipmill.config_model import ModelTable
 from snipmill.engine.flow import sample_groups
+from snipmill.engine.shared import Shared
 from snipmill.errors import BudgetSpent, UsageError
-from snipmill.llm.connect import Connection, Endpoints, connect
+from snipmill.llm.connect import connect
 from snipmill.parallel.chunks import available_cores
 from snipmill.parallel.in_order import gather_or_raise, map_in_order
 from snipmill.prompts.stage import GenerationStage
 from snipmill.records import Examination, Execution, Record, Reject, Response
 from snipmill.stages.attempts import Attempt, SampleSet, parse_candidate
-from snipmill.stages.budget import Budget, open_budget, prices_by_stage
+from snipmill.stages.budget import open_budget
 from snipmill.stages.calibration_file import load_calibration
-from snipmill.stages.execute import Execute, ExecutionContext
+from snipmill.stages.execute import Execute
 from snipmill.stages.generate import Generate, GenerationSettings, SampleTask, last_word
 from snipmill.stages.review import AskReviewer, Reviewer, ReviewQuestion, resolve_review
 from snipmill.stages.runner import Runner
@@ -66,45 +65,6 @@ class Setting:
     count: StageCount = field(default_factory=StageCount)
     journal: Path | None = None
     announce: Announce = _say_nothing
-
-
-class Shared:
-    """Connections and budgets that the stages of one chain have in common; use as an asynchronous context manager."""
-
-    def __init__(self) -> None:
-        self._endpoints = Endpoints()
-        self._budgets: dict[bytes, Budget] = {}
-
-    async def connect(self, table: ModelTable) -> Connection:
-        """The connection of a table.
-
-        Raises:
-            SnipmillError: the server cannot be used.
-        """
-        return await self._endpoints.connect(table)
-
-    def budget(self, config: Config) -> Budget:
-        """The budget of a configuration. Stages with the same limits and prices spend the same one.
-
-        Raises:
-            UsageError: a cost is limited, and nothing says what the tokens of some stage cost.
-        """
-        prices = prices_by_stage(config), config.model.price
-        key = msgspec.json.encode((config.run.max_cost, config.run.max_tokens_total, prices), order="deterministic")
-        if key not in self._budgets:
-            self._budgets[key] = open_budget(config)
-        return self._budgets[key]
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether no stage of the chain may ask anything more."""
-        return bool(self._budgets) and all(budget.spent for budget in self._budgets.values())
-
-    async def __aenter__(self) -> Shared:
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._endpoints.__aexit__(*error)
 
 
 def _each(
@@ -171,12 +131,7 @@ async def asked(
                 spent.append(error)
                 return []
 
-        tasks = (
-            _tasks_later(_until_spent(records, spent), groups, spent)
-            if isinstance(records, AsyncIterator)
-            else (SampleTask(one, group) for one in takewhile(lambda _: not spent, records) for group in groups)
-        )
-        async with _each(tasks, make, 4 * connection.max_in_flight) as results:
+        async with _each(_tasks(records, groups, spent), make, 4 * connection.max_in_flight) as results:
             async for outcomes in results:
                 yield outcomes
         for note in connection.fleet.notes:
@@ -187,10 +142,19 @@ async def asked(
             raise refused
 
 
+def _tasks(
+    records: Records[Any], groups: Sequence[range], spent: list[BudgetSpent]
+) -> Iterable[SampleTask] | AsyncIterator[SampleTask]:
+    """What to ask about each record, until nothing more may be spent."""
+    if isinstance(records, AsyncIterator):
+        return _tasks_later(_until_spent(records, spent), groups, spent)
+    return (SampleTask(one, group) for one in takewhile(lambda _: not spent, records) for group in groups)
+
+
 async def _tasks_later(
-    records: AsyncIterator[Any], groups: Sequence[range], spent: Sequence[BudgetSpent]
+    records: AsyncGenerator[Any, None], groups: Sequence[range], spent: Sequence[BudgetSpent]
 ) -> AsyncGenerator[SampleTask, None]:
-    async with contextlib.aclosing(_closing(records)) as found:
+    async with contextlib.aclosing(records) as found:
         async for record in found:
             if spent:
                 return
@@ -201,7 +165,7 @@ async def _tasks_later(
 async def _until_spent(items: AsyncIterator[A], spent: list[BudgetSpent]) -> AsyncGenerator[A, None]:
     """The items of the stage before, until it may spend nothing more: then what is in flight here still comes to its end."""
     try:
-        async with contextlib.aclosing(_closing(items)) as found:
+        async with contextlib.aclosing(closing(items)) as found:
             async for item in found:
                 yield item
     except BudgetSpent as error:
@@ -217,13 +181,13 @@ def _tell(spent: list[BudgetSpent]) -> None:
         raise spent[0]
 
 
-async def _closing(items: AsyncIterator[A]) -> AsyncGenerator[A, None]:
+async def closing(items: AsyncIterator[A]) -> AsyncGenerator[A, None]:
     """The items; where no more are wanted, whoever makes them is told."""
     try:
         async for item in items:
             yield item
     finally:
-        if isinstance(items, AsyncGenerator):
+        if hasattr(items, "aclose"):
             await items.aclose()
 
 
@@ -264,33 +228,28 @@ async def verified(
     Raises:
         SnipmillError: the sandbox or the calibration cannot be used.
     """
-    config, count, spent = setting.config, setting.count, list[BudgetSpent]()
-    settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
-    async with contextlib.AsyncExitStack() as stack:
-        verdicts = stack.enter_context(Journal(_verdicts(setting.journal), VerdictEntry))
-        journal = stack.enter_context(Journal(setting.journal, VerificationEntry))
-        sandboxes = await stack.enter_async_context(settings.open())
-        setting.announce(f"sandbox tier {sandboxes.first.tier}")
-        context = settings.context(sandboxes.first.tier)
-        execute = Runner(Execute(context, sandboxes.first), verdicts)
-        verify = Runner(Verify(Verifier(context, config.verify, calibration, sandboxes)), journal, count)
+    count, spent = setting.count, list[BudgetSpent]()
+    with Journal(setting.journal, VerificationEntry) as journal:
+        async with _sampling(setting) as (verifier, execute_all):
+            verify = Runner(Verify(verifier), journal, count)
 
-        async def make(group: Sequence[Response]) -> list[Execution | Reject]:
-            samples = SampleSet(await gather_or_raise(_try(execute, response) for response in group))
-            outcomes = list(await verify.make(samples))
-            told = {outcome.id for outcome in outcomes}
-            kept = {outcome.id for outcome in outcomes if isinstance(outcome, Execution)}
-            failed = {attempt.response.id for attempt in samples.attempts if isinstance(attempt.outcome, Reject)}
-            count.rescued += len(kept & failed)
-            for attempt in samples.attempts:
-                if isinstance(attempt.outcome, Reject) and attempt.outcome.id not in told:
-                    count.count(attempt.outcome.reason)
-                    outcomes.append(attempt.outcome)
-            return outcomes
+            async def make(group: Sequence[Response]) -> list[Execution | Reject]:
+                samples = await execute_all(group)
+                outcomes = list(await verify.make(samples))
+                told = {outcome.id for outcome in outcomes}
+                kept = {outcome.id for outcome in outcomes if isinstance(outcome, Execution)}
+                failed = {attempt.response.id for attempt in samples.attempts if isinstance(attempt.outcome, Reject)}
+                count.rescued += len(kept & failed)
+                for attempt in samples.attempts:
+                    if isinstance(attempt.outcome, Reject) and attempt.outcome.id not in told:
+                        count.count(attempt.outcome.reason)
+                        outcomes.append(attempt.outcome)
+                return outcomes
 
-        async with _each(_by_instruction(_before_spent(responses, spent)), make, window(config.execute)) as results:
-            async for outcomes in results:
-                yield outcomes
+            given = _by_instruction(_before_spent(responses, spent))
+            async with _each(given, make, window(setting.config.execute)) as results:
+                async for outcomes in results:
+                    yield outcomes
     _tell(spent)
 
 
@@ -301,35 +260,46 @@ def _verdicts(journal: Path | None) -> Path | None:
     return journal.with_name(f"{journal.name}.executed")
 
 
-async def _try(execute: Runner[Any, Any, Any, Execution | Reject], response: Response) -> Attempt:
-    candidate = parse_candidate(response)
-    (outcome,) = await execute.make(candidate)
-    return Attempt(candidate, outcome)
+@contextlib.asynccontextmanager
+async def _sampling(
+    setting: Setting,
+) -> AsyncIterator[tuple[Verifier, Callable[[Sequence[Response]], Awaitable[SampleSet]]]]:
+    """What holds samples against each other, and how the samples of an instruction are executed, each on its own."""
+    config = setting.config
+    settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
+    with Journal(_verdicts(setting.journal), VerdictEntry) as verdicts:
+        async with settings.open() as sandboxes:
+            setting.announce(f"sandbox tier {sandboxes.first.tier}")
+            context = settings.context(sandboxes.first.tier)
+            execute = Runner(Execute(context, sandboxes.first), verdicts)
+
+            async def attempt(response: Response) -> Attempt:
+                candidate = parse_candidate(response)
+                (outcome,) = await execute.make(candidate)
+                return Attempt(candidate, outcome)
+
+            async def execute_all(group: Sequence[Response]) -> SampleSet:
+                return SampleSet(await gather_or_raise(map(attempt, group)))
+
+            yield Verifier(context, config.verify, calibration, sandboxes), execute_all
 
 
-async def examined(responses: Records[Response], setting: Setting) -> AsyncGenerator[Examination, None]:
+async def examined(responses: Records[Response], setting: Setting) -> AsyncGenerator[Sequence[Examination], None]:
     """Every sample of each instruction against every assertion of all of them. Samples without a program are left out.
 
     Raises:
         SnipmillError: the sandbox cannot be used.
     """
-    config, spent = setting.config, list[BudgetSpent]()
-    settings, calibration = resolve_execution(config.execute), load_calibration(config.verify.calibration)
-    with Journal(_verdicts(setting.journal), VerdictEntry) as verdicts:
-        async with settings.open() as sandboxes:
-            setting.announce(f"sandbox tier {sandboxes.first.tier}")
-            context: ExecutionContext = settings.context(sandboxes.first.tier)
-            execute = Runner(Execute(context, sandboxes.first), verdicts)
-            verifier = Verifier(context, config.verify, calibration, sandboxes)
+    spent = list[BudgetSpent]()
+    async with _sampling(setting) as (verifier, execute_all):
 
-            async def make(group: Sequence[Response]) -> Examination:
-                samples = SampleSet(await gather_or_raise(_try(execute, response) for response in group))
-                return describe(await verifier.cross(samples))
+        async def make(group: Sequence[Response]) -> Sequence[Examination]:
+            return [describe(await verifier.cross(await execute_all(group)))]
 
-            given = _by_instruction(_before_spent(responses, spent))
-            async with _each(given, make, window(config.execute)) as results:
-                async for examination in results:
-                    yield examination
+        given = _by_instruction(_before_spent(responses, spent))
+        async with _each(given, make, window(setting.config.execute)) as results:
+            async for examinations in results:
+                yield examinations
     _tell(spent)
 
 
@@ -381,7 +351,7 @@ def _by_instruction(responses: Records[Any]) -> Iterable[list[Any]] | AsyncGener
 
 async def _groups_later(responses: AsyncIterator[Any]) -> AsyncGenerator[list[Any], None]:
     group: list[Any] = []
-    async with contextlib.aclosing(_closing(responses)) as found:
+    async with contextlib.aclosing(closing(responses)) as found:
         async for response in found:
             if group and _instruction_of(group[0]) != _instruction_of(response):
                 yield group
