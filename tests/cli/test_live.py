@@ -47,7 +47,6 @@ def half_way() -> Progress:
         found=60,
         with_rows=58,
         doubt=9.0,
-        samples=4,
         phase="writing",
         model="a-model-with-a-long-name at http://127.0.0.1:8000/v1",
         tier="namespaces",

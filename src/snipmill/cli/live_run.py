@@ -63,7 +63,7 @@ class LiveRun:
         if progress.model and options.max_width >= _NARROW:
             yield _line(f"{progress.model} · sandbox {progress.tier}", "dim")
         yield _stages(progress, options.max_width)
-        facts = {"rows": _rows(progress, now), "cost": cost_line(progress), "servers": self._servers(now)}
+        facts = {"rows": rows_line(progress, now), "cost": cost_line(progress), "servers": self._servers(now)}
         yield _facts({name: parts for name, parts in facts.items() if parts})
         if progress.trouble:
             yield Text(progress.trouble, style="bold yellow", overflow="fold")
@@ -99,12 +99,6 @@ def _line(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
-
-
-def _rows(progress: Progress, now: float) -> list[str]:
-    if progress.enough is None:
-        return rows_line(progress, now)
-    return [f"{progress.with_rows:,} of {progress.enough:,} wanted", *rows_line(progress, now)[1:]]
 
 
 def _stages(progress: Progress, width: int) -> Table:

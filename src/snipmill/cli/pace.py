@@ -55,8 +55,10 @@ def _forecasts(progress: Progress, seconds: float) -> Iterator[tuple[float, int]
 
 
 def rows_line(progress: Progress, now: float) -> list[str]:
-    """How many tasks have a row, how fast they come, what each takes, and how many are expected to be wrong."""
-    parts, begun, before = [f"{progress.found:,} found"], progress.first_request, progress.replayed[1]
+    """How many tasks have a row, of those that are wanted, how fast they come, what each takes, and how many are likely wrong."""
+    wanted = progress.enough
+    parts = [f"{progress.found:,} found" if wanted is None else f"{progress.with_rows:,} of {wanted:,} wanted"]
+    begun, before = progress.first_request, progress.replayed[1]
     if begun is not None and progress.found > before and now - begun > 30:
         parts.append(f"{3600 * (progress.found - before) / (now - begun):,.0f} an hour")
     if progress.found:
@@ -126,10 +128,9 @@ def plain_line(progress: Progress, speeds: Speeds, now: float | None = None) -> 
         parts.append(f"{speed:,.0f} tokens/s")
     if progress.funnel["responses"].came_in:
         parts.append(f"{progress.funnel[EXECUTE].kept:,} of {progress.funnel['responses'].came_in:,} responses passed")
-    wanted = f" of {progress.enough:,} wanted" if progress.enough is not None else ""
     if progress.fleets:
-        rows = rows_line(progress, moment)
-        parts += [f"rows: {progress.with_rows if wanted else progress.found:,}{wanted or ' found'}", *rows[1:]]
+        found, *others = rows_line(progress, moment)
+        parts += [f"rows: {found}", *others]
         parts += cost_line(progress)
         parts.append(f"{progress.in_flight} in flight")
     parts += filter(None, (progress.trouble, time_to_go(progress, moment)))

@@ -142,7 +142,7 @@ async def open_run(
         progress.fleets = connections.fleets
         name = Path(config.verify.calibration or "").name  # the manifest is published, and folders are private
         progress.stages = tuple(stage.name for stage in STAGES if is_used(config, stage.name))
-        progress.budget, progress.samples = budget, config.generate.samples
+        progress.budget = budget
         progress.remarks = [f"The calibration {name} may not fit: {one}." for one in _misfits(settings, connections)]
         progress.weights = settings.calibration.sources()
         yield RunContext(settings, directory, journals, connections, sandboxes, budget, progress)

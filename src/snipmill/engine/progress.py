@@ -24,7 +24,6 @@ class Progress:
         enough: the run ends when so many seeds have a row.
         found: as `with_rows`, in any order.
         doubt: the sum of the probabilities that their best rows are wrong.
-        samples: the most that are drawn for an instruction.
         stages: those that the run has.
         budget: what may be spent, and what tokens cost.
         window: how many seeds may be under way.
@@ -46,7 +45,6 @@ class Progress:
     with_rows: int = 0
     found: int = 0
     doubt: float = 0.0
-    samples: int = 1
     stages: tuple[str, ...] = ()
     budget: Budget | None = None
     window: int = 1

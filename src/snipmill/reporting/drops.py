@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ from snipmill.reasons import Reason
 from snipmill.records import Response
 from snipmill.reporting.reading import find, structs_of
 from snipmill.reporting.shown_text import Span, marked, visible
-from snipmill.stages.spec import ASKING, BY_NAME, EXECUTE, STAGES
+from snipmill.stages.spec import ASKING, EXECUTE, RESPONSES, STAGES
 from snipmill.store.journal import CompletionEntry
 from snipmill.store.run_directory import RunDirectory
 from snipmill.text.sections import Malformed
@@ -125,19 +127,25 @@ def read_steps(files: RunDirectory, journals: RunDirectory, funnel: dict[str, Co
     Raises:
         UsageError: a file is damaged.
     """
-    return [
-        _step(stage.name, funnel[stage.name], _examples(stage.name, files, journals))
-        for stage in STAGES
-        if stage.name in funnel
-    ]
+    chosen = {stage.name: _first_rejects(files.rejects(stage.name)) for stage in STAGES if stage.name in funnel}
+    behind = {
+        reject.id for name, by_reason in chosen.items() if name in _AFTER_A_RESPONSE for reject in _all(by_reason)
+    }
+    texts = {
+        key: _Text(f"{one.instruction}\n\n", one.response)
+        for key, one in find(files.kept(RESPONSES), Response, behind).items()
+    }
+    for name in chosen.keys() & set(ASKING) - set(_AFTER_A_RESPONSE):
+        texts |= _completions(journals.journal(name), {reject.id for reject in _all(chosen[name])})
+    return [_step(name, funnel[name], by_reason, texts) for name, by_reason in chosen.items()]
 
 
-def _step(stage: str, count: Count, examples: dict[str, list[Example]]) -> Step:
+def _step(stage: str, count: Count, rejects: Mapping[str, list[_Reject]], texts: Mapping[str, _Text]) -> Step:
     notes = [f"{count.rescued:,} rescued by repairing their tests"] if count.rescued else []
     notes += [f"{count.mended:,} with mended tags"] if count.mended else []
     notes += [f"{count.spared:,} samples not needed"] if count.spared else []
     drops = [
-        Drop(visible(reason), number, _meaning(reason), examples.get(reason, []))
+        Drop(visible(reason), number, _meaning(reason), [_example(one, texts) for one in rejects.get(reason, ())])
         for reason, number in sorted(count.rejected.items(), key=lambda item: (-item[1], item[0]))
     ]
     return Step(stage, count.came_in, count.kept, drops, count.completion_tokens, count.seconds, notes)
@@ -150,31 +158,28 @@ def _meaning(reason: str) -> str:
         return ""
 
 
-def _examples(stage: str, files: RunDirectory, journals: RunDirectory) -> dict[str, list[Example]]:
+def _first_rejects(path: Path) -> dict[str, list[_Reject]]:
     """The first records that a stage dropped, by reason."""
     chosen: dict[str, list[_Reject]] = {}
-    for reject in structs_of(files.rejects(BY_NAME[stage].name), _Reject):
+    for reject in structs_of(path, _Reject):
         sofar = chosen.setdefault(reject.reason, [])
         if len(sofar) < _EXAMPLES:
             sofar.append(reject)
-    texts = _texts(stage, {reject.id for rejects in chosen.values() for reject in rejects}, files, journals)
-    return {
-        reason: [_example(one, texts.get(one.id, _Text())) for one in rejects] for reason, rejects in chosen.items()
-    }
+    return chosen
 
 
-def _texts(stage: str, ids: set[str], files: RunDirectory, journals: RunDirectory) -> dict[str, _Text]:
-    """What was dropped, where a file holds it: what a model wrote, or the response. Code that was no seed is not kept."""
-    if stage in _AFTER_A_RESPONSE:
-        found = find(files.kept("responses"), Response, ids)
-        return {key: _Text(f"{one.instruction}\n\n", one.response) for key, one in found.items()}
-    if stage in ASKING:
-        entries = find(journals.journal(stage), CompletionEntry, ids)
-        return {key: _Text("", one.completion.text) for key, one in entries.items() if one.completion is not None}
-    return {}
+def _all(by_reason: Mapping[str, list[_Reject]]) -> Iterator[_Reject]:
+    return chain.from_iterable(by_reason.values())
 
 
-def _example(reject: _Reject, text: _Text) -> Example:
+def _completions(journal: Path, ids: set[str]) -> dict[str, _Text]:
+    """What a model wrote, where a journal holds it."""
+    entries = find(journal, CompletionEntry, ids)
+    return {key: _Text("", one.completion.text) for key, one in entries.items() if one.completion is not None}
+
+
+def _example(reject: _Reject, texts: Mapping[str, _Text]) -> Example:
+    text = texts.get(reject.id, _Text())  # code that was no seed is not kept
     spans = [] if reject.verdict is None else _failed_line(text.written, reject.verdict)
     for parts in _QUOTED.findall(reject.detail) if not spans else ():
         fragment = next(filter(None, parts))

@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 _BACKTICKED = re.compile(r"`([^`]+)`")
 MARK = '<meta name="generator" content="snipmill'  # by which a page of ours is known
-CHUNK = 10  # rows whose details are packed together; the script has the same number
+_CHUNK = 10  # rows whose details are packed together
 
 
 def render_report(report: Report) -> str:
     """The page of one run."""
-    details = [report.details[start : start + CHUNK] for start in range(0, len(report.details), CHUNK)]
+    details = [report.details[start : start + _CHUNK] for start in range(0, len(report.details), _CHUNK)]
     return _page(
         "report.html",
         report=report,
         listed=_listed(report),
-        rows=_packed(report.rows),
+        rows=_packed({**report.rows, "chunk": _CHUNK}),
         prompts=_packed(report.prompts),
         chunks=[_packed(chunk) for chunk in details],
     )

@@ -3,7 +3,6 @@
 // highlighted when the page was made is set as markup.
 
 const ROWS_ON_A_PAGE = 50;
-const CHUNK = 10; // rows whose details are packed together (page.py)
 const LONG_LIST = 40; // values of a label, beyond which they are typed and not picked
 
 const one = (selector, root = document) => root.querySelector(selector);
@@ -213,7 +212,7 @@ function setUpRows(table) {
       if (event.key === "ArrowRight" || event.key === "j") step(1);
     };
     const detail = table.details[row];
-    const body = detail < 0 ? summary(row) : whole((await unpackOnce("data-details-" + Math.floor(detail / CHUNK)))[detail % CHUNK], await unpackOnce("data-prompts"));
+    const body = detail < 0 ? summary(row) : whole((await unpackOnce("data-details-" + Math.floor(detail / table.chunk)))[detail % table.chunk], await unpackOnce("data-prompts"));
     if (shown !== row) return; // another one was opened meanwhile
     dialog.replaceChildren(top, ...body);
     if (!dialog.open) dialog.showModal();
