@@ -88,7 +88,7 @@ def plain(sources: list[str]) -> tuple[int, int]:
 
 def mine(sources: list[str], mining: Mining, near: float) -> Counter[str]:
     found: Counter[str] = Counter()
-    for one in mine_documents(documents(sources), mining, near, Journal(None, MiningEntry), cores=1):
+    for one in mine_documents(lambda: documents(sources), mining, near, Journal(None, MiningEntry), cores=1):
         found[one.reason if isinstance(one, Reject) else "kept"] += 1
     return found
 

@@ -283,6 +283,28 @@ class SelectTable(Table, frozen=True, kw_only=True):
     ] = ()
 
 
+class ClusterTable(Table, frozen=True, kw_only=True):
+    """How a run is spread over the nodes of a Ray cluster (`--engine ray`). docs/scale.md explains it."""
+
+    address: Annotated[
+        str | None, key("Address of the cluster's head.", default="`RAY_ADDRESS`, else this machine alone")
+    ] = None
+    workers: Annotated[
+        Positive | None, key("Shards that grow at a time.", default="one for each node; on one machine, 2")
+    ] = None
+    cpus: Annotated[
+        Positive | None,
+        key("CPUs that Ray reserves for each worker.", default="an equal part of each node's"),
+    ] = None
+    unfit_nodes: Annotated[
+        Literal["leave-out", "refuse"],
+        key(
+            "What to do about nodes without the sandbox tier, the Python or the run directory of the others: `leave-out` them, "
+            "or `refuse` to run."
+        ),
+    ] = "leave-out"
+
+
 class Config(Table, frozen=True, kw_only=True):
     """A run's whole configuration, one table for each part of it."""
 
@@ -295,6 +317,7 @@ class Config(Table, frozen=True, kw_only=True):
     verify: Annotated[VerifyTable, key("Verification")] = VerifyTable()
     review: Annotated[ReviewTable, key("Review")] = ReviewTable()
     select: Annotated[SelectTable, key("Selection")] = SelectTable()
+    cluster: Annotated[ClusterTable, key("Cluster")] = ClusterTable()
 
 
 # What `snipmill audit` asks for unless it is told otherwise: tests that notice half of the mutants.

@@ -42,7 +42,7 @@ def documents(count: int) -> list[Document | Reject]:
 
 def mined(count: int, cores: int, journal: Path | None = None, near: float = 0.0) -> list[str]:
     with Journal(journal, MiningEntry) as kept:
-        return [one.id for one in mine_documents(documents(count), PLAIN, near, kept, cores)]
+        return [one.id for one in mine_documents(lambda: documents(count), PLAIN, near, kept, cores)]
 
 
 def test_cores_and_stops_change_nothing(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_cores_and_stops_change_nothing(tmp_path: Path) -> None:
     assert mined(1500, cores=2) == whole
     path = tmp_path / "journal"
     with Journal(path, MiningEntry) as journal:
-        begun = mine_documents(documents(1500), PLAIN, 0.0, journal, 1)
+        begun = mine_documents(lambda: documents(1500), PLAIN, 0.0, journal, 1)
         assert [next(begun).id for _ in range(600)] == whole[:600]
         begun.close()  # type: ignore[attr-defined]
     written = path.stat().st_size
@@ -101,7 +101,10 @@ def test_other_settings_and_other_bytes_mine_anew(tmp_path: Path) -> None:
         code.write_text(function(number))
         os.utime(code, ns=(before.st_atime_ns, before.st_mtime_ns))
         with Journal(tmp_path / "journal", MiningEntry) as journal:
-            found += [one.id for one in mine_documents([Document("a.py", code, license="MIT")], PLAIN, 0.0, journal, 1)]
+            found += [
+                one.id
+                for one in mine_documents(lambda: [Document("a.py", code, license="MIT")], PLAIN, 0.0, journal, 1)
+            ]
     assert len(set(found)) == 2
 
 
@@ -237,11 +240,11 @@ def test_what_the_checker_could_not_do_is_tried_again(tmp_path: Path, monkeypatc
     with Journal(tmp_path / "journal", MiningEntry) as journal:
         monkeypatch.setattr(types, "TIMEOUT", 0.0)
         monkeypatch.setattr(types.check_types, "__defaults__", (0.0,))
-        (reject,) = mine_documents(documents(1), mining, 0.0, journal, 1)
+        (reject,) = mine_documents(lambda: documents(1), mining, 0.0, journal, 1)
         assert isinstance(reject, Reject) and reject.reason == "types-not-checked"
         assert len(journal) == 0
         monkeypatch.undo()
-        (seed,) = mine_documents(documents(1), mining, 0.0, journal, 1)
+        (seed,) = mine_documents(lambda: documents(1), mining, 0.0, journal, 1)
         assert isinstance(seed, Seed) and len(journal) == 1
 
 
@@ -271,7 +274,7 @@ def test_a_stop_is_heard_between_batches() -> None:
         told.append(1)
         return len(told) > 2
 
-    found = list(mine_documents(documents(5000), PLAIN, 0.0, Journal(None, MiningEntry), 1, stopped))
+    found = list(mine_documents(lambda: documents(5000), PLAIN, 0.0, Journal(None, MiningEntry), 1, stopped))
     assert 0 < len(found) <= 3 * 256
 
 

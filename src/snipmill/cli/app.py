@@ -17,6 +17,7 @@ _PUBLISH = "Train on it, publish it, prove it"
 _WHERE = {
     "quickstart": ("run_commands", _MAIN),
     "run": ("run_commands", _MAIN),
+    "gather": ("run_commands", _MAIN),
     "seeds": ("seed_commands", _STAGES),
     "judge": ("seed_commands", _STAGES),
     "concepts": ("stage_commands", _STAGES),

@@ -126,6 +126,9 @@ def status(
         console.print(escape(f"{directory.path}: not begun."))
         _print_plan(directory, {}, config, assignments or [])
         return
+    if not directory.has_run and directory.shards():
+        _print_shards(directory)
+        return
     manifest = directory.read_manifest()
     state = str(manifest.get("status", "unknown"))
     if state == "running" and not is_in_use(directory.journal("execute")):
@@ -143,6 +146,34 @@ def status(
         console.print("The data set is not written yet.")
     if plan or config is not None or assignments:
         _print_plan(directory, manifest, config or str(directory.path / CONFIG), assignments or [])
+
+
+def _print_shards(directory: RunDirectory) -> None:
+    """The shards of a run that were not gathered yet, and the sum of their funnels."""
+    from collections import Counter
+
+    from snipmill.engine.shard_state import join_funnels, read_reports
+    from snipmill.store.journal import is_in_use
+
+    reports = read_reports(directory)
+    if not reports:
+        console.print(escape(f"{directory.path}: its shards have not begun yet."))
+        return
+    states: Counter[str] = Counter()
+    for one in reports:
+        is_at_work = is_in_use(directory.shard(one.index).journal("execute"))
+        states["stopped" if one.status == "running" and not is_at_work else one.status] += 1
+    if len(reports) < reports[0].count:
+        states["not begun"] = reports[0].count - len(reports)
+    told = ", ".join(f"{number:,} {state}" for state, number in states.items())
+    seeds, found = (sum(getattr(one.state, name) for one in reports) for name in ("seeds_done", "found"))
+    console.print(
+        escape(
+            f"{directory.path}: {reports[0].count} shards ({told}), {seeds:,} seeds grown, {found:,} of them with rows"
+        )
+    )
+    console.print(funnel_table(join_funnels(one.funnel for one in reports).to_json()))
+    console.print(escape(f"`snipmill gather {directory.path}` joins what is there."), soft_wrap=True)
 
 
 def _print_expected_wrong(directory: RunDirectory, manifest: dict[str, Any]) -> None:

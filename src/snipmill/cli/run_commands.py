@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,8 +13,10 @@ from snipmill.cli.display import console, funnel_table, refuse_damage, say
 from snipmill.cli.live_run import live
 from snipmill.config import Config
 from snipmill.config_file import change_config
+from snipmill.errors import UsageError
 
 if TYPE_CHECKING:
+    from snipmill.engine.gather import Gathered
     from snipmill.stages.funnel import Funnel
     from snipmill.store.run_directory import RunDirectory
 
@@ -60,7 +62,7 @@ _QUICKSTART = (
     "generate.enough",
     "execute.sandbox",
 )
-_RUN = ("run.dir", "run.seed", "seeds.limit", *options.SERVER)
+_RUN = ("run.dir", "run.seed", "seeds.limit", *options.SERVER, "cluster.address", "cluster.workers")
 
 
 def quickstart(
@@ -99,9 +101,83 @@ def quickstart(
     say(f"  snipmill run {directory}/config.toml    the same, with everything under your control")
 
 
-def run_config(config: Config) -> None:
+def run_config(
+    config: Config,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="`local` for this machine, `ray` for the nodes of a Ray cluster.", rich_help_panel="Cluster"),
+    ] = "local",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Grow only shard I of N, from 0 to N - 1, on this machine; `snipmill gather` joins the shards.",
+            show_default=False,
+            rich_help_panel="Cluster",
+        ),
+    ] = None,
+) -> None:
     """Make a data set as a configuration file says, or continue making it."""
-    _run(config)
+    if shard is not None:
+        if engine != "local":
+            raise UsageError("--shard and --engine ray exclude each other: Ray places the shards itself.")
+        _run_shard(config, shard)
+    elif engine == "ray":
+        _run_on_ray(config)
+    else:
+        _run(config)
+
+
+def _run_shard(config: Config, shard: str) -> None:
+    from snipmill.engine.progress import Progress
+    from snipmill.engine.shard import run_shard
+    from snipmill.engine.sharding import parse_sharding
+
+    sharding, progress = parse_sharding(shard), Progress()
+    with live(progress):
+        directory = asyncio.run(run_shard(config, sharding, progress))
+    say(f"Model: {progress.model}. Sandbox: {progress.tier}.")
+    console.print(funnel_table(progress.funnel.to_json()))
+    _say_what_was_reused(progress.funnel)
+    say(
+        f"Shard {sharding}: {progress.seeds_done:,} seeds are grown, {progress.found:,} of them have rows. "
+        f"`snipmill gather {directory.path}` joins all shards that are there."
+    )
+    refuse_damage(progress.funnel["seeds"])
+
+
+def _run_on_ray(config: Config) -> None:
+    raise UsageError("Not yet.")
+
+
+def gather_shards(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The directory of a run that was grown in shards.")],
+) -> None:
+    """Join the shards of a run, finished or not, and select the rows of the data set."""
+    from snipmill.engine.gather import gather
+    from snipmill.store.run_directory import RunDirectory
+
+    _say_what_was_gathered(gather(RunDirectory(run), say))
+
+
+def _say_what_was_gathered(found: Gathered) -> None:
+    console.print(funnel_table(found.funnel.to_json()))
+    for sentence in found.missing:
+        say(sentence)
+    if found.missing:
+        say("Gather again once they are grown.")
+    rows, directory = found.rows, found.directory
+    say(
+        f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}; `snipmill report {directory.path}` shows them."
+    )
+    if found.wrong is not None and found.wrong.rows:
+        say(f"Expected to be wrong: {found.wrong}.")
+
+
+def _say_what_was_reused(funnel: Funnel) -> None:
+    reused = sum(count.reused for count in funnel.stages.values())
+    if reused:
+        say(f"{reused:,} completions and verdicts were there already and were not paid again.")
 
 
 def _run(config: Config) -> RunDirectory:
@@ -118,9 +194,7 @@ def _run(config: Config) -> RunDirectory:
         say(note)
     if progress.stopped:
         say(f"{progress.stopped} {HOW_TO_GO_ON}")
-    reused = sum(count.reused for count in progress.funnel.stages.values())
-    if reused:
-        say(f"{reused:,} completions and verdicts were there already and were not paid again.")
+    _say_what_was_reused(progress.funnel)
     rows = progress.funnel["select"].kept
     say(
         f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}; `snipmill report {directory.path}` shows them."
@@ -183,4 +257,5 @@ def _show_one_row(directory: RunDirectory) -> None:
 COMMANDS = {
     "quickstart": lambda: configured(quickstart, _QUICKSTART, QUICK),
     "run": lambda: configured(run_config, _RUN, from_file=True),
+    "gather": lambda: gather_shards,
 }

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import platform
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,13 +80,12 @@ async def run(
     open_budget(config)
     directory = RunDirectory(config.run.dir)
     directory.create()
-    if directory.forgetting.exists():
-        raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
+    refuse_interrupted_forget(directory)
     settings = remember_forgotten(settings, directory)
-    async with open_run(settings, directory, progress, wait) as context:
+    async with open_run(settings, directory, progress, wait, others=shard_journals(directory)) as context:
         if prepare is not None:
             await prepare(directory, settings)
-        manifest = _manifest(context)
+        manifest = manifest_of(context)
         directory.write_manifest({**manifest, "status": "running"})
         try:
             await _grow_all(context)
@@ -113,7 +112,13 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def open_run(
-    settings: Settings, directory: RunDirectory, progress: Progress, wait: Wait, stages: Collection[str] = ASKING
+    settings: Settings,
+    directory: RunDirectory,
+    progress: Progress,
+    wait: Wait,
+    stages: Collection[str] = ASKING,
+    others: Callable[[str], Sequence[Path]] = lambda _stage: (),
+    budget: Budget | None = None,
 ) -> AsyncIterator[RunContext]:
     """Journals, sandboxes and model, for as long as the block runs.
 
@@ -123,15 +128,17 @@ async def open_run(
         progress: is told what is opened.
         wait: awaited before a program runs a second time.
         stages: those for which a model may be asked.
+        others: by stage, journals to look into for what the run's own do not hold.
+        budget: what may be spent, with nothing spent yet; None for that of the configuration.
     """
     config = settings.config
     async with contextlib.AsyncExitStack() as stack:
         # The journals are opened first: they keep a second process out.
-        journals = stack.enter_context(open_journals(directory))
+        journals = stack.enter_context(open_journals(directory, others=others))
         directory.remove_leftovers()
         directory.write_text(CONFIG, render_config(config))
         _keep_calibration(settings, directory)
-        budget = open_budget(config)
+        budget = budget or open_budget(config)
         if budget.is_limited:
             for stage in ASKING:
                 budget.spend(stage, usages_in(directory.journal(stage)))
@@ -183,7 +190,18 @@ def window_of(config: Config, connection: Connections) -> int:
     return window if enough is None else min(window, max(8, 2 * enough))
 
 
-def _manifest(context: RunContext) -> dict[str, Any]:
+def refuse_interrupted_forget(directory: RunDirectory) -> None:
+    """Grow nothing where something is half forgotten.
+
+    Raises:
+        UsageError: it is.
+    """
+    if directory.forgetting.exists():
+        raise UsageError(f"A `snipmill forget` of {directory.path} was interrupted. Run it again first.")
+
+
+def manifest_of(context: RunContext) -> dict[str, Any]:
+    """What a run says of itself at its start."""
     config, generation = context.settings.config, context.settings.generation
     models = dict(sorted(context.connections.models.items()))
     return {
@@ -213,6 +231,12 @@ def _prompt_hashes(generation: Mapping[str, GenerationSettings]) -> dict[str, st
         for settings in generation.values()
         for mode, system in sorted(settings.bank.systems.items())
     }
+
+
+def shard_journals(directory: RunDirectory) -> Callable[[str], list[Path]]:
+    """By stage, the journals of the run's shards: what they paid for is not paid again."""
+    shards = list(directory.shards().values())
+    return lambda stage: [shard.journal(stage) for shard in shards]
 
 
 def live_steps(context: RunContext) -> Steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from snipmill.config import Config
@@ -64,6 +64,21 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel, calibration:
     Returns:
         how many of its rows are expected to be wrong; those that were not executed do not count.
     """
+
+    def select(drop: Callable[[Reject], None]) -> Iterator[Row]:
+        return select_rows(_raw_rows(directory), config.select, config.run.seed, drop)
+
+    return finish_with(select, config, directory, funnel, calibration)
+
+
+def finish_with(
+    select: Callable[[Callable[[Reject], None]], Iterator[Row]],
+    config: Config,
+    directory: RunDirectory,
+    funnel: Funnel,
+    calibration: Calibration,
+) -> ExpectedWrong:
+    """As `finish`, with the selection as a function that is told where rejects go, and gives the rows that stay."""
     seed, count, wrong = config.run.seed, funnel["select"], WrongRows(calibration)
     with Writer[Row](directory.dataset) as dataset, Writer[Reject](directory.rejects("select")) as rejects:
 
@@ -71,8 +86,7 @@ def finish(config: Config, directory: RunDirectory, funnel: Funnel, calibration:
             rejects.write(reject)
             count.count(reject.reason)
 
-        chosen = select_rows(_raw_rows(directory), config.select, seed, drop)
-        for outcome in sanitize_rows(chosen, config.select, seed):
+        for outcome in sanitize_rows(select(drop), config.select, seed):
             if isinstance(outcome, Reject):
                 drop(outcome)
             else:

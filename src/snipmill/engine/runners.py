@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from snipmill.llm.fleet import Fleet
@@ -63,8 +64,15 @@ class Runners:
 
 
 @contextlib.contextmanager
-def open_journals(directory: RunDirectory, *, to_read: bool = False) -> Iterator[Journals]:
+def open_journals(
+    directory: RunDirectory, *, to_read: bool = False, others: Callable[[str], Sequence[Path]] = lambda _stage: ()
+) -> Iterator[Journals]:
     """The journals of a run, by stage. Opening them to write keeps a second process out.
+
+    Args:
+        directory: of the run.
+        to_read: read them only, while another process may be writing.
+        others: by stage, journals to look into for what these do not hold.
 
     Raises:
         StoreError: another process works on this run, or a journal is damaged.
@@ -73,7 +81,9 @@ def open_journals(directory: RunDirectory, *, to_read: bool = False) -> Iterator
         journals: dict[str, Journal[Any]] = {}
         for stage in STAGES:
             if stage.entry is not None:
-                journal = Journal(directory.journal(stage.name), stage.entry, read_only=to_read)
+                journal = Journal(
+                    directory.journal(stage.name), stage.entry, read_only=to_read, others=others(stage.name)
+                )
                 journals[stage.name] = stack.enter_context(journal)
         yield journals
 

@@ -12,8 +12,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -80,25 +81,82 @@ def _version(package: str) -> str:
 Batch = list[Document | Reject]
 
 
+Documents = Callable[[], Iterable[Document | Reject]]
+
+
+class MinesEntries(Protocol):
+    """What becomes of all batches of documents, in their order; written down in the journal."""
+
+    def __call__(
+        self,
+        documents: Documents,
+        mining: Mining,
+        journal: Journal[MiningEntry],
+        cores: int | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[MiningEntry]:
+        """The entries."""
+
+
+def mine_all(
+    documents: Documents,
+    mining: Mining,
+    journal: Journal[MiningEntry],
+    cores: int | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+    skip: int = 0,
+) -> Iterator[MiningEntry]:
+    """Mine here what the journal does not hold.
+
+    Args:
+        documents: read as entries are taken, a few batches ahead.
+        mining: what is done with them.
+        journal: where outcomes are written down.
+        cores: how many processes; None for one per CPU.
+        stopped: asked between batches; after it has said yes, no further one is begun.
+        skip: so many batches are passed over.
+
+    Raises:
+        StoreError: a process was killed, or the journal cannot be written.
+    """
+    key = mining.key
+    batches = takewhile(lambda _: not stopped(), islice(batches_of(documents()), skip, None))
+    tasks = ((mining, *known_batch(batch, key, journal)) for batch in batches)
+    for (found,) in map_chunks(mine_tasks, tasks, cores, size=1, here=1):
+        mined = journal.get(found) if isinstance(found, str) else found
+        assert mined is not None
+        if mined is found:
+            write_down(mined, journal)
+        yield mined
+
+
+def write_down(mined: MiningEntry, journal: Journal[MiningEntry]) -> None:
+    """Append what was mined. What the checker could not do now it may do next time."""
+    if not any(reject.reason == NOT_CHECKED for reject in mined.rejects):
+        journal.append(mined)
+
+
 def mine_documents(
-    documents: Iterable[Document | Reject],
+    documents: Documents,
     mining: Mining,
     near: float,
     journal: Journal[MiningEntry],
     cores: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
     left_out: Callable[[Seed], bool] = lambda _seed: False,
+    mines: MinesEntries = mine_all,
 ) -> Iterator[Seed | Reject]:
     """The seeds of documents, without near duplicates, and everything that was dropped.
 
     Args:
-        documents: read as seeds are taken, a few batches ahead.
+        documents: opens them; they are read as seeds are taken, a few batches ahead.
         mining: what is done with them.
         near: Jaccard similarity from which a seed is too like one before it; 0 looks for none.
         journal: where outcomes are written down.
         cores: how many processes; None for one per CPU.
         stopped: asked between batches; after it has said yes, no further one is begun.
         left_out: whether a seed is passed over, so that it hides no other.
+        mines: who mines: this process, or several that share the work.
 
     Raises:
         UsageError: an extra is missing.
@@ -113,20 +171,14 @@ def mine_documents(
     if mining.benchmarks:
         forget_benchmarks()  # the key names their bytes of now
     seen = NearDuplicates(near) if near > 0 else None
-    key = mining.key
-    batches = takewhile(lambda _: not stopped(), _batches(documents))
-    tasks = ((mining, *_known(batch, key, journal)) for batch in batches)
-    for (found,) in map_chunks(_mine_tasks, tasks, cores, size=1, here=1):
-        mined = journal.get(found) if isinstance(found, str) else found
-        assert mined is not None
-        if mined is found and not any(reject.reason == NOT_CHECKED for reject in mined.rejects):
-            journal.append(mined)  # what the checker could not do now it may do next time
+    for mined in mines(documents, mining, journal, cores, stopped):
         yield from mined.rejects
         seeds = [seed for seed in mined.seeds if not left_out(seed)]
         yield from seeds if seen is None else without_near_duplicates(seeds, seen)
 
 
-def _batches(documents: Iterable[Document | Reject]) -> Iterator[Batch]:
+def batches_of(documents: Iterable[Document | Reject]) -> Iterator[Batch]:
+    """Documents as the journal has them: a few hundred at a time, or a few megabytes."""
     batch: Batch = []
     size = 0
     for document in documents:
@@ -140,7 +192,7 @@ def _batches(documents: Iterable[Document | Reject]) -> Iterator[Batch]:
         yield batch
 
 
-def _known(batch: Batch, key: str, journal: Journal[MiningEntry]) -> tuple[str, Batch | None]:
+def known_batch(batch: Batch, key: str, journal: Journal[MiningEntry]) -> tuple[str, Batch | None]:
     """A batch's key, and the batch where its outcome is not there yet."""
     digest = hashlib.blake2b(key.encode(), digest_size=10)
     for one in batch:
@@ -177,7 +229,7 @@ def _fingerprint(one: Document | Reject) -> bytes:
     return content_hash(*parts).encode()
 
 
-def _mine_tasks(tasks: list[tuple[Mining, str, Batch | None]]) -> list[MiningEntry | str]:
+def mine_tasks(tasks: list[tuple[Mining, str, Batch | None]]) -> list[MiningEntry | str]:
     """What batches gave; the name alone where it is in the journal."""
     return [name if batch is None else mine_batch(name, batch, mining) for mining, name, batch in tasks]
 

@@ -27,7 +27,7 @@ from snipmill.seeds.sources.repository import refuse_password
 from snipmill.seeds.sources.resolve import expand_glob, is_ready_made, open_source
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
-from snipmill.stages.mine import Mining, mine_documents
+from snipmill.stages.mine import MinesEntries, Mining, mine_all, mine_documents
 from snipmill.store.foreign import without_stale_columns
 from snipmill.store.journal import Journal, MiningEntry
 from snipmill.store.jsonl import decode_record, encode_line
@@ -62,6 +62,7 @@ def iterate_seeds(
     on_reject: Callable[[Reject], None],
     journal: Journal[MiningEntry] | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    mines: MinesEntries = mine_all,
 ) -> Iterator[Seed]:
     """The seeds of a configuration: mined or read, deduplicated, shuffled if wanted, from `start` to `limit`.
 
@@ -72,12 +73,13 @@ def iterate_seeds(
         on_reject: called with each reject.
         journal: where mining writes down what it found; None for nowhere.
         stopped: asked between batches of documents; mining ends once it has returned True.
+        mines: who mines documents.
 
     Raises:
         UsageError: a source does not exist, an extra is missing, or a setting is invalid.
     """
     table = settings.table
-    found = _sourced(settings, Journal(None, MiningEntry) if journal is None else journal, stopped)
+    found = _sourced(settings, Journal(None, MiningEntry) if journal is None else journal, stopped, mines)
     seeds = _unique(found, table, on_reject)
     if table.shuffle:
         seeds = _shuffled(seeds, settings.seed)
@@ -115,26 +117,37 @@ def _unique(records: Iterator[Seed | Reject], table: SeedsTable, on_reject: Call
 
 
 def _sourced(
-    settings: SeedSettings, journal: Journal[MiningEntry], stopped: Callable[[], bool]
+    settings: SeedSettings, journal: Journal[MiningEntry], stopped: Callable[[], bool], mines: MinesEntries
 ) -> Iterator[Seed | Reject]:
     """The seeds of all sources: first the ready-made ones, as they are, then documents, through mining."""
     table = settings.table
     ready_made, opened = _open_all(settings)
     opened += [iter(documents) for documents in settings.documents]
+    forgotten = settings.forgotten
     for source in ready_made:
         for record in read_records(source, Seed, STAGE):
             if isinstance(record, Reject):
                 yield record
-            elif not settings.forgotten.has_seed(record):
+            elif not forgotten.has_seed(record):
                 yield without_stale_columns(record, asks=True)
     if opened:
-        # One stream for all of them: near duplicates are found across sources.
-        forgotten = settings.forgotten
-        documents = (
-            one for one in chain.from_iterable(opened) if isinstance(one, Reject) or not forgotten.has_document(one)
-        )
+        first = [opened]  # what is opened already is read first; who needs the documents again opens them again
+
+        def documents() -> Iterator[Document | Reject]:
+            sources = first.pop() if first else _open_all(settings)[1]
+            # One stream for all of them: near duplicates are found across sources.
+            for one in chain.from_iterable(sources):
+                if isinstance(one, Reject) or not forgotten.has_document(one):
+                    yield one
+
         yield from mine_documents(
-            documents, settings.mining, table.near, journal, stopped=stopped, left_out=forgotten.has_seed
+            documents,
+            settings.mining,
+            table.near,
+            journal,
+            stopped=stopped,
+            left_out=forgotten.has_seed,
+            mines=mines,
         )
 
 

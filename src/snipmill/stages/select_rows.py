@@ -1,7 +1,7 @@
 """Selection over files of any size: rows are spooled to a temporary file, keys decide, chosen rows are read back.
 
 Resident memory is about half a kilobyte for each row, near-duplicate search included; the rows themselves stay on disk.
-What is worked out for each row alone is worked out on all cores.
+What is worked out for each row alone is worked out on all cores, or was worked out when the row was made (`select_reduced`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import itemgetter
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import msgspec
@@ -60,18 +61,40 @@ def select_lines(rows: Iterable[Row], table: SelectTable, seed: int, on_reject: 
         spooled = pool.spooled(rows)
         for reduced in map_chunks(work, spooled, size_here=CHUNK_IN_CACHE, pack=itemgetter(1), unpack=_read_back):
             pool.take(reduced, on_reject)
-        choice = choose(
-            pool.keys,
-            keep=table.keep,
-            excluded=frozenset(pool.refused),
-            finders=pool.finders(),
-            max_easy=table.max_easy,
-            max_wrong=table.max_wrong,
-        )
-        for index, (reason, other) in choice.dropped.items():
-            on_reject(reject_for(pool.keys, index, reason, other))
-        for index in choice.kept:
-            yield pool.line(index)
+        yield from _chosen(pool, table, on_reject)
+
+
+def select_reduced(
+    rows: Path, offsets: array[int], reduced: Iterable[Reduced], table: SelectTable, on_reject: OnReject
+) -> Iterator[bytes]:
+    """As `select_lines`, of rows that were reduced before.
+
+    Args:
+        rows: the file with their lines.
+        offsets: where each line begins, and where the last one ends.
+        reduced: what decides about them, in the order of the lines, by the same table and seed.
+        table, on_reject: as for `select_lines`.
+    """
+    with rows.open("rb") as file, _Pool(table, file, offsets) as pool:
+        for some in reduced:
+            pool.take(some, on_reject)
+        yield from _chosen(pool, table, on_reject)
+
+
+def _chosen(pool: _Pool, table: SelectTable, on_reject: OnReject) -> Iterator[bytes]:
+    """Decide, and read the lines of the rows that stay."""
+    choice = choose(
+        pool.keys,
+        keep=table.keep,
+        excluded=frozenset(pool.refused),
+        finders=pool.finders(),
+        max_easy=table.max_easy,
+        max_wrong=table.max_wrong,
+    )
+    for index, (reason, other) in choice.dropped.items():
+        on_reject(reject_for(pool.keys, index, reason, other))
+    for index in choice.kept:
+        yield pool.line(index)
 
 
 def _read_back(line: bytes) -> tuple[Row, bytes]:
@@ -134,22 +157,30 @@ def weakness(row: Row, table: SelectTable) -> tuple[str, str] | None:
     return None
 
 
+def _temporary() -> IO[bytes]:
+    return tempfile.TemporaryFile(buffering=_BUFFER)
+
+
 class _Instruction(msgspec.Struct):
     instruction: str
 
 
 class _Pool:
-    """The candidates: lines and signatures in temporary files, keys in memory. Use as a context manager."""
+    """The candidates: lines and signatures in files, keys in memory. Use as a context manager.
 
-    def __init__(self, table: SelectTable) -> None:
+    Args:
+        table: how they are selected.
+        rows: a file that has the lines already; None for a temporary one.
+        offsets: where its lines begin, and where the last one ends.
+    """
+
+    def __init__(self, table: SelectTable, rows: IO[bytes] | None = None, offsets: array[int] | None = None) -> None:
         self.keys = Keys()
         self.refused: set[int] = set()
         self._table = table
-        self._offsets = array("Q")
-        self._rows, self._instructions, self._codes = (
-            tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115
-            for _ in range(3)
-        )
+        self._offsets = array("Q") if offsets is None else offsets
+        self._rows = _temporary() if rows is None else rows
+        self._instructions, self._codes = _temporary(), _temporary()
 
     def __enter__(self) -> _Pool:
         return self

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from snipmill.records import Usage
+
+_SPENT = (
+    "reused",
+    "requests",
+    "mended",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "thinking_tokens",
+    "seconds",
+)
 
 
 @dataclass(slots=True)
@@ -54,6 +66,19 @@ class StageCount:
         self.completion_tokens += usage.completion_tokens
         self.thinking_tokens += usage.thinking_tokens
         self.seconds += seconds
+
+    def add(self, counts: Mapping[str, Any]) -> None:
+        """Add all that another process has counted, as its manifest tells it."""
+        self.kept += counts.get("kept", 0)
+        self.rejected.update(counts.get("rejected", {}))
+        self.spared += counts.get("spared", 0)
+        self.rescued += counts.get("rescued", 0)
+        self.add_spent(counts)
+
+    def add_spent(self, counts: Mapping[str, Any]) -> None:
+        """Add what another process has spent, as its manifest tells it. What was kept is counted elsewhere."""
+        for name in _SPENT:
+            setattr(self, name, getattr(self, name) + counts.get(name, 0))
 
     @property
     def has_nothing(self) -> bool:

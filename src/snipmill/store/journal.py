@@ -2,13 +2,15 @@
 
 One line per task, written with a single call, so that a killed process loses at most the tasks in flight. An incomplete
 last line is cut off when the journal is opened again. Only the offsets of lines are held in memory, not the lines.
+
+A journal may look into others, of other shards of the same run, which other processes may be writing: what they paid for is found.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -86,18 +88,23 @@ class Journal(Generic[E]):
         path: of the file; None keeps it nowhere, for output to a pipe.
         kind: of its entries.
         read_only: read it as far as it has come, while another process may be writing; what is appended is written nowhere.
+        others: journals of the same kind to look into for what this one does not hold. They need not exist yet.
     """
 
-    def __init__(self, path: Path | None, kind: type[E], *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, kind: type[E], *, read_only: bool = False, others: Sequence[Path] = ()
+    ) -> None:
         self._path = path
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(kind)
         self._offsets = IdIndex()
         self._descriptor = -1
         self._end = 0
         self._read_only = read_only
+        self._others = [OtherJournal(other, self._decoder) for other in others]
         self.used: IdIndex | None = None  # where it is an index, the entries that were found or made since
 
     def __enter__(self) -> Journal[E]:
+        self.refresh()
         if self._path is None:
             return self
         if self._read_only:
@@ -161,6 +168,17 @@ class Journal(Generic[E]):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        for other in self._others:
+            other.close()
+
+    def refresh(self) -> None:
+        """Take notice of what was written into the others since.
+
+        Raises:
+            StoreError: one of them is damaged.
+        """
+        for other in self._others:
+            other.refresh()
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -169,18 +187,11 @@ class Journal(Generic[E]):
         """The newest entry of a record."""
         offset = self._offsets.get(record_id)
         if offset is None:
-            return None
+            found = (other.get(record_id) for other in self._others)
+            return next((entry for entry in found if entry is not None), None)
         if self.used is not None:
             self.used.put(record_id, offset)
-        parts: list[bytes] = []
-        while True:
-            part = os.pread(self._descriptor, 1 << 16, offset)
-            head, newline, _ = part.partition(b"\n")
-            parts.append(head)
-            if newline or not part:
-                entry: E = self._decoder.decode(b"".join(parts))
-                return entry if entry.id == record_id else None
-            offset += len(part)
+        return _entry_at(self._descriptor, offset, record_id, self._decoder)
 
     def append(self, entry: E) -> None:
         """Append an entry to the file, so that it survives a crash of this process.
@@ -188,9 +199,19 @@ class Journal(Generic[E]):
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
-        if self._path is None or self._read_only:
-            return
-        line = encode_line(entry)
+        if self._path is not None and not self._read_only:
+            self.append_line(entry.id, encode_line(entry))
+
+    def has(self, record_id: str) -> bool:
+        """Whether the file itself has an entry of a record."""
+        return self._offsets.get(record_id) is not None
+
+    def append_line(self, record_id: str, line: bytes) -> None:
+        """Append an entry that is already encoded.
+
+        Raises:
+            StoreError: as `append`.
+        """
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
@@ -202,10 +223,85 @@ class Journal(Generic[E]):
             raise StoreError(
                 f"{self._path} cannot be written: the disk is full. Earlier entries are kept; free space and run again."
             )
-        self._offsets.put(entry.id, self._end)
+        self._offsets.put(record_id, self._end)
         if self.used is not None:
-            self.used.put(entry.id, self._end)
+            self.used.put(record_id, self._end)
         self._end += len(line)
+
+
+class OtherJournal(Generic[E]):
+    """A journal that another process may be writing, read as far as it has come."""
+
+    def __init__(self, path: Path, decoder: msgspec.json.Decoder[E]) -> None:
+        self._path = path
+        self._decoder = decoder
+        self._offsets = IdIndex()
+        self._descriptor = -1
+        self._end = 0
+
+    def refresh(self) -> None:
+        """Take notice of what was written since.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        if self._descriptor < 0:
+            if not self._path.exists():
+                return
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        if os.fstat(self._descriptor).st_size > self._end:
+            for entry, offset, end in _entries(self._path, self._decoder, self._end):
+                self._offsets.put(entry.id, offset)
+                self._end = end
+
+    def get(self, record_id: str) -> E | None:
+        """The newest entry of a record."""
+        offset = self._offsets.get(record_id)
+        return None if offset is None else _entry_at(self._descriptor, offset, record_id, self._decoder)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _entry_at(descriptor: int, offset: int, record_id: str, decoder: msgspec.json.Decoder[E]) -> E | None:
+    """The entry in the line at an offset, if it is that of the record: hashes may collide."""
+    parts: list[bytes] = []
+    while True:
+        part = os.pread(descriptor, 1 << 16, offset)
+        head, newline, _ = part.partition(b"\n")
+        parts.append(head)
+        if newline or not part:
+            entry: E = decoder.decode(b"".join(parts))
+            return entry if entry.id == record_id else None
+        offset += len(part)
+
+
+def join_journal(journal: Journal[Any], other: Path) -> int:
+    """Append what another journal holds and this one does not. Returns how many entries that were.
+
+    Raises:
+        StoreError: a line of the other is damaged, or the journal cannot be written.
+    """
+    if not other.exists():
+        return 0
+    newest = IdIndex()
+    decoder = msgspec.json.Decoder(Entry)
+    for entry, offset, _ in _entries(other, decoder):
+        newest.put(entry.id, offset)
+    joined = 0
+    with other.open("rb") as handle:
+        offset = 0
+        for line in handle:
+            if line.endswith(b"\n"):
+                entry_id = decoder.decode(line).id
+                if newest.get(entry_id) == offset and not journal.has(entry_id):
+                    journal.append_line(entry_id, line)
+                    joined += 1
+            offset += len(line)
+    return joined
 
 
 def keep_entries(path: Path, out: Path, kind: type[E], kept: Callable[[E, int], E | None]) -> int:
@@ -231,25 +327,31 @@ def keep_entries(path: Path, out: Path, kind: type[E], kept: Callable[[E, int], 
     return left_out
 
 
-def _entries(path: Path, decoder: msgspec.json.Decoder[E]) -> Iterator[tuple[E, int, int]]:
-    """Each complete entry with the offsets of its line; an incomplete last line ends the journal.
+def _entries(path: Path, decoder: msgspec.json.Decoder[E], offset: int = 0) -> Iterator[tuple[E, int, int]]:
+    """Each complete entry with the offsets of its line, from an offset on; an incomplete last line ends the journal.
 
     Raises:
         StoreError: a line in the middle is damaged.
     """
-    offset = 0
     with path.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
+        handle.seek(offset)
+        for line in handle:
             if not line.endswith(b"\n"):
                 return
             try:
                 entry = decoder.decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise StoreError(
-                    f"{path}:{number} is damaged: {error}. Restore the file, or delete this line and run again."
+                    f"{path}:{_line_number(path, offset)} is damaged: {error}. Restore the file, or delete this line and "
+                    "run again."
                 ) from error
             yield entry, offset, offset + len(line)
             offset += len(line)
+
+
+def _line_number(path: Path, offset: int) -> int:
+    with path.open("rb") as handle:
+        return handle.read(offset).count(b"\n") + 1
 
 
 def is_in_use(path: Path) -> bool:

@@ -77,7 +77,7 @@ class Writer(Generic[R]):
         self.write_line(encode_line(record))
 
     def write_line(self, line: bytes) -> None:
-        """Append a record that is already encoded."""
+        """Append a record that is already encoded, or several of them."""
         try:
             self._handle.write(line)
         except OSError as error:

@@ -9,6 +9,7 @@ dataset.jsonl                    the rows
 report.html                      what a person looks at, where `report` was used
 calibration.json                 what evidence is worth
 own-seeds.jsonl                  the seeds, where a Python program gave them
+shards/I/                        the part of the run that shard I grows, with journals of its own; `gather` joins them
 forgotten.jsonl                  hashes of what must not be mined again, where `forget` was used
 forgetting.json                  what a `forget` takes out that is under way, or was interrupted
 """
@@ -25,7 +26,7 @@ from snipmill.errors import StoreError, UsageError
 
 _LEFTOVER = re.compile(r"\.[\w.-]+\.(jsonl\.\w{8}|rejects\.jsonl\.\w{8}|partial)")
 MANIFEST, CONFIG, DATASET, FORGOTTEN = "manifest.json", "config.toml", "dataset.jsonl", "forgotten.jsonl"
-CALIBRATION, OWN_SEEDS = "calibration.json", "own-seeds.jsonl"
+CALIBRATION, OWN_SEEDS, SHARDS = "calibration.json", "own-seeds.jsonl", "shards"
 
 
 def rejects_path(out: str | Path) -> Path:
@@ -57,6 +58,21 @@ class RunDirectory:
     def journal(self, stage: str) -> Path:
         """The journal of a stage."""
         return self.path / "journal" / f"{stage}.jsonl"
+
+    def shard(self, index: int) -> RunDirectory:
+        """The directory of a shard."""
+        return RunDirectory(self.path / SHARDS / str(index))
+
+    def shards(self) -> dict[int, RunDirectory]:
+        """The directories of all shards that were begun, by number."""
+        folder = self.path / SHARDS
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        return {number: self.shard(number) for number in sorted(int(name) for name in names if name.isdecimal())}
+
+    @property
+    def grown(self) -> Path:
+        """Of a shard, what came of each seed, in their order."""
+        return self.path / "grown.jsonl"
 
     def kept(self, stage: str) -> Path:
         """The output of a stage."""
@@ -121,7 +137,7 @@ class RunDirectory:
         except OSError as error:
             raise StoreError(f"The run directory {self.path} cannot be created: {error.strerror}.") from error
         names = {entry.name for entry in self.path.iterdir()}
-        if names and not names & {MANIFEST, CONFIG, OWN_SEEDS, "journal"}:
+        if names and not names & {MANIFEST, CONFIG, OWN_SEEDS, SHARDS, "journal"}:
             raise StoreError(f"{self.path} holds other files and no run. Choose an empty or new directory.")
 
     def write_text(self, name: str, text: str) -> None:

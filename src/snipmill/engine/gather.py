@@ -1,0 +1,372 @@
+"""Joins the shards of a run: what they have grown, in the order of the seeds, then selection over all of it.
+
+Any mix of finished and unfinished shards can be joined, also of several dealings; what is missing is told. The bytes of records
+are copied as they are, and selection decides by the keys and signatures that the shards worked out: memory is that of selection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import tempfile
+import time
+from array import array
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from snipmill.config import Config
+from snipmill.config_file import load_config, render_config
+from snipmill.engine.account import account
+from snipmill.engine.local import refuse_interrupted_forget
+from snipmill.engine.run_files import finish_with
+from snipmill.engine.runners import open_journals
+from snipmill.engine.shard_files import SEEDS, Grown, Header, file_names, path_of, read_grown, read_header, rejects_name
+from snipmill.engine.shard_state import GATHERED, read_state
+from snipmill.engine.sharding import Sharding
+from snipmill.errors import StoreError, UsageError
+from snipmill.records import Reject, Row
+from snipmill.selection.sanitize import STAGE as SANITIZE
+from snipmill.stages.budget import prices_by_stage
+from snipmill.stages.calibration_file import calibration_of
+from snipmill.stages.funnel import Funnel
+from snipmill.stages.select_rows import Reduced, select_reduced
+from snipmill.stages.spec import RESPONSES, VERIFY
+from snipmill.store.journal import Journal, join_journal
+from snipmill.store.jsonl import Writer, decode_record
+from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
+from snipmill.verification.expected_wrong import ExpectedWrong
+
+_COPY = 1 << 20
+_ADDED = ("requests", "retries", "empty_answers", "tokens_per_second", "rows_per_hour")  # figures of sessions
+_NOT_OF_A_RUN = ("status", "stopped", "updated", "progress", "shard", "seconds", "funnel")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard that belongs to what is joined."""
+
+    directory: RunDirectory
+    header: Header
+    manifest: dict[str, Any]
+
+    @property
+    def sharding(self) -> Sharding:
+        """Which one it is."""
+        return Sharding(self.header.index, self.header.count)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its seeds are grown."""
+        return self.manifest.get("status") == "done"
+
+
+@dataclass
+class Gathered:
+    """What was joined.
+
+    Attributes:
+        directory: of the run.
+        funnel: counts by stage.
+        missing: sentences about what is not there yet.
+        shards: how many were joined.
+        wrong: how many rows are expected to be wrong.
+        stopped: why it ends before its seeds do, where there were enough.
+    """
+
+    directory: RunDirectory
+    funnel: Funnel = field(default_factory=Funnel)
+    missing: list[str] = field(default_factory=list)
+    shards: int = 0
+    wrong: ExpectedWrong | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data set."""
+        return self.funnel["select"].kept
+
+
+def gather(directory: RunDirectory, tell: Callable[[str], None] = lambda _text: None) -> Gathered:
+    """Join the shards of a run, and select.
+
+    Args:
+        directory: of the run.
+        tell: is told what is being done.
+
+    Raises:
+        UsageError: there are no shards, or shards contradict each other.
+        StoreError: another process works on the run, or a file is damaged.
+    """
+    shards, others = _of_one_basis(directory)
+    refuse_interrupted_forget(directory)
+    config = _config_of(shards, directory)
+    found = Gathered(directory, shards=len(shards))
+    with open_journals(directory) as journals:
+        directory.remove_leftovers()
+        tell("joining the journals")
+        for stage, journal in journals.items():
+            _join_journals(directory, stage, journal)
+        directory.write_text(CONFIG, render_config(config))
+        directory.write_text(CALIBRATION, (shards[0].directory.path / CALIBRATION).read_text(encoding="utf-8"))
+        tell("joining what was grown")
+        with _Joined(directory, config) as joined:
+            _join_grown(shards, config, joined, found.funnel)
+            found.missing = _what_is_missing(shards, others, joined)
+        tell(f"selecting among {joined.rows:,} rows")
+        calibration = calibration_of(directory, config)
+        reduced = joined.reduced()
+        with contextlib.closing(reduced):
+
+            def select(drop: Callable[[Reject], None]) -> Iterator[Row]:
+                path = directory.kept(SANITIZE)
+                for line in select_reduced(path, joined.offsets, reduced, config.select, drop):
+                    yield decode_record(line, Row)
+
+            found.wrong = finish_with(select, config, directory, found.funnel, calibration)
+        _count_what_was_spent(shards, found.funnel)
+        directory.write_manifest(_manifest(shards, config, found))
+    return found
+
+
+def _of_one_basis(directory: RunDirectory) -> tuple[list[Shard], list[Shard]]:
+    """The shards that have grown from the same as the newest one, which comes first, and those that have not."""
+    found: list[Shard] = []
+    for shard in directory.shards().values():
+        header = read_header(shard)
+        if header is not None and shard.has_run:
+            found.append(Shard(shard, header, shard.read_manifest()))
+    if not found:
+        raise UsageError(
+            f"{directory.path} has no shards that have grown anything. `snipmill run CONFIG.toml --shard 0/4` grows the first "
+            "of four."
+        )
+    newest = max(found, key=lambda shard: float(shard.manifest.get("updated", 0)))
+    found.sort(key=lambda shard: shard is not newest)  # stable: by number behind the newest
+    same = [shard for shard in found if shard.header.basis == newest.header.basis]
+    return same, [shard for shard in found if shard not in same]
+
+
+def _config_of(shards: list[Shard], directory: RunDirectory) -> Config:
+    config = load_config(shards[0].directory.path / CONFIG)
+    return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=str(directory.path)))
+
+
+def _join_journals(directory: RunDirectory, stage: str, journal: Journal[Any]) -> None:
+    """Append what the run's own journal does not hold yet, so that the run is complete without its shards."""
+    for shard in directory.shards().values():
+        join_journal(journal, shard.journal(stage))
+
+
+class _Grown(NamedTuple):
+    """A line of a shard, with where the seed's bytes begin in each of its files."""
+
+    position: int
+    grown: Grown
+    shard: int
+    begins: dict[str, int]
+
+
+def _lines(shard: Shard, number: int) -> Iterator[_Grown]:
+    begins: dict[str, int] = {}
+    for grown, _ in read_grown(shard.directory, Grown):
+        yield _Grown(grown.position, grown, number, dict(begins))
+        for name, size in grown.sizes.items():
+            begins[name] = begins.get(name, 0) + size
+
+
+class _Joined:
+    """The files of the run while they are written; use as a context manager.
+
+    Attributes:
+        offsets: where each row begins in the file of rows, and where the last one ends.
+        with_rows: seeds from which a row has come.
+        last: the position of the last seed that was written; -1 before the first one.
+        gaps: how many positions before it are missing.
+        enough: whether there are as many rows as the configuration asks for.
+    """
+
+    def __init__(self, directory: RunDirectory, config: Config) -> None:
+        self._writers = {name: Writer[Any](path_of(directory, name)) for name in file_names(config)}
+        self._reduced = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the selection
+        self._encoder = msgspec.msgpack.Encoder()
+        self.offsets = array("Q", [0])
+        self.with_rows = 0
+        self.last = -1
+        self.gaps = 0
+        self.enough = False
+
+    def __enter__(self) -> _Joined:
+        self._stack = contextlib.ExitStack()
+        for writer in self._writers.values():
+            self._stack.enter_context(writer)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+        if error[0] is not None:
+            self._reduced.close()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.offsets) - 1
+
+    def write(self, name: str, part: bytes) -> None:
+        """Append whole lines to a file."""
+        self._writers[name].write_line(part)
+        if name == SANITIZE:
+            place = self.offsets[-1]
+            for line in part.splitlines(keepends=True):
+                place += len(line)
+                self.offsets.append(place)
+
+    def keep(self, reduced: Reduced) -> None:
+        """Write down what selection needs of some rows."""
+        raw = self._encoder.encode(reduced)
+        self._reduced.write(len(raw).to_bytes(4, "big") + raw)
+
+    def reduced(self) -> Generator[Reduced, None, None]:
+        """What was written down, in order."""
+        decoder = msgspec.msgpack.Decoder(Reduced)
+        with self._reduced as file:
+            file.seek(0)
+            while head := file.read(4):
+                yield decoder.decode(file.read(int.from_bytes(head, "big")))
+
+
+def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Funnel) -> None:
+    """Copy what came of each seed, in the order of the seeds, until there are enough."""
+    enough = config.generate.enough
+    with contextlib.ExitStack() as stack:
+        files = [
+            {name: stack.enter_context(path_of(shard.directory, name).open("rb")) for name in file_names(config)}
+            for shard in shards
+        ]
+        streams = (_lines(shard, number) for number, shard in enumerate(shards))
+        for position, same in groupby(
+            heapq.merge(*streams, key=attrgetter("position", "shard")), attrgetter("position")
+        ):
+            one, *others = same
+            for other in others:
+                if other.grown.id != one.grown.id:
+                    raise UsageError(
+                        f"Shards {shards[one.shard].sharding} and {shards[other.shard].sharding} have different seeds in place "
+                        f"{position:,}: the sources have changed in between. Run the older one again."
+                    )
+            for name, size in one.grown.sizes.items():
+                joined.write(name, _read(files[one.shard][name].fileno(), one.begins.get(name, 0), size, name))
+            if one.grown.reduced is not None:
+                joined.keep(one.grown.reduced)
+            _count(one.grown, funnel)
+            joined.gaps += position - joined.last - 1
+            joined.last = position
+            joined.with_rows += one.grown.has_row
+            if enough is not None and joined.with_rows >= enough:
+                joined.enough = True
+                return
+        _append_last_rejects(shards, files, joined, funnel)
+
+
+def _append_last_rejects(shards: list[Shard], files: list[dict[str, Any]], joined: _Joined, funnel: Funnel) -> None:
+    """The rejects of mining behind the last seed: the first shard has them behind its own."""
+    name = rejects_name(SEEDS)
+    for shard, opened in zip(shards, files, strict=True):
+        if shard.header.index == 0 and shard.is_done:
+            begin = sum(grown.sizes.get(name, 0) for grown, _ in read_grown(shard.directory, Grown))
+            size = os.fstat(opened[name].fileno()).st_size - begin
+            part = _read(opened[name].fileno(), begin, size, name)
+            joined.write(name, part)
+            for line in part.splitlines():
+                funnel[SEEDS].count(decode_record(line, Reject).reason)
+            return
+
+
+def _read(descriptor: int, begin: int, size: int, name: str) -> bytes:
+    parts = []
+    while size and (part := os.pread(descriptor, min(size, _COPY), begin)):
+        parts.append(part)
+        begin, size = begin + len(part), size - len(part)
+    if size:
+        raise StoreError(f"A shard's file of {name} is shorter than what its lines say. Run the shard again.")
+    return b"".join(parts)
+
+
+def _count(grown: Grown, funnel: Funnel) -> None:
+    for stage, counts in grown.counts.items():
+        funnel[stage].kept += counts.kept
+        funnel[stage].rejected.update(counts.rejected)
+    funnel[VERIFY].rescued += grown.rescued
+    funnel[RESPONSES].spared += grown.spared
+
+
+def _what_is_missing(shards: list[Shard], others: list[Shard], joined: _Joined) -> list[str]:
+    """Sentences about shards that were not begun or are not done, where what they have is needed."""
+    if not joined.gaps and (joined.enough or _is_whole(shards, joined)):
+        return []
+    newest, found = shards[0].sharding, list[str]()
+    by_index = {shard.header.index: shard for shard in shards if shard.header.count == newest.count}
+    changed = [index for index in (shard.header.index for shard in others) if index < newest.count]
+    absent = [index for index in range(newest.count) if index not in by_index and index not in changed]
+    if absent:
+        found.append(f"Not begun among {newest.count}: shard {_ranges(absent)}.")
+    if changed:
+        found.append(
+            f"Grown with another configuration, model or sandbox than shard {newest}: shard {_ranges(sorted(changed))}. Run "
+            "it again."
+        )
+    for shard in sorted(by_index.values(), key=lambda one: one.header.index):
+        if not shard.is_done:
+            state = read_state(shard.manifest)
+            known = f" of {state.seeds:,}" if state.seeds is not None else ""
+            found.append(f"Shard {shard.sharding} is not done: {state.seeds_done:,}{known} seeds are grown.")
+    return found
+
+
+def _is_whole(shards: list[Shard], joined: _Joined) -> bool:
+    """Whether all seeds are there, by what a shard that is done says of their number."""
+    totals = [int(shard.manifest.get("seeds", -1)) for shard in shards if shard.is_done]
+    return bool(totals) and joined.last + 1 == max(totals)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Numbers as a person writes them: 0-3, 7."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def _count_what_was_spent(shards: list[Shard], funnel: Funnel) -> None:
+    """Add up what the shards have spent: requests, tokens, seconds."""
+    for shard in shards:
+        recorded = shard.manifest.get("funnel")
+        for stage, counts in (recorded if isinstance(recorded, dict) else {}).items():
+            if stage in funnel.stages:
+                funnel[stage].add_spent(counts)
+
+
+def _manifest(shards: list[Shard], config: Config, found: Gathered) -> dict[str, Any]:
+    first = {name: value for name, value in shards[0].manifest.items() if name not in _NOT_OF_A_RUN}
+    seconds = max((float(shard.manifest.get("seconds", 0)) for shard in shards), default=0.0)
+    accounts = [one for shard in shards if isinstance(one := shard.manifest.get("accounting"), dict)]
+    total = {name: sum(one.get(name, 0) for one in accounts) for name in _ADDED}
+    manifest = {
+        **first,
+        "status": "done",
+        "seconds": seconds,
+        "accounting": {**account(found.funnel, [], seconds, prices_by_stage(config)), **total},
+        "expected_wrong": None if found.wrong is None else asdict(found.wrong),
+        GATHERED: {"shards": found.shards, "when": time.time(), "missing": found.missing},
+        "funnel": found.funnel.to_json(),
+    }
+    if found.missing:
+        manifest["stopped"] = " ".join(found.missing)
+    return manifest
