@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "stages": BASE | STAGE_ROOMS,
     "engine": BASE | STAGE_ROOMS | {"stages"},
     "rewards": BASE | STAGE_ROOMS,
+    "cluster": BASE | STAGE_ROOMS | {"stages", "engine"},
     "publish": BASE | STAGE_ROOMS | {"stages", "engine"},
     "reporting": BASE | STAGE_ROOMS | {"stages", "engine", "publish"},
 }

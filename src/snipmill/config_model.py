@@ -81,7 +81,14 @@ class ModelTable(Table, frozen=True, kw_only=True):
         ),
     ] = None
     serve: Annotated[
-        Literal["vllm"] | None, key("Start a vLLM that serves `name`.", default="no server is started")
+        Literal["vllm", "ray"] | None,
+        key(
+            "Start servers for `name`: `vllm` one on this machine, `ray` replicas of vLLM on the GPUs of a Ray cluster.",
+            default="no server is started",
+        ),
+    ] = None
+    replicas: Annotated[
+        Positive | None, key('Replicas of `serve = "ray"`.', default="as many as the cluster has GPUs for")
     ] = None
     serve_args: Annotated[tuple[str, ...], key("More arguments for the started server.")] = ()
     serve_python: Annotated[str | None, key("The Python that has vLLM.", default="this one")] = None

@@ -147,7 +147,24 @@ def _run_shard(config: Config, shard: str) -> None:
 
 
 def _run_on_ray(config: Config) -> None:
-    raise UsageError("Not yet.")
+    from snipmill.engine.progress import Progress
+    from snipmill.stages.budget import HOW_TO_GO_ON
+
+    try:
+        from snipmill.cluster.ray_engine import run_on_ray
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise UsageError("--engine ray needs Ray. Install it with: pip install 'snipmill[ray]'") from None
+    progress = Progress()
+    with live(progress):
+        found = run_on_ray(config, progress)
+    say(f"Model: {progress.model}. Sandbox: {progress.tier}.")
+    for note in progress.notes:
+        say(note)
+    _say_what_was_gathered(found)
+    if progress.stopped:
+        say(f"{progress.stopped} {HOW_TO_GO_ON}")
 
 
 def gather_shards(

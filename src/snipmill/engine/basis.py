@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from snipmill import __version__
+from snipmill.config import Config
 from snipmill.engine.local import RunContext
 from snipmill.records import content_hash
 from snipmill.stages.benchmark_files import read_benchmark
@@ -31,10 +32,15 @@ _OF_SERVERS = (
 )
 
 
-def basis_of(context: RunContext) -> str:
-    """The hash, for a run that is open: models and sandbox are known."""
+def basis_of(context: RunContext, given: Config) -> str:
+    """The hash, for a run that is open: models and sandbox are known.
+
+    Args:
+        context: of the run.
+        given: its configuration, before it was fitted to a machine.
+    """
     settings = context.settings
-    config: dict[str, Any] = msgspec.to_builtins(settings.config)
+    config: dict[str, Any] = msgspec.to_builtins(given)
     del config["run"]["dir"], config["run"]["max_cost"], config["run"]["max_tokens_total"]
     del config["execute"]["workers"], config["execute"]["sandbox"]  # the tier that works here counts
     del config["cluster"]

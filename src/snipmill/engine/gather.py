@@ -44,7 +44,7 @@ from snipmill.verification.expected_wrong import ExpectedWrong
 
 _COPY = 1 << 20
 _ADDED = ("requests", "retries", "empty_answers", "tokens_per_second", "rows_per_hour")  # figures of sessions
-_NOT_OF_A_RUN = ("status", "stopped", "updated", "progress", "shard", "seconds", "funnel")
+_NOT_OF_A_RUN = ("status", "process", "stopped", "updated", "progress", "shard", "seconds", "funnel")
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,7 @@ async def open_run(
     stages: Collection[str] = ASKING,
     others: Callable[[str], Sequence[Path]] = lambda _stage: (),
     budget: Budget | None = None,
+    written: Config | None = None,
 ) -> AsyncIterator[RunContext]:
     """Journals, sandboxes and model, for as long as the block runs.
 
@@ -130,13 +131,14 @@ async def open_run(
         stages: those for which a model may be asked.
         others: by stage, journals to look into for what the run's own do not hold.
         budget: what may be spent, with nothing spent yet; None for that of the configuration.
+        written: the configuration to write down, where it is not exactly the one that is used.
     """
     config = settings.config
     async with contextlib.AsyncExitStack() as stack:
         # The journals are opened first: they keep a second process out.
         journals = stack.enter_context(open_journals(directory, others=others))
         directory.remove_leftovers()
-        directory.write_text(CONFIG, render_config(config))
+        directory.write_text(CONFIG, render_config(written or config))
         _keep_calibration(settings, directory)
         budget = budget or open_budget(config)
         if budget.is_limited:

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from snipmill.llm.fleet import Fleet
+from snipmill.llm.fleet import Counts, ServerState
 from snipmill.stages.budget import Budget
 from snipmill.stages.funnel import Funnel
 from snipmill.verification.expected_wrong import ExpectedWrong
+
+
+class FleetView(Protocol):
+    """What is told of servers, by the fleet itself or by another process that has one.
+
+    `first_request` is when the first request was sent, on the monotonic clock.
+    """
+
+    first_request: float | None
+
+    @property
+    def servers(self) -> list[ServerState]:
+        """Each server as it stands now."""
+
+    @property
+    def counts(self) -> Counts:
+        """What the fleet has done so far."""
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests in flight."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps servers from working; empty if all work."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What servers do not take."""
 
 
 @dataclass
@@ -55,7 +86,7 @@ class Progress:
     tier: str = ""
     stopped: str = ""
     started: float = field(default_factory=time.monotonic)
-    fleets: list[Fleet] = field(default_factory=list)
+    fleets: Sequence[FleetView] = ()
     remarks: list[str] = field(default_factory=list)
     weights: str = ""
     wrong: ExpectedWrong | None = None

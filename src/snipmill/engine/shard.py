@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
@@ -59,7 +61,8 @@ async def run_shard(
     sharding: Sharding,
     progress: Progress,
     wait: Wait = next_second,
-    tell: Callable[[], None] = lambda: None,
+    written: Config | None = None,
+    first_cpu: int | None = None,
 ) -> RunDirectory:
     """Grow a shard of a run, or go on where an earlier process stopped.
 
@@ -68,7 +71,8 @@ async def run_shard(
         sharding: which shard it is.
         progress: is kept up to date while the shard works.
         wait: awaited before a program runs a second time.
-        tell: called after each state of the shard that was written down.
+        written: the configuration as it was given, where it was fitted to this machine; it is the one that is written down.
+        first_cpu: number of the CPU of the first program, where several shards share a machine; None for any.
 
     Returns:
         the directory of the whole run.
@@ -87,8 +91,9 @@ async def run_shard(
     await _until_free(directory)
     note_dealing(directory, sharding)
     settings = remember_forgotten(settings, whole)
+    settings = replace(settings, execution=replace(settings.execution, first_cpu=first_cpu))
     budget, others = _part_of_budget(config, whole, sharding), _others(whole, sharding)
-    async with open_run(settings, directory, progress, wait, others=others, budget=budget) as context:
+    async with open_run(settings, directory, progress, wait, others=others, budget=budget, written=written) as context:
         manifest = {**manifest_of(context), "shard": {"index": sharding.index, "count": sharding.count}}
 
         def write_state(status: str, **more: Any) -> None:
@@ -96,17 +101,17 @@ async def run_shard(
             state = {
                 "status": status,
                 "updated": time.time(),
+                "process": {"host": socket.gethostname(), "id": os.getpid()},
                 "seconds": progress.seconds,
                 "progress": state_of(progress),
                 "accounting": account(progress.funnel, counts, progress.seconds, prices),
                 "funnel": progress.funnel.to_json(),
             }
             directory.write_manifest({**manifest, **state, **more})
-            tell()
 
         write_state("running")
         async with _now_and_then(lambda: write_state("running")):
-            spent, seeds = await _grow_shard(context, whole, sharding)
+            spent, seeds = await _grow_shard(context, whole, sharding, basis_of(context, written or config))
         progress.phase = "done"
         more = {"stopped": spent} if spent else {} if seeds is None else {"seeds": seeds}
         write_state("stopped" if spent else "done", **more)
@@ -115,13 +120,15 @@ async def run_shard(
     return whole
 
 
-async def _grow_shard(context: RunContext, whole: RunDirectory, sharding: Sharding) -> tuple[str, int | None]:
+async def _grow_shard(
+    context: RunContext, whole: RunDirectory, sharding: Sharding, basis: str
+) -> tuple[str, int | None]:
     """Grow the seeds that are dealt to the shard, and write what comes of them in their order.
 
     Returns:
         a sentence where the budget was spent before the end; the number of all seeds of the run, where all were seen.
     """
-    config, progress, basis = context.settings.config, context.progress, basis_of(context)
+    config, progress = context.settings.config, context.progress
     steps, stop, enough = live_steps(context), threading.Event(), config.generate.enough
     progress.phase = "writing"
     progress.limit = None if config.seeds.limit is None else -(-config.seeds.limit // sharding.count)

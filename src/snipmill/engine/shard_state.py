@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -77,7 +78,8 @@ def is_gathered(directory: RunDirectory) -> bool:
     return directory.has_run and GATHERED in directory.read_manifest()
 
 
-class ShardReport(NamedTuple):
+@dataclass(frozen=True)
+class ShardReport:
     """A shard as its manifest tells it."""
 
     index: int

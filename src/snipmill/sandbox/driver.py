@@ -49,12 +49,15 @@ COMMON_MODULES = (
 )
 
 
-def _cpus() -> list[int | None]:
-    """The CPUs that we may use, starting with a different one in each process; [None] if CPUs cannot be chosen."""
+def _cpus(first: int | None) -> list[int | None]:
+    """The CPUs that we may use, in turn from one on, from a different one in each process if none is given.
+
+    [None] if CPUs cannot be chosen.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return [None]
     cpus = sorted(os.sched_getaffinity(0))
-    first = os.getpid() % len(cpus)
+    first = (os.getpid() if first is None else first) % len(cpus)
     return [*cpus[first:], *cpus[:first]]
 
 
@@ -75,6 +78,7 @@ class Sandbox:
         preload: modules that a slot imports before it forks.
         hash_seed: seed of the programs' string hashes.
         allow_fork: let programs create processes even if no namespace ends them; they are found and killed one by one.
+        first_cpu: number of the CPU of the first worker, where several sandboxes share a machine; None for any.
     """
 
     def __init__(
@@ -87,8 +91,10 @@ class Sandbox:
         preload: Sequence[str] = COMMON_MODULES,
         allow_fork: bool = False,
         hash_seed: int = 0,
+        first_cpu: int | None = None,
     ) -> None:
         self.tier = tier
+        self._first_cpu = first_cpu
         self._workers = workers or os.cpu_count() or 1
         memory = _zygote_memory(self._workers)
         self._settings = SlotSettings(limits or Limits(), interpreter, tuple(preload), allow_fork, hash_seed, memory)
@@ -101,7 +107,7 @@ class Sandbox:
         self.processes = 0
 
     async def __aenter__(self) -> Sandbox:
-        cpus = itertools.cycle(_cpus())
+        cpus = itertools.cycle(_cpus(self._first_cpu))
         for cpu in itertools.islice(cpus, self._workers - 1):
             self._free.put_nowait(cpu)
         self.tier, first = await _open_strongest(self.tier, partial(self._open, cpu=next(cpus)))

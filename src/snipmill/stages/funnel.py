@@ -23,6 +23,10 @@ class Funnel:
             count.kept, count.rejected = harvested[name].kept, harvested[name].rejected
             count.rescued = harvested[name].rescued
 
+    def replace_with(self, other: Funnel) -> None:
+        """Take over all counts of another funnel."""
+        self.stages = other.stages
+
     def to_json(self) -> dict[str, Any]:
         """Stages that saw anything."""
         return {name: count.to_json() for name, count in self.stages.items() if count.came_in}

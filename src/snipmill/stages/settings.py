@@ -104,12 +104,14 @@ class ExecutionSettings:
         limits: what one program may use.
         interpreter: the Python that runs programs.
         environment: it with its version, as verdicts depend on it.
+        first_cpu: number of the CPU of the first worker, where several sandboxes share a machine; None for any.
     """
 
     table: ExecuteTable
     limits: Limits
     interpreter: str
     environment: str
+    first_cpu: int | None = None
 
     def context(self, tier: str) -> ExecutionContext:
         """What verdicts of a tier depend on."""
@@ -124,6 +126,7 @@ class ExecutionSettings:
             workers=self.table.workers or None,
             interpreter=self.interpreter,
             allow_fork=self.table.allow_fork,
+            first_cpu=self.first_cpu,
         )
 
     @contextlib.asynccontextmanager

@@ -1,0 +1,1 @@
+"""Runs on a Ray cluster. Nothing outside this room knows Ray."""
