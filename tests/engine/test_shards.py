@@ -119,7 +119,7 @@ def test_a_killed_shard_can_be_gathered_and_goes_on(
     tables: tuple[Config, dict[str, bytes]], server: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, expected = tables
-    monkeypatch.setattr(server, "delay", 0.05)
+    monkeypatch.setattr(server, "delay", 0.15)
     table = msgspec.structs.replace(table, model=msgspec.structs.replace(table.model, concurrency=2))
     process = start(table, "0/2")
     grown = RunDirectory(table.run.dir).shard(0).grown
@@ -179,9 +179,9 @@ def test_a_budget_is_dealt_to_the_shards_and_what_is_left_is_grown_later(tmp_pat
     seeds = seeds_file(tmp_path / "seeds.jsonl", 14)
     whole = config(tmp_path / "whole", seeds, server.url)
     asyncio.run(run(whole, Progress()))
-    table = config(tmp_path / "run", seeds, server.url)
+    table = config(tmp_path / "run", seeds, server.url, concurrency=1)
     spent = RunDirectory(whole.run.dir).read_manifest()["accounting"]
-    tokens = (spent["prompt_tokens"] + spent["completion_tokens"]) // 2
+    tokens = (spent["prompt_tokens"] + spent["completion_tokens"]) // 3
     limited = msgspec.structs.replace(table, run=msgspec.structs.replace(table.run, max_tokens_total=tokens))
     for sharding in ("0/2", "1/2"):
         with pytest.raises(BudgetSpent, match=f"shard {sharding}'s part"):

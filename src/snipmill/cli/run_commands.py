@@ -130,18 +130,23 @@ def run_config(
 
 def _run_shard(config: Config, shard: str) -> None:
     from snipmill.engine.progress import Progress
+    from snipmill.engine.remote import run_remote_shard
     from snipmill.engine.shard import run_shard
     from snipmill.engine.sharding import parse_sharding
+    from snipmill.store.remote import is_remote
 
     sharding, progress = parse_sharding(shard), Progress()
     with live(progress):
-        directory = asyncio.run(run_shard(config, sharding, progress))
+        if is_remote(config.run.dir):
+            asyncio.run(run_remote_shard(config, sharding, progress))
+        else:
+            asyncio.run(run_shard(config, sharding, progress))
     say(f"Model: {progress.model}. Sandbox: {progress.tier}.")
     console.print(funnel_table(progress.funnel.to_json()))
     _say_what_was_reused(progress.funnel)
     say(
         f"Shard {sharding}: {progress.seeds_done:,} seeds are grown, {progress.found:,} of them have rows. "
-        f"`snipmill gather {directory.path}` joins all shards that are there."
+        f"`snipmill gather {config.run.dir}` joins all shards that are there."
     )
     refuse_damage(progress.funnel["seeds"])
 
@@ -172,9 +177,11 @@ def gather_shards(
 ) -> None:
     """Join the shards of a run, finished or not, and select the rows of the data set."""
     from snipmill.engine.gather import gather
+    from snipmill.engine.remote import gather_remote
+    from snipmill.store.remote import is_remote
     from snipmill.store.run_directory import RunDirectory
 
-    _say_what_was_gathered(gather(RunDirectory(run), say))
+    _say_what_was_gathered(gather_remote(run, say) if is_remote(run) else gather(RunDirectory(run), say))
 
 
 def _say_what_was_gathered(found: Gathered) -> None:
@@ -183,10 +190,9 @@ def _say_what_was_gathered(found: Gathered) -> None:
         say(sentence)
     if found.missing:
         say("Gather again once they are grown.")
-    rows, directory = found.rows, found.directory
-    say(
-        f"{rows:,} {'row' if rows == 1 else 'rows'} in {directory.dataset}; `snipmill report {directory.path}` shows them."
-    )
+    rows = found.rows
+    where = found.shown.rstrip("/")
+    say(f"{rows:,} {'row' if rows == 1 else 'rows'} in {where}/{found.directory.dataset.name}.")
     if found.wrong is not None and found.wrong.rows:
         say(f"Expected to be wrong: {found.wrong}.")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -15,6 +13,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from snipmill import __version__
+from snipmill.cluster.shared_run import sees
 from snipmill.config import Config
 from snipmill.errors import SandboxError, SnipmillError, UsageError
 from snipmill.sandbox.driver import choose_tier
@@ -50,19 +49,19 @@ class Node:
         return self.tier, self.environment
 
 
-def probe_nodes(config: Config, mark: Path, server: str | None) -> list[Node]:
+def probe_nodes(config: Config, mark: str, server: str | None) -> list[Node]:
     """Look at each node that is alive, in a process there.
 
     Args:
         config: of the run, with absolute paths.
-        mark: a file in the run's directory, which all nodes must see.
+        mark: in the run's directory, which all nodes must see.
         server: an address that must answer on each node; None where servers were checked otherwise.
     """
     probe = ray.remote(num_cpus=0, max_retries=1)(_probe)
     alive = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
     pending = {
         probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(one["NodeID"], soft=False)).remote(
-            config, str(mark), server
+            config, mark, server
         ): one
         for one in alive
     }
@@ -84,8 +83,8 @@ def _node(one: dict[str, Any], answer: ray.ObjectRef[Any], is_ready: bool) -> No
 
 def _probe(config: Config, mark: str, server: str | None) -> tuple[str, str, str]:
     """On a node: its sandbox tier, its environment, and why it cannot take part."""
-    if not Path(mark).exists():
-        return "", "", f"does not see {Path(mark).parent}, which must be on storage that all nodes share"
+    if not sees(config.run.dir, mark):
+        return "", "", f"does not see the run directory {config.run.dir}, which must be on storage that all nodes share"
     try:
         execution = resolve_execution(config.execute)
         tier = asyncio.run(choose_tier(config.execute.sandbox, execution.limits, execution.interpreter))
@@ -134,8 +133,3 @@ def _difference(node: Node, best: tuple[str, str] | None) -> str:
 
 def _distinct(reasons: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(reasons))
-
-
-def this_host() -> str:
-    """The name of this machine."""
-    return socket.gethostname()

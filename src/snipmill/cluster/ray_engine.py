@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -23,24 +24,26 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from snipmill import errors
 from snipmill.cluster.nodes import Node, choose_nodes, probe_nodes
 from snipmill.cluster.ray_serve import serve_model
+from snipmill.cluster.shared_run import SharedRun
 from snipmill.cluster.view import ClusterView
 from snipmill.config import Config
 from snipmill.config_file import change_config
-from snipmill.engine.gather import Gathered, gather
+from snipmill.engine.gather import Gathered
 from snipmill.engine.progress import Progress
-from snipmill.engine.shard import run_shard
+from snipmill.engine.remote import run_remote_shard
+from snipmill.engine.shard import Place, run_shard
 from snipmill.engine.sharding import Sharding
 from snipmill.errors import BudgetSpent, SandboxError, SnipmillError, StoreError, UsageError
 from snipmill.llm.connect import server_addresses
 from snipmill.stages.settings import check_servers, resolve
 from snipmill.stages.spec import STAGES
 from snipmill.stages.stage_models import asked_stages, is_used, model_of_stage
-from snipmill.store.run_directory import RunDirectory
+from snipmill.store.remote import is_remote
 
 _LOOK_EVERY = 1.0  # seconds
+_OF_STORES = ("AWS_", "FSSPEC_")  # environment variables by which stores are reached
 _MOST_DEATHS = 20  # of one shard in a row, without a seed in between
 _WAIT_FOR_NODES = 600.0  # seconds without any node that can take part
-_MARK = ".all-nodes-see-this.partial"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Task:
         sharding: the shard to grow.
         variables: the environment variables that servers need.
         first_cpu: number of the CPU of its first program.
+        predecessor_is_dead: whether a worker of this shard has died.
     """
 
     config: Config
@@ -60,6 +64,7 @@ class Task:
     sharding: Sharding
     variables: Mapping[str, str]
     first_cpu: int
+    predecessor_is_dead: bool
 
 
 def run_on_ray(config: Config, progress: Progress) -> Gathered:
@@ -75,22 +80,21 @@ def run_on_ray(config: Config, progress: Progress) -> Gathered:
     given = _with_absolute_paths(config)
     resolve(given)
     _check_servers(given)
-    directory = RunDirectory(given.run.dir)
-    directory.create()
     progress.phase, progress.enough = "looking at the cluster", given.generate.enough
     progress.stages = tuple(stage.name for stage in STAGES if is_used(given, stage.name))
     with contextlib.ExitStack() as stack:
+        shared = SharedRun(given, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snipmill-driver-"))))
         stack.enter_context(_connected(given))
         server = stack.enter_context(serve_model(given.model, progress)) if given.model.serve == "ray" else None
-        nodes, left_out = _nodes(given, directory, server)
+        nodes, left_out = _nodes(given, shared, server)
         progress.remarks = left_out
         count = given.cluster.workers or (len(nodes) if len(nodes) > 1 else 2)
         progress.tier = f"{nodes[0].tier} on {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}"
         progress.limit = given.seeds.limit
-        workers = _Workers(given, directory, nodes, count, server, progress)
+        workers = _Workers(given, shared, nodes, count, server, progress)
         stopped = workers.run()
-    progress.phase = "gathering"
-    found = gather(directory, lambda text: setattr(progress, "phase", text))
+        progress.phase = "gathering"
+        found = shared.gather(lambda text: setattr(progress, "phase", text))
     progress.funnel.replace_with(found.funnel)
     progress.stopped = stopped
     progress.phase = "done"
@@ -99,7 +103,9 @@ def run_on_ray(config: Config, progress: Progress) -> Gathered:
 
 def _with_absolute_paths(config: Config) -> Config:
     """The configuration as it means the same on every node, whatever folder a worker is started in."""
-    changes: dict[str, Any] = {"run.dir": str(Path(config.run.dir).resolve())}
+    changes: dict[str, Any] = {}
+    if not is_remote(config.run.dir):
+        changes["run.dir"] = str(Path(config.run.dir.removeprefix("file://")).resolve())
     changes["seeds.sources"] = [str(Path(one).resolve()) if Path(one).exists() else one for one in config.seeds.sources]
     for dotted, value in (
         ("generate.fewshot", config.generate.fewshot),
@@ -160,14 +166,10 @@ def _connected(config: Config) -> Iterator[None]:
         ray.shutdown()
 
 
-def _nodes(config: Config, directory: RunDirectory, server: str | None) -> tuple[list[Node], list[str]]:
+def _nodes(config: Config, shared: SharedRun, server: str | None) -> tuple[list[Node], list[str]]:
     """The nodes that take part, and sentences about the others."""
-    directory.write_text(_MARK.strip(".").removesuffix(".partial"), "")
-    mark = directory.path / _MARK.strip(".").removesuffix(".partial")
-    try:
+    with shared.marked() as mark:
         return choose_nodes(probe_nodes(config, mark, server), config)
-    finally:
-        mark.unlink(missing_ok=True)
 
 
 class _Workers:
@@ -176,13 +178,13 @@ class _Workers:
     def __init__(
         self,
         config: Config,
-        directory: RunDirectory,
+        shared: SharedRun,
         nodes: list[Node],
         count: int,
         server: str | None,
         progress: Progress,
     ) -> None:
-        self._given, self._directory, self._nodes, self._server = config, directory, nodes, server
+        self._given, self._shared, self._nodes, self._server = config, shared, nodes, server
         self._count, self._progress = count, progress
         self._each = -(-count // len(nodes))  # workers on one node
         self._fitted = _fitted(config, nodes, self._each, count, server)
@@ -199,12 +201,13 @@ class _Workers:
         Raises:
             SnipmillError: of a worker; the others are ended.
         """
-        view = ClusterView(self._directory, self._progress, self._count)
+        view = ClusterView(self._shared.directory, self._progress, self._count)
         self._progress.phase = "writing"
         for index in range(self._count):
             self._place(index)
         while self._running:
             ended, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY)
+            self._shared.refresh(self._count)
             view.read()
             self._tell_model()
             for one in ended:
@@ -213,7 +216,7 @@ class _Workers:
 
     def _tell_model(self) -> None:
         if not self._progress.model:
-            for shard in self._directory.shards().values():
+            for shard in self._shared.directory.shards().values():
                 if shard.has_run:
                     self._progress.model = str(shard.read_manifest().get("served", ""))
                     return
@@ -238,7 +241,9 @@ class _Workers:
             num_cpus=cpus, scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
         )
         first_cpu = busy[node.id] * self._fitted.execute.workers
-        task = Task(self._fitted, self._given, Sharding(index, self._count), self._variables, first_cpu)
+        task = Task(
+            self._fitted, self._given, Sharding(index, self._count), self._variables, first_cpu, avoid is not None
+        )
         self._running[grow.remote(task)] = index, node
 
     def _alive(self) -> list[Node]:
@@ -247,7 +252,7 @@ class _Workers:
 
     def _look_for_nodes(self) -> None:
         with contextlib.suppress(UsageError):
-            self._nodes, _ = _nodes(self._given, self._directory, self._server)
+            self._nodes, _ = _nodes(self._given, self._shared, self._server)
 
     def _take(self, one: ray.ObjectRef[Any]) -> None:
         """Take the outcome of a worker that has ended, or start it again elsewhere."""
@@ -290,18 +295,29 @@ def _fitted(config: Config, nodes: list[Node], each: int, count: int, server: st
 
 
 def _variables(config: Config) -> dict[str, str]:
-    """The environment variables that hold addresses, keys and headers of servers."""
+    """The environment variables that hold addresses, keys and headers of servers, and what stores are reached by."""
     tables = [model_of_stage(config, stage) for stage in asked_stages(config)]
     names = {"OPENAI_BASE_URL", *(table.key_variable for table in tables)}
     names |= {name for table in tables for name in table.headers.values()}
+    names |= {name for name in os.environ if name.startswith(_OF_STORES)}
     return {name: os.environ[name] for name in sorted(names) if name in os.environ}
+
+
+async def _grow(task: Task) -> None:
+    place = Place(task.written, task.first_cpu)
+    if is_remote(task.config.run.dir):
+        await run_remote_shard(
+            task.config, task.sharding, Progress(), place, predecessor_is_dead=task.predecessor_is_dead
+        )
+    else:
+        await run_shard(task.config, task.sharding, Progress(), place=place)
 
 
 def _grow_in_worker(task: Task) -> tuple[str, str]:
     """In a process on a node: grow a shard. Returns the kind of error and its sentence; empty where there was none."""
     os.environ.update(task.variables)
     try:
-        asyncio.run(run_shard(task.config, task.sharding, Progress(), written=task.written, first_cpu=task.first_cpu))
+        asyncio.run(_grow(task))
     except SnipmillError as error:
         return type(error).__name__, str(error)
     return "", ""

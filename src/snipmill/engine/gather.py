@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
+import resource
 import tempfile
 import time
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +46,7 @@ from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 _COPY = 1 << 20
+_MOST_FILES, _OTHER_FILES = 8192, 128
 _ADDED = ("requests", "retries", "empty_answers", "tokens_per_second", "rows_per_hour")  # figures of sessions
 _NOT_OF_A_RUN = ("status", "process", "stopped", "updated", "progress", "shard", "seconds", "funnel")
 
@@ -76,7 +80,7 @@ class Gathered:
         missing: sentences about what is not there yet.
         shards: how many were joined.
         wrong: how many rows are expected to be wrong.
-        stopped: why it ends before its seeds do, where there were enough.
+        shown: what people call the directory.
     """
 
     directory: RunDirectory
@@ -84,6 +88,7 @@ class Gathered:
     missing: list[str] = field(default_factory=list)
     shards: int = 0
     wrong: ExpectedWrong | None = None
+    shown: str = ""
 
     @property
     def rows(self) -> int:
@@ -91,12 +96,15 @@ class Gathered:
         return self.funnel["select"].kept
 
 
-def gather(directory: RunDirectory, tell: Callable[[str], None] = lambda _text: None) -> Gathered:
+def gather(
+    directory: RunDirectory, tell: Callable[[str], None] = lambda _text: None, name: str | None = None
+) -> Gathered:
     """Join the shards of a run, and select.
 
     Args:
         directory: of the run.
         tell: is told what is being done.
+        name: what the configuration calls the directory; None for its path.
 
     Raises:
         UsageError: there are no shards, or shards contradict each other.
@@ -104,8 +112,8 @@ def gather(directory: RunDirectory, tell: Callable[[str], None] = lambda _text: 
     """
     shards, others = _of_one_basis(directory)
     refuse_interrupted_forget(directory)
-    config = _config_of(shards, directory)
-    found = Gathered(directory, shards=len(shards))
+    config = _config_of(shards, name or str(directory.path))
+    found = Gathered(directory, shards=len(shards), shown=str(directory.path))
     with open_journals(directory) as journals:
         directory.remove_leftovers()
         tell("joining the journals")
@@ -151,9 +159,9 @@ def _of_one_basis(directory: RunDirectory) -> tuple[list[Shard], list[Shard]]:
     return same, [shard for shard in found if shard not in same]
 
 
-def _config_of(shards: list[Shard], directory: RunDirectory) -> Config:
+def _config_of(shards: list[Shard], name: str) -> Config:
     config = load_config(shards[0].directory.path / CONFIG)
-    return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=str(directory.path)))
+    return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=name))
 
 
 def _join_journals(directory: RunDirectory, stage: str, journal: Journal[Any]) -> None:
@@ -242,11 +250,7 @@ class _Joined:
 def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Funnel) -> None:
     """Copy what came of each seed, in the order of the seeds, until there are enough."""
     enough = config.generate.enough
-    with contextlib.ExitStack() as stack:
-        files = [
-            {name: stack.enter_context(path_of(shard.directory, name).open("rb")) for name in file_names(config)}
-            for shard in shards
-        ]
+    with contextlib.closing(_OpenFiles()) as files:
         streams = (_lines(shard, number) for number, shard in enumerate(shards))
         for position, same in groupby(
             heapq.merge(*streams, key=attrgetter("position", "shard")), attrgetter("position")
@@ -259,7 +263,8 @@ def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Fu
                         f"{position:,}: the sources have changed in between. Run the older one again."
                     )
             for name, size in one.grown.sizes.items():
-                joined.write(name, _read(files[one.shard][name].fileno(), one.begins.get(name, 0), size, name))
+                path = path_of(shards[one.shard].directory, name)
+                joined.write(name, files.read(path, one.begins.get(name, 0), size))
             if one.grown.reduced is not None:
                 joined.keep(one.grown.reduced)
             _count(one.grown, funnel)
@@ -272,28 +277,55 @@ def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Fu
         _append_last_rejects(shards, files, joined, funnel)
 
 
-def _append_last_rejects(shards: list[Shard], files: list[dict[str, Any]], joined: _Joined, funnel: Funnel) -> None:
+class _OpenFiles:
+    """Reads parts of many files, of which as many stay open as the system lets a process have."""
+
+    def __init__(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = min(hard, _MOST_FILES) if hard != resource.RLIM_INFINITY else _MOST_FILES
+        if most > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        self._most = max(max(most, soft) - _OTHER_FILES, 1)
+        self._open: OrderedDict[Path, int] = OrderedDict()
+
+    def read(self, path: Path, begin: int, size: int) -> bytes:
+        """A part of a file.
+
+        Raises:
+            StoreError: the file is shorter.
+        """
+        if path in self._open:
+            self._open.move_to_end(path)
+        else:
+            if len(self._open) >= self._most:
+                os.close(self._open.popitem(last=False)[1])
+            self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        parts = []
+        while size and (part := os.pread(self._open[path], min(size, _COPY), begin)):
+            parts.append(part)
+            begin, size = begin + len(part), size - len(part)
+        if size:
+            raise StoreError(f"{path} is shorter than the lines of its shard say. Run the shard again.")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+
+def _append_last_rejects(shards: list[Shard], files: _OpenFiles, joined: _Joined, funnel: Funnel) -> None:
     """The rejects of mining behind the last seed: the first shard has them behind its own."""
     name = rejects_name(SEEDS)
-    for shard, opened in zip(shards, files, strict=True):
-        if shard.header.index == 0 and shard.is_done:
+    for shard in shards:
+        path = path_of(shard.directory, name)
+        if shard.header.index == 0 and shard.is_done and path.exists():
             begin = sum(grown.sizes.get(name, 0) for grown, _ in read_grown(shard.directory, Grown))
-            size = os.fstat(opened[name].fileno()).st_size - begin
-            part = _read(opened[name].fileno(), begin, size, name)
+            part = files.read(path, begin, path.stat().st_size - begin)
             joined.write(name, part)
             for line in part.splitlines():
                 funnel[SEEDS].count(decode_record(line, Reject).reason)
             return
-
-
-def _read(descriptor: int, begin: int, size: int, name: str) -> bytes:
-    parts = []
-    while size and (part := os.pread(descriptor, min(size, _COPY), begin)):
-        parts.append(part)
-        begin, size = begin + len(part), size - len(part)
-    if size:
-        raise StoreError(f"A shard's file of {name} is shorter than what its lines say. Run the shard again.")
-    return b"".join(parts)
 
 
 def _count(grown: Grown, funnel: Funnel) -> None:

@@ -39,6 +39,7 @@ from snipmill.stages.settings import Settings, check_servers, remember_forgotten
 from snipmill.stages.spec import ASKING, RESPONSES, REVIEW, STAGES
 from snipmill.stages.stage_models import asked_stages, is_used, model_of_stage
 from snipmill.store.journal import usages_in
+from snipmill.store.remote import is_remote
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.calibration import encode_calibration
 
@@ -75,6 +76,10 @@ async def run(
     Raises:
         SnipmillError: no single record can be blamed for it; all that was made is kept.
     """
+    if is_remote(config.run.dir):
+        raise UsageError(
+            f"run.dir = {config.run.dir!r} is on a store, where a run grows in shards. Give --shard 0/1, or --engine ray."
+        )
     settings = resolve(config)  # what is invalid is told before anything is written
     check_servers(config)
     open_budget(config)

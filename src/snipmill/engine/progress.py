@@ -62,6 +62,7 @@ class Progress:
         phase: what is being done.
         model, tier: who answers, and where programs run.
         stopped: why it ended before its seeds did.
+        store_trouble: what keeps the store of the run from working.
         started: on the monotonic clock.
         fleets: the servers.
         remarks: what a person should know.
@@ -85,6 +86,7 @@ class Progress:
     model: str = ""
     tier: str = ""
     stopped: str = ""
+    store_trouble: str = ""
     started: float = field(default_factory=time.monotonic)
     fleets: Sequence[FleetView] = ()
     remarks: list[str] = field(default_factory=list)
@@ -117,8 +119,8 @@ class Progress:
 
     @property
     def trouble(self) -> str:
-        """What keeps servers from working; empty if all work."""
-        return "; ".join(filter(None, (fleet.trouble for fleet in self.fleets)))
+        """What keeps servers, or the store, from working; empty if all work."""
+        return "; ".join(filter(None, (*(fleet.trouble for fleet in self.fleets), self.store_trouble)))
 
     @property
     def notes(self) -> list[str]:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +25,7 @@ from snipmill.engine.flow import SeedOutcome, grow
 from snipmill.engine.local import RunContext, live_steps, manifest_of, open_run, refuse_interrupted_forget, window_of
 from snipmill.engine.progress import Progress
 from snipmill.engine.run_files import count_grown
-from snipmill.engine.shard_files import SEEDS, ShardFiles
+from snipmill.engine.shard_files import SEEDS, OnCut, ShardFiles
 from snipmill.engine.shard_state import is_gathered, state_of
 from snipmill.engine.sharding import Sharding, dealings, note_dealing
 from snipmill.errors import BudgetSpent, StoreError
@@ -56,13 +56,29 @@ class Planted(NamedTuple):
     dropped: list[Reject]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a shard is grown.
+
+    Attributes:
+        written: the configuration as it was given, where it was fitted to the place; it is the one that is written down.
+        first_cpu: number of the CPU of the first program, where several shards share a machine; None for any.
+        others_work: whether another shard is at work; None to look at the locks in the run's directory.
+        on_cut: told of each file that is cut back, and to how many bytes.
+    """
+
+    written: Config | None = None
+    first_cpu: int | None = None
+    others_work: Callable[[], bool] | None = None
+    on_cut: OnCut = lambda _path, _size: None
+
+
 async def run_shard(
     config: Config,
     sharding: Sharding,
     progress: Progress,
     wait: Wait = next_second,
-    written: Config | None = None,
-    first_cpu: int | None = None,
+    place: Place | None = None,
 ) -> RunDirectory:
     """Grow a shard of a run, or go on where an earlier process stopped.
 
@@ -71,8 +87,7 @@ async def run_shard(
         sharding: which shard it is.
         progress: is kept up to date while the shard works.
         wait: awaited before a program runs a second time.
-        written: the configuration as it was given, where it was fitted to this machine; it is the one that is written down.
-        first_cpu: number of the CPU of the first program, where several shards share a machine; None for any.
+        place: where the shard is grown; None for this machine alone.
 
     Returns:
         the directory of the whole run.
@@ -81,6 +96,7 @@ async def run_shard(
         BudgetSpent: this shard's part of the budget is spent; what was grown is kept.
         SnipmillError: no single record can be blamed for it; all that was made is kept.
     """
+    place = place or Place()
     settings = resolve(config)
     check_servers(config)
     whole = RunDirectory(config.run.dir)
@@ -91,9 +107,11 @@ async def run_shard(
     await _until_free(directory)
     note_dealing(directory, sharding)
     settings = remember_forgotten(settings, whole)
-    settings = replace(settings, execution=replace(settings.execution, first_cpu=first_cpu))
+    settings = replace(settings, execution=replace(settings.execution, first_cpu=place.first_cpu))
     budget, others = _part_of_budget(config, whole, sharding), _others(whole, sharding)
-    async with open_run(settings, directory, progress, wait, others=others, budget=budget, written=written) as context:
+    async with open_run(
+        settings, directory, progress, wait, others=others, budget=budget, written=place.written
+    ) as context:
         manifest = {**manifest_of(context), "shard": {"index": sharding.index, "count": sharding.count}}
 
         def write_state(status: str, **more: Any) -> None:
@@ -111,7 +129,9 @@ async def run_shard(
 
         write_state("running")
         async with _now_and_then(lambda: write_state("running")):
-            spent, seeds = await _grow_shard(context, whole, sharding, basis_of(context, written or config))
+            spent, seeds = await _grow_shard(
+                context, whole, sharding, basis_of(context, place.written or config), place
+            )
         progress.phase = "done"
         more = {"stopped": spent} if spent else {} if seeds is None else {"seeds": seeds}
         write_state("stopped" if spent else "done", **more)
@@ -121,7 +141,7 @@ async def run_shard(
 
 
 async def _grow_shard(
-    context: RunContext, whole: RunDirectory, sharding: Sharding, basis: str
+    context: RunContext, whole: RunDirectory, sharding: Sharding, basis: str, place: Place
 ) -> tuple[str, int | None]:
     """Grow the seeds that are dealt to the shard, and write what comes of them in their order.
 
@@ -151,7 +171,7 @@ async def _grow_shard(
 
     def dealt() -> Generator[Planted, None, None]:
         dropped: list[Reject] = []
-        journal, share = context.journals[SEEDS], _mining_share(whole, sharding)
+        journal, share = context.journals[SEEDS], _mining_share(whole, sharding, place)
         seeds, position = iterate_seeds(context.settings.seeds, dropped.append, journal, stop.is_set, share), -1
         for position, seed in enumerate(seeds):
             if len(unfinished) > window:
@@ -165,7 +185,7 @@ async def _grow_shard(
 
     seeds = in_thread(dealt(), stop)
     ahead = None if enough is None else window
-    with ShardFiles(context.directory, config, sharding, basis) as files:
+    with ShardFiles(context.directory, config, sharding, basis, place.on_cut) as files:
         neighbours = Neighbours(whole, sharding.count, basis, enough) if enough is not None else None
         async with (
             contextlib.aclosing(map_in_order(seeds, grow_one, window, ahead=ahead)) as outcomes,
@@ -182,12 +202,16 @@ async def _grow_shard(
     return progress.stopped, seeds_known[0] if seeds_known else None
 
 
-def _mining_share(whole: RunDirectory, sharding: Sharding) -> MinesEntries:
+def _mining_share(whole: RunDirectory, sharding: Sharding, place: Place) -> MinesEntries:
     """Who mines: all shards that are at work."""
     others = [whole.shard(index) for index in range(sharding.count) if index != sharding.index]
     if not others:
         return mine_all
-    return MiningShare(sharding.index, sharding.count, lambda: any(is_in_use(other.journal(SEEDS)) for other in others))
+
+    def others_work() -> bool:
+        return any(is_in_use(other.journal(SEEDS)) for other in others)
+
+    return MiningShare(sharding.index, sharding.count, place.others_work or others_work)
 
 
 async def _while_needed(outcomes: AsyncGenerator[T, None], neighbours: Neighbours | None) -> AsyncGenerator[T, None]:

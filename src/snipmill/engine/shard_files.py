@@ -8,7 +8,7 @@ bytes of each seed to their place among all seeds, and selects by the keys and s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ from snipmill.store.jsonl import encode_line
 from snipmill.store.run_directory import RunDirectory, rejects_path
 
 SEEDS = STAGES[0].name
+OnCut = Callable[[Path, int], None]
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -133,11 +134,20 @@ class ShardFiles:
         config: of the run.
         sharding: which shard it is.
         basis: a hash of all that decides what grows; files that were grown on another are begun anew.
+        on_cut: told of each file that may be cut back, and to how many bytes, before anything is appended to it.
     """
 
-    def __init__(self, directory: RunDirectory, config: Config, sharding: Sharding, basis: str) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        config: Config,
+        sharding: Sharding,
+        basis: str,
+        on_cut: OnCut = lambda _path, _size: None,
+    ) -> None:
         self._directory = directory
         self._config = config
+        self._on_cut = on_cut
         self._header = Header(basis=basis, index=sharding.index, count=sharding.count)
         self._files: dict[str, int] = {}
         self._there: Iterator[tuple[Grown, int]] = iter(())
@@ -158,6 +168,7 @@ class ShardFiles:
             raise StoreError(f"{self._directory.path} cannot be written: {error.strerror}.") from error
         self._ends = dict.fromkeys(self._files, 0)
         if is_new:
+            self._on_cut(self._directory.grown, 0)
             self._append(self._grown, self._directory.grown, msgspec.json.encode(self._header) + b"\n")
         self._end = os.fstat(self._grown).st_size if is_new else len(_first_line(self._directory.grown))
         self._there = read_grown(self._directory, Grown)
@@ -221,8 +232,10 @@ class ShardFiles:
 
     def _cut(self) -> None:
         os.ftruncate(self._grown, self._end)
+        self._on_cut(self._directory.grown, self._end)
         for name, descriptor in self._files.items():
             os.ftruncate(descriptor, self._ends[name])
+            self._on_cut(path_of(self._directory, name), self._ends[name])
 
     def _parts(self, outcome: SeedOutcome, dropped: Sequence[Reject]) -> dict[str, bytes]:
         parts = {stage: b"".join(map(encode_line, records)) for stage, records in outcome.kept.items()}
