@@ -45,7 +45,7 @@ def test_what_was_pushed_last_is_what_is_pulled(
         shard.mkdir(parents=True, exist_ok=True)
         (shard / "a.jsonl").touch()
         lease = Lease("", 0.0, session)
-        return Pusher(store, shard, "shards/0", ("a.jsonl",), (), own.sizes("shards/0"), lease), shard / "a.jsonl"
+        return Pusher(store, shard, "shards/0", ("a.jsonl",), (), own.ends("shards/0"), lease), shard / "a.jsonl"
 
     pusher, file = begin()
     pushed = b""
@@ -78,9 +78,9 @@ def test_what_was_pushed_last_is_what_is_pulled(
 
 
 def test_names_are_those_of_segments() -> None:
-    segment = Segment(3, 12, 4096, 100)
+    segment = Segment(3, 12, 4096, 100, (2, 7))
     assert parse_segment(segment.name) == segment
-    assert [parse_segment(name) for name in ("lease.json", "1-2-3", "a-b-c-d", "")] == [None] * 4
+    assert [parse_segment(name) for name in ("lease.json", "1-2-3", "a-b-c-d-e-f", "")] == [None] * 4
     names = [Segment(*parts, 5).name for parts in ((1, 2, 9), (1, 10, 0), (2, 1, 0))]
     assert names == sorted(names)
 
@@ -90,5 +90,5 @@ def test_what_is_half_read_or_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has 3 bytes, not as many"):
         assembled.take(Segment(1, 1, 0, 9), b"abc")
     assembled.take(Segment(1, 1, 0, 4), b"abc\n")
-    with pytest.raises(StoreError, match="a segment before 000001-00000003"):
+    with pytest.raises(StoreError, match="a segment before 000001-00000003-"):
         assembled.take(Segment(1, 3, 9, 4), b"abc\n")

@@ -68,7 +68,7 @@ async def run_remote_shard(
         directory.path.mkdir(parents=True, exist_ok=True)
         names = [str(path_of(directory, name).relative_to(directory.path)) for name in file_names(config)]
         files = (*_JOURNALS, *names, _GROWN)
-        pusher = Pusher(store, directory.path, prefix, files, _SMALL, pulled.sizes(prefix), lease)
+        pusher = Pusher(store, directory.path, prefix, files, _SMALL, pulled.ends(prefix), lease)
         here = msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=scratch))
         watch = _OthersWork(store, sharding)
         place = place or Place()

@@ -257,7 +257,10 @@ class OtherJournal(Generic[E]):
     def get(self, record_id: str) -> E | None:
         """The newest entry of a record."""
         offset = self._offsets.get(record_id)
-        return None if offset is None else _entry_at(self._descriptor, offset, record_id, self._decoder)
+        try:
+            return None if offset is None else _entry_at(self._descriptor, offset, record_id, self._decoder)
+        except msgspec.DecodeError:  # the other process has written the file anew
+            return None
 
     def close(self) -> None:
         """Close the file."""

@@ -13,9 +13,9 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -204,6 +204,13 @@ class Store:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
 
+class End(NamedTuple):
+    """Where a file ends: its size, and session and number of its last segment."""
+
+    size: int
+    last: tuple[int, int]
+
+
 class Pulled:
     """A copy of some shards' files on this machine, which can be brought up to date.
 
@@ -243,10 +250,14 @@ class Pulled:
                     raise StoreError(f"{self._store.url}/{key}: segment {segment.name} is gone.")
                 assembled.take(segment, raw)
 
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """The size of each file of a shard, as far as it was pulled."""
+    def ends(self, prefix: str) -> dict[str, End]:
+        """Where each file of a shard ends, as far as it was pulled."""
         start = f"{prefix}/"
-        return {name.removeprefix(start): one.size for name, one in self._files.items() if name.startswith(start)}
+        return {
+            name.removeprefix(start): End(one.size, one.last)
+            for name, one in self._files.items()
+            if name.startswith(start)
+        }
 
     def pull_small(self, prefix: str, names: Iterable[str]) -> None:
         """Copy small files of a shard that are replaced as a whole."""
@@ -269,7 +280,7 @@ class Pusher:
         prefix: of the shard, such as `shards/3`.
         files: names of the files that grow, records before the lines that speak of them.
         small: names of the files that are replaced as a whole.
-        sizes: of the files, as they were pulled.
+        ends: of the files, as they were pulled.
         lease: this process's.
     """
 
@@ -280,12 +291,13 @@ class Pusher:
         prefix: str,
         files: Sequence[str],
         small: Sequence[str],
-        sizes: dict[str, int],
+        ends: Mapping[str, End],
         lease: Lease,
     ) -> None:
         self._store, self._folder, self._prefix = store, folder, prefix
         self._names, self._small = files, small
-        self._pushed = {name: sizes.get(name, 0) for name in files}
+        self._pushed = {name: ends[name].size if name in ends else 0 for name in files}
+        self._after = {name: ends[name].last if name in ends else (0, 0) for name in files}
         self._appended: dict[str, str] = {}
         self._seen: dict[str, bytes] = {}
         self._lease, self._number = lease, 0
@@ -383,13 +395,14 @@ class Pusher:
         data = data[: data.rfind(b"\n") + 1]  # the last line may still be being written
         if not data:
             return False
-        folder = f"{self._prefix}/{FOLDER}/{name}"
+        folder, session, after = f"{self._prefix}/{FOLDER}/{name}", self._lease.session, self._after[name]
         if self._store.can_append:
             if name not in self._appended:
-                self._appended[name] = Segment(self._lease.session, self._next(), offset, 0).name
+                self._appended[name] = Segment(session, self._next(), offset, 0, after).name
             self._store.append(f"{folder}/{self._appended[name]}", data)
         else:
-            self._store.write(f"{folder}/{Segment(self._lease.session, self._next(), offset, len(data)).name}", data)
+            segment = Segment(session, self._next(), offset, len(data), after)
+            self._store.write(f"{folder}/{segment.name}", data)
         self._pushed[name] = offset + len(data)
         return True
 
