@@ -5,6 +5,9 @@
 It works on `slots` requests at a time, first come first served; a token takes `tick` seconds. Lengths are log-normal
 (median 250 tokens, sigma 0.8) and, like faults, follow from the prompt, so that every client meets the same work. The
 first line on standard output is its address. `GET /counts` tells what it has seen.
+
+With `--stages` it answers as a model does that knows the prompts of a whole run: concepts and instructions are short, and the
+programs of responses differ, a quarter of them wrong.
 """
 
 from __future__ import annotations
@@ -35,18 +38,43 @@ def draw(prompt: str, purpose: str) -> random.Random:
     return random.Random(hashlib.blake2b(f"{purpose}\0{prompt}".encode(), digest_size=8).digest())
 
 
+def answer_in_run(prompt: str, seed: int) -> str | None:
+    """The whole answer to a prompt for concepts or an instruction; None for a response."""
+    end, number = prompt.rstrip(), draw(prompt, f"answer {seed}").randrange(1_000_000)
+    if end.endswith("### Concepts"):
+        return f"adding numbers, functions, integer arithmetic, documentation, case {number}\n"
+    if end.endswith("### Instruction"):
+        return (
+            f"Write a function `f` that takes a number and returns it increased by {number}. It has to work for negative "
+            f"numbers as well, and must not change anything else. This is variant {number % 997} of the task.\n"
+        )
+    return None
+
+
+def program_in_run(prompt: str, seed: int) -> str:
+    """The end of a response, with a program of its own."""
+    generator = draw(prompt, f"program {seed}")
+    number, wrong = generator.randrange(1_000_000), generator.random() < 0.25
+    return TAIL.replace("return x", f"return x + {number}").replace("f(1) == 1", f"f(1) == {number + 1 + wrong}")
+
+
 def length(prompt: str) -> int:
     """Tokens of the answer to a prompt."""
     tokens = round(math.exp(draw(prompt, "length").gauss(math.log(MEDIAN), SIGMA)))
     return min(max(tokens, TAIL_TOKENS + 2), MOST)
 
 
-def pieces(prompt: str, interval: int) -> list[str]:
-    """The answer in pieces of `interval` tokens."""
+def pieces(prompt: str, interval: int, seed: int | None = None) -> list[str]:
+    """The answer in pieces of `interval` tokens; with a seed as in a whole run."""
+    short = None if seed is None else answer_in_run(prompt, seed)
+    if short is not None:
+        words = [f"{word} " for word in short.split(" ")]
+        return ["".join(words[place : place + interval]) for place in range(0, len(words), interval)]
+    tail = TAIL if seed is None else program_in_run(prompt, seed)
     tokens = [HEAD, *(f"word{n} " for n in range(length(prompt) - TAIL_TOKENS - 1))]
     texts = ["".join(tokens[place : place + interval]) for place in range(0, len(tokens), interval)]
-    step = math.ceil(len(TAIL) / max(1, TAIL_TOKENS // interval))
-    return texts + [TAIL[place : place + step] for place in range(0, len(TAIL), step)]
+    step = math.ceil(len(tail) / max(1, TAIL_TOKENS // interval))
+    return texts + [tail[place : place + step] for place in range(0, len(tail), step)]
 
 
 class Server:
@@ -85,10 +113,11 @@ class Server:
         if fault == "empty":
             return await self.send(request, body, [""], 0)
         async with self.slots:
-            texts = pieces(prompt, self.args.interval)
+            texts = pieces(prompt, self.args.interval, body.get("seed", 0) if self.args.stages else None)
             if fault == "truncated":
                 texts = texts[: len(texts) // 2]
-            return await self.send(request, body, texts, length(prompt), whole=fault is None)
+            tokens = length(prompt) if len(texts) > 8 or not self.args.stages else len(texts) * self.args.interval
+            return await self.send(request, body, texts, tokens, whole=fault is None)
 
     async def send(
         self, request: web.Request, body: dict[str, Any], texts: list[str], tokens: int, whole: bool = True
@@ -146,6 +175,7 @@ def main() -> None:
     parser.add_argument("--tick", type=float, default=0.004)
     parser.add_argument("--interval", type=int, default=8)
     parser.add_argument("--faults", default="")
+    parser.add_argument("--stages", action="store_true")
     asyncio.run(serve(parser.parse_args()))
 
 

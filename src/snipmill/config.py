@@ -294,7 +294,10 @@ class ClusterTable(Table, frozen=True, kw_only=True):
     ] = None
     cpus: Annotated[
         Positive | None,
-        key("CPUs that Ray reserves for each worker.", default="an equal part of each node's"),
+        key(
+            "CPUs of each worker, which Ray reserves, so that other jobs leave them.",
+            default="an equal part of its node's, which is not reserved",
+        ),
     ] = None
     unfit_nodes: Annotated[
         Literal["leave-out", "refuse"],

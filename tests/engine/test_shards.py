@@ -302,3 +302,21 @@ def test_the_commands(tables: tuple[Config, dict[str, bytes]], snipmill: Snipmil
     assert files_of(Path(table.run.dir)) == expected
     assert "run: done" in snipmill("status", table.run.dir).stderr
     assert snipmill("run", path, "--shard", "2/2").returncode == 2
+
+
+def test_what_is_forgotten_is_in_no_shard_any_more(tables: tuple[Config, dict[str, bytes]], snipmill: Snipmill) -> None:
+    table, _ = tables
+    grow(table, "0/2", "1/2")
+    directory = RunDirectory(table.run.dir)
+    named = read_lines(directory.shard(0).kept("seeds"))[0]["id"]
+    (directory.path.parent / "ids").write_text(named)
+    early = snipmill("forget", table.run.dir, "--ids", "ids")
+    assert early.returncode == 2
+    assert "`snipmill gather" in early.stderr
+    gathered(table)
+    done = snipmill("forget", table.run.dir, "--ids", "ids")
+    assert done.returncode == 0, done.stderr
+    files = [path for path in directory.path.rglob("*") if path.is_file() and path != directory.forgotten]
+    assert not [path for path in files if named.encode() in path.read_bytes()]
+    grow(table, "0/2", "1/2")
+    assert named not in (directory.shard(0).grown.read_text() + directory.shard(1).grown.read_text())

@@ -153,7 +153,7 @@ def _connected(config: Config) -> Iterator[None]:
     if address is None:
         options |= {"include_dashboard": False, "num_cpus": os.cpu_count(), "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(address, **options)
+        ray.init(address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         where = f"at {address}" if address else "on this machine"
         raise UsageError(
@@ -235,10 +235,9 @@ class _Workers:
         self._progress.phase = "writing"
         busy = Counter(node.id for _, node in self._running.values())
         node = min(nodes, key=lambda one: (one.id == avoid and len(nodes) > 1, busy[one.id], one.id))
-        fits = self._given.cluster.cpus or node.cpus / max(self._each, 1)
-        cpus = float(int(fits)) if fits >= 1 else round(fits, 3)
         grow = self._grow.options(
-            num_cpus=cpus, scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
+            num_cpus=self._given.cluster.cpus or 0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
         first_cpu = busy[node.id] * self._fitted.execute.workers
         task = Task(

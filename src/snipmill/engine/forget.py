@@ -7,6 +7,7 @@ from being mined again. If this is interrupted, the same command finishes it, an
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from snipmill.engine.replay import Replayed, look_through, replay, steps_that_ex
 from snipmill.engine.run_files import RunFiles, finish
 from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
 from snipmill.engine.status import recorded_models
-from snipmill.errors import UsageError
+from snipmill.errors import StoreError, UsageError
 from snipmill.id_index import IdIndex
 from snipmill.records import Record, Reject, Response, Row, Seed
 from snipmill.seeds.forgotten import Forgotten, Wanted, license_of
@@ -30,10 +31,10 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import BY_NAME, DATASET, STAGES
-from snipmill.store.journal import Entry, MiningEntry, keep_entries, read_journal
+from snipmill.store.journal import Entry, MiningEntry, is_in_use, join_journal, keep_entries, read_journal
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import own_records
-from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
+from snipmill.store.run_directory import CALIBRATION, CONFIG, SHARDS, RunDirectory
 
 R = TypeVar("R", bound=Record)
 _GRADED = "tests"  # the journal of exports: it holds code, and can be made again
@@ -81,8 +82,12 @@ async def forget(
         StoreError: another process works on the run, or it cannot be written.
     """
     manifest, config_before = directory.read_manifest(), load_config(directory.path / CONFIG)
+    _refuse_working_shards(directory)
     with open_journals(directory) as journals:
         directory.remove_leftovers()
+        for stage, journal in journals.items():
+            for shard in directory.shards().values():
+                join_journal(journal, shard.journal(stage))
         wanted = _with_interrupted(directory, wanted)
         wanted, config = _without_sources(config_before, wanted)
         forgotten = Forgotten(directory.read_forgotten(), wanted)
@@ -108,6 +113,7 @@ async def forget(
         directory.journal(_GRADED).unlink(missing_ok=True)
         directory.report.unlink(missing_ok=True)  # it shows code, and can be made again
         _purge_own_seeds(directory, forgotten)
+        shutil.rmtree(directory.path / SHARDS, ignore_errors=True)  # what they have paid for was joined
         entries = sum(_purge(directory, stage, journals, forgotten) for stage in journals)
         directory.forgetting.unlink()
     gone = [seed for seed in seeds_before if seed not in remade.kept]
@@ -183,6 +189,17 @@ async def _mark_recorded(
                 yield seed
 
     await look_through(others(), steps_that_look_up(runners, Replayed()), settings.config)
+
+
+def _refuse_working_shards(directory: RunDirectory) -> None:
+    """Shards are taken away when what they have paid for was joined.
+
+    Raises:
+        StoreError: one of them is at work.
+    """
+    for index, shard in directory.shards().items():
+        if is_in_use(shard.journal("execute")):
+            raise StoreError(f"Shard {index} of {directory.path} is at work. Wait for it, or stop it.")
 
 
 def _purge_own_seeds(directory: RunDirectory, forgotten: Forgotten) -> None:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from snipmill.config import Config, SeedsTable
+from snipmill.config import ClusterTable, Config, SeedsTable
 from snipmill.config_file import load_config, render_config
 from snipmill.config_model import ModelTable, StageModelTable
 from snipmill.engine.replay import Replayed, replay, steps_that_look_up
@@ -108,6 +108,7 @@ def _without_private(config: Config) -> Config:
         judge=msgspec.structs.replace(config.judge, model=_anonymous(config.judge.model)),
         review=msgspec.structs.replace(config.review, model=_anonymous(config.review.model)),
         execute=msgspec.structs.replace(config.execute, interpreter=None),
+        cluster=ClusterTable(),
     )
 
 

@@ -168,6 +168,10 @@ class RunDirectory:
         try:
             manifest = msgspec.json.decode((self.path / MANIFEST).read_bytes(), type=dict[str, Any])
         except FileNotFoundError:
+            if self.shards():
+                raise UsageError(
+                    f"{self.path} was grown in shards, which are not joined yet. `snipmill gather {self.path}` joins what is there."
+                ) from None
             raise UsageError(f"{self.path} is no run directory: it has no {MANIFEST}. Give another path.") from None
         except (OSError, msgspec.DecodeError) as error:
             raise UsageError(f"{self.path / MANIFEST} cannot be read: {error}.") from error
