@@ -4,7 +4,7 @@
 
 The cluster has a head and two nodes, each with a raylet of its own; a node that was killed is replaced. The server is the
 deterministic one of the tests. With `--store` the run is on a server that speaks S3, which is also gone for 30 seconds once. Told
-are whether the files are the same to the byte, and how many requests were asked again, against how many were in flight at the kills.
+is whether the files are the same to the byte, and how many requests were asked again, against how many were in flight.
 """
 
 from __future__ import annotations

@@ -109,11 +109,9 @@ def main() -> None:
                 print(f"the same data set: {same}")
         finally:
             server.kill()
-    wall, cpu = (
-        statistics.median(figure(cost) for cost in costs["ray"])
-        / statistics.median(figure(cost) for cost in costs["local"])
-        for figure in (lambda cost: cost.wall, lambda cost: cost.cpu / cost.requests)
-    )
+    walls = {engine: statistics.median(cost.wall for cost in found) for engine, found in costs.items()}
+    cpus = {engine: statistics.median(cost.cpu / cost.requests for cost in found) for engine, found in costs.items()}
+    wall, cpu = (by_engine["ray"] / by_engine["local"] for by_engine in (walls, cpus))
     print(
         f"Ray with {args.workers} workers to local, {args.seeds:,} seeds: {wall:.2f} of the time, {cpu:.2f} of the CPU"
     )

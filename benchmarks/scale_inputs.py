@@ -3,9 +3,9 @@
     python benchmarks/scale_inputs.py --gathered GATHERED.json > benchmarks/scale_inputs.json
 
 Tokens are counted by the tokenizer of the embedded model, in the prompts that snipmill builds around its own examples. The
-responses are 8 real samples of Qwen2.5-Coder-1.5B for each of 45 MBPP tasks (`false_passes/`), which a server on loopback gives to a shard of
-`snipmill run`: how many are drawn before they are enough, and what executing and verifying them takes, is what it is there. In
-one of ten tasks, all programs import numpy or pandas. Run nothing beside it.
+responses are 8 real samples of Qwen2.5-Coder-1.5B for each of 45 MBPP tasks (`false_passes/`), which a server on loopback gives to
+a shard of `snipmill run`. So how many are drawn before they are enough, and what executing and verifying them takes, is what it is
+there. In one of ten tasks, all programs import numpy or pandas. Run nothing beside it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from snipmill.engine.progress import Progress
 from snipmill.engine.remote import gather_remote, run_remote_shard
 from snipmill.engine.sharding import parse_sharding
 from snipmill.errors import StoreError, UsageError
-from snipmill.store import remote
+from snipmill.store import lease, mirror, remote
 from snipmill.store.run_directory import RunDirectory
 from tests.conftest import Snipmill
 from tests.engine.test_run import config, seeds_file
@@ -133,7 +133,7 @@ def test_a_store_that_is_gone_for_a_while_loses_nothing(
     table = with_directory(config(Path("run"), seeds, server.url, concurrency=2), f"{bucket}/run")
     server.requests.clear()
     monkeypatch.setattr(server, "delay", 0.05)
-    monkeypatch.setattr(remote, "_PUSH_EVERY", 0.2)
+    monkeypatch.setattr(mirror, "_PUSH_EVERY", 0.2)
     progress, troubles = Progress(), list[str]()
 
     def break_the_store() -> None:
@@ -196,17 +196,17 @@ def test_a_killed_shard_goes_on_elsewhere(
 
 def test_two_processes_cannot_work_on_one_shard(bucket: str) -> None:
     store = remote.Store(f"{bucket}/run")
-    first = remote.take_lease(store, "shards/0", 0)
+    first = lease.take_lease(store, "shards/0", 0)
     assert first.session == 1
     with pytest.raises(StoreError, match="Another process works on"):
-        remote.take_lease(store, "shards/0", 0, patience=1.0)
+        lease.take_lease(store, "shards/0", 0, patience=1.0)
     elsewhere = msgspec.structs.replace(first, host="elsewhere")
-    store.write(f"shards/0/{remote.LEASE}", msgspec.json.encode(elsewhere))
+    store.write(f"shards/0/{lease.LEASE}", msgspec.json.encode(elsewhere))
     with pytest.raises(StoreError, match="Another process works on"):
-        remote.take_lease(store, "shards/0", 0, patience=1.0)
+        lease.take_lease(store, "shards/0", 0, patience=1.0)
     silent = msgspec.structs.replace(elsewhere, until=time.time() - 1)
-    store.write(f"shards/0/{remote.LEASE}", msgspec.json.encode(silent))
-    assert remote.take_lease(store, "shards/0", 7, patience=1.0).session == 8
+    store.write(f"shards/0/{lease.LEASE}", msgspec.json.encode(silent))
+    assert lease.take_lease(store, "shards/0", 7, patience=1.0).session == 8
 
 
 def test_on_one_machine_a_store_needs_shards(bucket: str, tmp_path: Path, snipmill: Snipmill, s3: S3) -> None:

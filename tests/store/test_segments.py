@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snipmill.errors import StoreError
-from snipmill.store.remote import Lease, Pulled, Pusher, Store
+from snipmill.store.lease import Lease
+from snipmill.store.mirror import Pulled, Pusher
+from snipmill.store.remote import Store
 from snipmill.store.segments import Assembled, Segment, parse_segment
 
 STEPS = st.lists(

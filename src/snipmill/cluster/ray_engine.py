@@ -105,7 +105,7 @@ def _with_absolute_paths(config: Config) -> Config:
     """The configuration as it means the same on every node, whatever folder a worker is started in."""
     changes: dict[str, Any] = {}
     if not is_remote(config.run.dir):
-        changes["run.dir"] = str(Path(config.run.dir.removeprefix("file://")).resolve())
+        changes["run.dir"] = str(Path(config.run.dir).resolve())
     changes["seeds.sources"] = [str(Path(one).resolve()) if Path(one).exists() else one for one in config.seeds.sources]
     for dotted, value in (
         ("generate.fewshot", config.generate.fewshot),

@@ -11,7 +11,8 @@ from snipmill.config import Config
 from snipmill.engine.gather import Gathered, gather
 from snipmill.engine.remote import gather_remote
 from snipmill.errors import StoreError
-from snipmill.store.remote import Pulled, Store, is_remote
+from snipmill.store.mirror import Pulled
+from snipmill.store.remote import Store, is_remote
 from snipmill.store.run_directory import MANIFEST, RunDirectory
 
 _MARKS = "marks"

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-import os
-import resource
-import tempfile
 import time
-from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,27 +20,26 @@ import msgspec
 from snipmill.config import Config
 from snipmill.config_file import load_config, render_config
 from snipmill.engine.account import account
+from snipmill.engine.gathered_files import JoinedFiles, ShardReader
 from snipmill.engine.local import refuse_interrupted_forget
 from snipmill.engine.run_files import finish_with
 from snipmill.engine.runners import open_journals
-from snipmill.engine.shard_files import SEEDS, Grown, Header, file_names, path_of, read_grown, read_header, rejects_name
+from snipmill.engine.shard_files import SEEDS, Grown, Header, path_of, read_grown, read_header, rejects_name
 from snipmill.engine.shard_state import GATHERED, read_state
 from snipmill.engine.sharding import Sharding
-from snipmill.errors import StoreError, UsageError
+from snipmill.errors import UsageError
 from snipmill.records import Reject, Row
 from snipmill.selection.sanitize import STAGE as SANITIZE
 from snipmill.stages.budget import prices_by_stage
 from snipmill.stages.calibration_file import calibration_of
 from snipmill.stages.funnel import Funnel
-from snipmill.stages.select_rows import Reduced, select_reduced
+from snipmill.stages.select_rows import select_reduced
 from snipmill.stages.spec import RESPONSES, VERIFY
 from snipmill.store.journal import Journal, join_journal
-from snipmill.store.jsonl import Writer, decode_record
+from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.expected_wrong import ExpectedWrong
 
-_COPY = 1 << 20
-_MOST_FILES, _OTHER_FILES = 8192, 128
 _ADDED = ("requests", "retries", "empty_answers", "tokens_per_second", "rows_per_hour")  # figures of sessions
 _NOT_OF_A_RUN = ("status", "process", "stopped", "updated", "progress", "shard", "seconds", "funnel")
 
@@ -122,7 +115,7 @@ def gather(
         directory.write_text(CONFIG, render_config(config))
         directory.write_text(CALIBRATION, (shards[0].directory.path / CALIBRATION).read_text(encoding="utf-8"))
         tell("joining what was grown")
-        with _Joined(directory, config) as joined:
+        with JoinedFiles(directory, config) as joined:
             _join_grown(shards, config, joined, found.funnel)
             found.missing = _what_is_missing(shards, others, joined)
         tell(f"selecting among {joined.rows:,} rows")
@@ -187,70 +180,10 @@ def _lines(shard: Shard, number: int) -> Iterator[_Grown]:
             begins[name] = begins.get(name, 0) + size
 
 
-class _Joined:
-    """The files of the run while they are written; use as a context manager.
-
-    Attributes:
-        offsets: where each row begins in the file of rows, and where the last one ends.
-        with_rows: seeds from which a row has come.
-        last: the position of the last seed that was written; -1 before the first one.
-        gaps: how many positions before it are missing.
-        enough: whether there are as many rows as the configuration asks for.
-    """
-
-    def __init__(self, directory: RunDirectory, config: Config) -> None:
-        self._writers = {name: Writer[Any](path_of(directory, name)) for name in file_names(config)}
-        self._reduced = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end of the selection
-        self._encoder = msgspec.msgpack.Encoder()
-        self.offsets = array("Q", [0])
-        self.with_rows = 0
-        self.last = -1
-        self.gaps = 0
-        self.enough = False
-
-    def __enter__(self) -> _Joined:
-        self._stack = contextlib.ExitStack()
-        for writer in self._writers.values():
-            self._stack.enter_context(writer)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-        if error[0] is not None:
-            self._reduced.close()
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return len(self.offsets) - 1
-
-    def write(self, name: str, part: bytes) -> None:
-        """Append whole lines to a file."""
-        self._writers[name].write_line(part)
-        if name == SANITIZE:
-            place = self.offsets[-1]
-            for line in part.splitlines(keepends=True):
-                place += len(line)
-                self.offsets.append(place)
-
-    def keep(self, reduced: Reduced) -> None:
-        """Write down what selection needs of some rows."""
-        raw = self._encoder.encode(reduced)
-        self._reduced.write(len(raw).to_bytes(4, "big") + raw)
-
-    def reduced(self) -> Generator[Reduced, None, None]:
-        """What was written down, in order."""
-        decoder = msgspec.msgpack.Decoder(Reduced)
-        with self._reduced as file:
-            file.seek(0)
-            while head := file.read(4):
-                yield decoder.decode(file.read(int.from_bytes(head, "big")))
-
-
-def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Funnel) -> None:
+def _join_grown(shards: list[Shard], config: Config, joined: JoinedFiles, funnel: Funnel) -> None:
     """Copy what came of each seed, in the order of the seeds, until there are enough."""
     enough = config.generate.enough
-    with contextlib.closing(_OpenFiles()) as files:
+    with contextlib.closing(ShardReader()) as files:
         streams = (_lines(shard, number) for number, shard in enumerate(shards))
         for position, same in groupby(
             heapq.merge(*streams, key=attrgetter("position", "shard")), attrgetter("position")
@@ -277,44 +210,7 @@ def _join_grown(shards: list[Shard], config: Config, joined: _Joined, funnel: Fu
         _append_last_rejects(shards, files, joined, funnel)
 
 
-class _OpenFiles:
-    """Reads parts of many files, of which as many stay open as the system lets a process have."""
-
-    def __init__(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = min(hard, _MOST_FILES) if hard != resource.RLIM_INFINITY else _MOST_FILES
-        if most > soft:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        self._most = max(max(most, soft) - _OTHER_FILES, 1)
-        self._open: OrderedDict[Path, int] = OrderedDict()
-
-    def read(self, path: Path, begin: int, size: int) -> bytes:
-        """A part of a file.
-
-        Raises:
-            StoreError: the file is shorter.
-        """
-        if path in self._open:
-            self._open.move_to_end(path)
-        else:
-            if len(self._open) >= self._most:
-                os.close(self._open.popitem(last=False)[1])
-            self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        parts = []
-        while size and (part := os.pread(self._open[path], min(size, _COPY), begin)):
-            parts.append(part)
-            begin, size = begin + len(part), size - len(part)
-        if size:
-            raise StoreError(f"{path} is shorter than the lines of its shard say. Run the shard again.")
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Close all of them."""
-        for descriptor in self._open.values():
-            os.close(descriptor)
-
-
-def _append_last_rejects(shards: list[Shard], files: _OpenFiles, joined: _Joined, funnel: Funnel) -> None:
+def _append_last_rejects(shards: list[Shard], files: ShardReader, joined: JoinedFiles, funnel: Funnel) -> None:
     """The rejects of mining behind the last seed: the first shard has them behind its own."""
     name = rejects_name(SEEDS)
     for shard in shards:
@@ -336,7 +232,7 @@ def _count(grown: Grown, funnel: Funnel) -> None:
     funnel[RESPONSES].spared += grown.spared
 
 
-def _what_is_missing(shards: list[Shard], others: list[Shard], joined: _Joined) -> list[str]:
+def _what_is_missing(shards: list[Shard], others: list[Shard], joined: JoinedFiles) -> list[str]:
     """Sentences about shards that were not begun or are not done, where what they have is needed."""
     if not joined.gaps and (joined.enough or _is_whole(shards, joined)):
         return []
@@ -359,7 +255,7 @@ def _what_is_missing(shards: list[Shard], others: list[Shard], joined: _Joined) 
     return found
 
 
-def _is_whole(shards: list[Shard], joined: _Joined) -> bool:
+def _is_whole(shards: list[Shard], joined: JoinedFiles) -> bool:
     """Whether all seeds are there, by what a shard that is done says of their number."""
     totals = [int(shard.manifest.get("seeds", -1)) for shard in shards if shard.is_done]
     return bool(totals) and joined.last + 1 == max(totals)

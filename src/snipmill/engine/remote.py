@@ -22,7 +22,9 @@ from snipmill.engine.shard_files import SEEDS, file_names, path_of
 from snipmill.engine.sharding import Sharding, dealings
 from snipmill.errors import StoreError
 from snipmill.stages.spec import STAGES
-from snipmill.store.remote import Pulled, Pusher, Store, read_lease, take_lease
+from snipmill.store.lease import read_lease, take_lease
+from snipmill.store.mirror import Pulled, Pusher
+from snipmill.store.remote import Store
 from snipmill.store.run_directory import CALIBRATION, CONFIG, FORGOTTEN, MANIFEST, RunDirectory
 
 _COUNTS = "counts.json"
