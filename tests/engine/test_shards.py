@@ -52,14 +52,24 @@ def server() -> Any:
         yield server
 
 
+@pytest.fixture(scope="module")
+def on_one_machine(tmp_path_factory: pytest.TempPathFactory, server: StandIn) -> tuple[bytes, dict[str, bytes]]:
+    """Seeds, and the files of a run on one machine."""
+    folder = tmp_path_factory.mktemp("whole")
+    seeds = seeds_file(folder / "seeds.jsonl", 14)
+    asyncio.run(run(config(folder / "whole", seeds, server.url), Progress()))
+    return seeds.read_bytes(), files_of(folder / "whole")
+
+
 @pytest.fixture
-def tables(tmp_path: Path, server: StandIn) -> tuple[Config, dict[str, bytes]]:
+def tables(
+    tmp_path: Path, server: StandIn, on_one_machine: tuple[bytes, dict[str, bytes]]
+) -> tuple[Config, dict[str, bytes]]:
     """The configuration of a run in shards, and the files of the same run on one machine."""
-    seeds = seeds_file(tmp_path / "seeds.jsonl", 14)
-    whole = config(tmp_path / "whole", seeds, server.url)
-    asyncio.run(run(whole, Progress()))
+    seeds, files = on_one_machine
+    (tmp_path / "seeds.jsonl").write_bytes(seeds)
     server.requests.clear()
-    return config(tmp_path / "run", seeds, server.url), files_of(tmp_path / "whole")
+    return config(tmp_path / "run", tmp_path / "seeds.jsonl", server.url), files
 
 
 def test_shards_give_the_same_bytes_in_any_order(tables: tuple[Config, dict[str, bytes]], server: StandIn) -> None:
