@@ -8,6 +8,7 @@ A journal may look into others, of other shards of the same run, which other pro
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -121,8 +122,12 @@ class Journal(Generic[E]):
             ) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._descriptor)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise StoreError(
+                    f"{self._path} cannot be locked: {error.strerror}. Use a file system with locks; NFS has them where lockd runs."
+                ) from error
             raise StoreError(
                 f"Another snipmill process, or another stage of this program, is writing {self._path}. Wait for it, stop it, or "
                 "choose another output."
