@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,12 +18,13 @@ import pytest
 
 from snipmill.config import Config
 from snipmill.config_file import change_config, render_config
+from snipmill.engine import shard as shard_module
 from snipmill.engine.gather import Gathered, gather
 from snipmill.engine.local import run
 from snipmill.engine.progress import Progress
 from snipmill.engine.shard import run_shard
 from snipmill.engine.sharding import Sharding, parse_sharding
-from snipmill.errors import BudgetSpent, UsageError
+from snipmill.errors import BudgetSpent, StoreError, UsageError
 from snipmill.store.run_directory import RunDirectory
 from tests.conftest import Snipmill, read_lines
 from tests.engine.test_run import STAGES, config, seeds_file
@@ -274,7 +276,7 @@ def test_a_shard_alone_mines_everything(tmp_path: Path, server: StandIn) -> None
     assert len(read_lines(RunDirectory(table.run.dir).shard(1).journal("seeds"))) == 2
 
 
-@pytest.mark.parametrize("given", ["4/4", "1", "-1/3", "0/0", "a/b"])
+@pytest.mark.parametrize("given", ["4/4", "1", "-1/3", "0/0", "a/b", "0/999999999"])
 def test_what_is_no_shard_is_told(given: str) -> None:
     with pytest.raises(UsageError, match="give I/N"):
         parse_sharding(given)
@@ -330,3 +332,125 @@ def test_what_is_forgotten_is_in_no_shard_any_more(tables: tuple[Config, dict[st
     assert not [path for path in files if named.encode() in path.read_bytes()]
     grow(table, "0/2", "1/2")
     assert named not in (directory.shard(0).grown.read_text() + directory.shard(1).grown.read_text())
+
+
+def test_what_was_cut_off_with_less_room_hides_nothing(
+    tables: tuple[Config, dict[str, bytes]], server: StandIn
+) -> None:
+    table, expected = tables
+    asyncio.run(run(change_config(table, {"model.max_tokens": 30}, "test"), Progress()))
+    grow(table, "0/2", "1/2")
+    paid = len(server.requests)
+    gathered(table)
+    assert files_of(Path(table.run.dir)) == expected
+    grow(table, "0/3", "1/3", "2/3")
+    asyncio.run(run(table, Progress()))
+    shutil.rmtree(RunDirectory(table.run.dir).path / "shards")
+    asyncio.run(run(table, Progress()))
+    assert len(server.requests) == paid
+    assert files_of(Path(table.run.dir)) == expected
+
+
+def test_a_shard_that_goes_on_after_there_is_enough_keeps_what_it_has(tmp_path: Path, server: StandIn) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 30)
+    more = {"more": "enough = 3", "samples": 2}
+    asyncio.run(run(config(tmp_path / "whole", seeds, server.url, **more), Progress()))
+    table = config(tmp_path / "run", seeds, server.url, **more)
+    grow(table, "0/2", "1/2", "0/2", "1/2", "0/2")
+    found = gathered(table)
+    assert not found.missing
+    assert files_of(Path(table.run.dir)) == files_of(tmp_path / "whole")
+
+
+def test_seeds_that_one_shard_has_not_seen_are_told(tmp_path: Path, server: StandIn) -> None:
+    table = config(tmp_path / "run", seeds_file(tmp_path / "seeds.jsonl", 10), server.url)
+    grow(table, "0/2")
+    seeds_file(tmp_path / "seeds.jsonl", 20)
+    grow(table, "1/2")
+    (sentence,) = gathered(table).missing
+    assert sentence.startswith("Shard 0/2 saw 10 seeds, and shard 1/2 saw 20: the sources have changed")
+    seeds_file(tmp_path / "seeds.jsonl", 9)
+    grow(table, "0/3", "1/3", "2/3")  # what the others have left is of other sources
+    asyncio.run(run(config(tmp_path / "whole", tmp_path / "seeds.jsonl", server.url), Progress()))
+    assert not gathered(table).missing
+    assert files_of(Path(table.run.dir)) == files_of(tmp_path / "whole")
+
+
+def test_damage_is_told_and_mended_by_running_the_shard_again(tables: tuple[Config, dict[str, bytes]]) -> None:
+    table, expected = tables
+    grow(table, "0/2", "1/2")
+    shard = RunDirectory(table.run.dir).shard(0)
+    path = shard.kept("responses")
+    raw = path.read_bytes()
+    path.write_bytes(raw[:200] + b"\0" * 20 + raw[220:])
+    (sentence,) = gathered(table).missing
+    assert sentence == "Damaged are 1 seeds of shard 0/2. Run it again."
+    grow(table, "0/2")
+    assert not gathered(table).missing
+    assert files_of(Path(table.run.dir)) == expected
+    path.unlink()
+    assert gathered(table).missing[0].startswith("Damaged are")
+    grow(table, "0/2")
+    lines = shard.grown.read_bytes().splitlines(keepends=True)
+    shard.grown.write_bytes(b"".join(lines[: len(lines) // 2]))
+    assert "has lost" in gathered(table).missing[0]
+    grow(table, "0/2")
+    gathered(table)
+    assert files_of(Path(table.run.dir)) == expected
+    (shard.path / "calibration.json").unlink()
+    grow(table, "1/2")
+    gathered(table)
+    (RunDirectory(table.run.dir).shard(1).path / "calibration.json").unlink()
+    with pytest.raises(StoreError, match="Run the shard again"):
+        gathered(table)
+
+
+def test_a_lost_list_of_dealings_pays_nothing_twice(tables: tuple[Config, dict[str, bytes]], server: StandIn) -> None:
+    table, expected = tables
+    grow(table, "0/2", "1/2")
+    paid = len(server.requests)
+    for shard in RunDirectory(table.run.dir).shards().values():
+        (shard.path / "counts.json").write_text("")
+    grow(table, "0/3", "1/3", "2/3")
+    assert len(server.requests) == paid
+    gathered(table)
+    assert files_of(Path(table.run.dir)) == expected
+    spent = RunDirectory(table.run.dir).read_manifest()["accounting"]["completion_tokens"]
+    grow(table, "0/2", "1/2")
+    gathered(table)
+    assert RunDirectory(table.run.dir).read_manifest()["accounting"]["completion_tokens"] == spent
+
+
+def test_a_spent_budget_stays_spent(tmp_path: Path, server: StandIn) -> None:
+    seeds = seeds_file(tmp_path / "seeds.jsonl", 14)
+    limits = {"run.max_tokens_total": 400}
+    table = change_config(config(tmp_path / "run", seeds, server.url, concurrency=1), limits, "test")
+    server.requests.clear()
+    for sharding in ("0/2", "1/2"):
+        with pytest.raises(BudgetSpent):
+            grow(table, sharding)
+    spent = len(server.requests)
+    with pytest.raises(BudgetSpent):
+        asyncio.run(run(table, Progress()))
+    assert len(server.requests) == spent
+    gathered(table)
+    shutil.rmtree(RunDirectory(table.run.dir).path / "shards")
+    with pytest.raises(BudgetSpent):
+        grow(table, "0/2")
+    assert len(server.requests) == spent
+
+
+def test_two_dealings_are_not_grown_at_the_same_time(
+    tables: tuple[Config, dict[str, bytes]], server: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, _ = tables
+    monkeypatch.setattr(server, "delay", 0.3)
+    monkeypatch.setattr(shard_module, "_WAIT_FOR_LOCK", 0.5)
+    process = start(table, "0/2")
+    manifest = RunDirectory(table.run.dir).shard(0).path / "manifest.json"
+    while not manifest.exists():
+        time.sleep(0.05)
+    with pytest.raises(StoreError, match=r"Shard 0/2 of .* is at work, and may have the same seeds as shard 1/3"):
+        grow(table, "1/3")
+    process.kill()
+    process.wait()

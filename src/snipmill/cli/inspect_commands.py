@@ -126,9 +126,10 @@ def status(
         console.print(escape(f"{directory.path}: not begun."))
         _print_plan(directory, {}, config, assignments or [])
         return
-    if not directory.has_run and directory.shards():
+    if directory.shards() and _shards_are_newer(directory):
         _print_shards(directory)
-        return
+        if not directory.has_run:
+            return
     manifest = directory.read_manifest()
     state = str(manifest.get("status", "unknown"))
     if state == "running" and not is_in_use(directory.journal("execute")):
@@ -146,6 +147,15 @@ def status(
         console.print("The data set is not written yet.")
     if plan or config is not None or assignments:
         _print_plan(directory, manifest, config or str(directory.path / CONFIG), assignments or [])
+
+
+def _shards_are_newer(directory: RunDirectory) -> bool:
+    """Whether shards have grown since the run's files were joined."""
+    from snipmill.engine.shard_state import gathered_at
+
+    joined = gathered_at(directory)
+    manifests = (shard.read_manifest() for shard in directory.shards().values() if shard.has_run)
+    return any(float(manifest.get("updated", 0)) > joined for manifest in manifests)
 
 
 def _print_shards(directory: RunDirectory) -> None:

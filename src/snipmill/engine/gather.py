@@ -20,14 +20,15 @@ import msgspec
 from snipmill.config import Config
 from snipmill.config_file import load_config, render_config
 from snipmill.engine.account import account
+from snipmill.engine.enough import SeedState
 from snipmill.engine.gathered_files import JoinedFiles, ShardReader
 from snipmill.engine.local import refuse_interrupted_forget
 from snipmill.engine.run_files import finish_with
 from snipmill.engine.runners import open_journals
-from snipmill.engine.shard_files import SEEDS, Grown, Header, path_of, read_grown, read_header, rejects_name
+from snipmill.engine.shard_files import SEEDS, Grown, Header, digest_of, path_of, read_grown, read_header, rejects_name
 from snipmill.engine.shard_state import GATHERED, read_state
 from snipmill.engine.sharding import Sharding
-from snipmill.errors import UsageError
+from snipmill.errors import StoreError, UsageError
 from snipmill.records import Reject, Row
 from snipmill.selection.sanitize import STAGE as SANITIZE
 from snipmill.stages.budget import prices_by_stage
@@ -61,6 +62,11 @@ class Shard:
     def is_done(self) -> bool:
         """Whether all its seeds are grown."""
         return self.manifest.get("status") == "done"
+
+    @property
+    def seeds(self) -> int | None:
+        """The number of all seeds of the run, as the shard has seen them; None where it has not seen all."""
+        return self.manifest.get("seeds") if self.is_done else None
 
 
 @dataclass
@@ -104,6 +110,9 @@ def gather(
         StoreError: another process works on the run, or a file is damaged.
     """
     shards, others = _of_one_basis(directory)
+    dealing = [shard for shard in shards if shard.header.count == shards[0].header.count]
+    if _is_complete(dealing):
+        shards = dealing  # what an earlier dealing has left may be of other sources
     refuse_interrupted_forget(directory)
     config = _config_of(shards, name or str(directory.path))
     found = Gathered(directory, shards=len(shards), shown=str(directory.path))
@@ -113,11 +122,11 @@ def gather(
         for stage, journal in journals.items():
             _join_journals(directory, stage, journal)
         directory.write_text(CONFIG, render_config(config))
-        directory.write_text(CALIBRATION, (shards[0].directory.path / CALIBRATION).read_text(encoding="utf-8"))
+        directory.write_text(CALIBRATION, _calibration_of(shards[0].directory))
         tell("joining what was grown")
         with JoinedFiles(directory, config) as joined:
-            _join_grown(shards, config, joined, found.funnel)
-            found.missing = _what_is_missing(shards, others, joined)
+            _join_grown(shards, dealing, config, joined, found.funnel)
+            found.missing = _what_is_missing(dealing, others, joined)
         tell(f"selecting among {joined.rows:,} rows")
         calibration = calibration_of(directory, config)
         reduced = joined.reduced()
@@ -129,8 +138,8 @@ def gather(
                     yield decode_record(line, Row)
 
             found.wrong = finish_with(select, config, directory, found.funnel, calibration)
-        _count_what_was_spent(shards, found.funnel)
-        directory.write_manifest(_manifest(shards, config, found))
+        _count_what_was_spent(dealing, found.funnel)
+        directory.write_manifest(_manifest(dealing, config, found))
     return found
 
 
@@ -150,6 +159,21 @@ def _of_one_basis(directory: RunDirectory) -> tuple[list[Shard], list[Shard]]:
     found.sort(key=lambda shard: shard is not newest)  # stable: by number behind the newest
     same = [shard for shard in found if shard.header.basis == newest.header.basis]
     return same, [shard for shard in found if shard not in same]
+
+
+def _is_complete(dealing: list[Shard]) -> bool:
+    """Whether all shards of a dealing are done, and have seen the same seeds."""
+    seen = {shard.seeds for shard in dealing if shard.seeds is not None}
+    return len(dealing) == dealing[0].header.count and all(shard.is_done for shard in dealing) and len(seen) <= 1
+
+
+def _calibration_of(shard: RunDirectory) -> str:
+    try:
+        return (shard.path / CALIBRATION).read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{shard.path / CALIBRATION} cannot be read: {error.strerror}. Run the shard again."
+        ) from error
 
 
 def _config_of(shards: list[Shard], name: str) -> Config:
@@ -180,9 +204,9 @@ def _lines(shard: Shard, number: int) -> Iterator[_Grown]:
             begins[name] = begins.get(name, 0) + size
 
 
-def _join_grown(shards: list[Shard], config: Config, joined: JoinedFiles, funnel: Funnel) -> None:
+def _join_grown(shards: list[Shard], dealing: list[Shard], config: Config, joined: JoinedFiles, funnel: Funnel) -> None:
     """Copy what came of each seed, in the order of the seeds, until there are enough."""
-    enough = config.generate.enough
+    enough, most = config.generate.enough, shards[0].seeds
     with contextlib.closing(ShardReader()) as files:
         streams = (_lines(shard, number) for number, shard in enumerate(shards))
         for position, same in groupby(
@@ -195,9 +219,14 @@ def _join_grown(shards: list[Shard], config: Config, joined: JoinedFiles, funnel
                         f"Shards {shards[one.shard].sharding} and {shards[other.shard].sharding} have different seeds in place "
                         f"{position:,}: the sources have changed in between. Run the older one again."
                     )
-            for name, size in one.grown.sizes.items():
-                path = path_of(shards[one.shard].directory, name)
-                joined.write(name, files.read(path, one.begins.get(name, 0), size))
+            if most is not None and position >= most:  # of a time when the sources had more
+                break
+            parts = _parts_of(one, shards[one.shard].directory, files)
+            if parts is None:
+                joined.damaged.append(str(shards[one.shard].sharding))
+                continue
+            for name, part in parts.items():
+                joined.write(name, part)
             if one.grown.reduced is not None:
                 joined.keep(one.grown.reduced)
             _count(one.grown, funnel)
@@ -207,7 +236,19 @@ def _join_grown(shards: list[Shard], config: Config, joined: JoinedFiles, funnel
             if enough is not None and joined.with_rows >= enough:
                 joined.enough = True
                 return
-        _append_last_rejects(shards, files, joined, funnel)
+        _append_last_rejects(dealing, files, joined, funnel)
+
+
+def _parts_of(one: _Grown, directory: RunDirectory, files: ShardReader) -> dict[str, bytes] | None:
+    """What belongs to a seed; None where that is not what its shard has written."""
+    try:
+        parts = {
+            name: files.read(path_of(directory, name), one.begins.get(name, 0), size)
+            for name, size in one.grown.sizes.items()
+        }
+    except StoreError:
+        return None
+    return parts if digest_of(parts) == one.grown.digest else None
 
 
 def _append_last_rejects(shards: list[Shard], files: ShardReader, joined: JoinedFiles, funnel: Funnel) -> None:
@@ -232,12 +273,17 @@ def _count(grown: Grown, funnel: Funnel) -> None:
     funnel[RESPONSES].spared += grown.spared
 
 
-def _what_is_missing(shards: list[Shard], others: list[Shard], joined: JoinedFiles) -> list[str]:
-    """Sentences about shards that were not begun or are not done, where what they have is needed."""
-    if not joined.gaps and (joined.enough or _is_whole(shards, joined)):
-        return []
-    newest, found = shards[0].sharding, list[str]()
-    by_index = {shard.header.index: shard for shard in shards if shard.header.count == newest.count}
+def _what_is_missing(dealing: list[Shard], others: list[Shard], joined: JoinedFiles) -> list[str]:
+    """Sentences about what is not there yet, or not any more."""
+    newest, total = dealing[0].sharding, dealing[0].seeds
+    found: list[str] = []
+    if joined.damaged:
+        found.append(
+            f"Damaged are {len(joined.damaged):,} seeds of shard {', '.join(sorted(set(joined.damaged)))}. Run it again."
+        )
+    if not joined.gaps and (joined.enough or (_is_complete(dealing) and joined.last + 1 == total)):
+        return found
+    by_index = {shard.header.index: shard for shard in dealing}
     changed = [index for index in (shard.header.index for shard in others) if index < newest.count]
     absent = [index for index in range(newest.count) if index not in by_index and index not in changed]
     if absent:
@@ -248,17 +294,21 @@ def _what_is_missing(shards: list[Shard], others: list[Shard], joined: JoinedFil
             "it again."
         )
     for shard in sorted(by_index.values(), key=lambda one: one.header.index):
+        state = read_state(shard.manifest)
+        known = f" of {state.seeds:,}" if state.seeds is not None else ""
+        lines = sum(1 for _ in read_grown(shard.directory, SeedState))
         if not shard.is_done:
-            state = read_state(shard.manifest)
-            known = f" of {state.seeds:,}" if state.seeds is not None else ""
             found.append(f"Shard {shard.sharding} is not done: {state.seeds_done:,}{known} seeds are grown.")
-    return found
-
-
-def _is_whole(shards: list[Shard], joined: JoinedFiles) -> bool:
-    """Whether all seeds are there, by what a shard that is done says of their number."""
-    totals = [int(shard.manifest.get("seeds", -1)) for shard in shards if shard.is_done]
-    return bool(totals) and joined.last + 1 == max(totals)
+        elif shard.seeds is not None and total is not None and shard.seeds != total:
+            found.append(
+                f"Shard {shard.sharding} saw {shard.seeds:,} seeds, and shard {newest} saw {total:,}: the sources have changed in "
+                "between. Run it again."
+            )
+        elif lines < int(shard.manifest.get("grown", lines)):
+            found.append(
+                f"Shard {shard.sharding} has lost {shard.manifest['grown'] - lines:,} of its seeds. Run it again."
+            )
+    return found or [f"{joined.gaps:,} seeds before the last one are missing. Run the shards again."]
 
 
 def _ranges(numbers: list[int]) -> str:

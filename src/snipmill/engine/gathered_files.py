@@ -35,6 +35,7 @@ class JoinedFiles:
         last: the position of the last seed that was written; -1 before the first one.
         gaps: how many positions before it are missing.
         enough: whether there are as many rows as the configuration asks for.
+        damaged: the shard of each seed whose bytes are not those that were written.
     """
 
     def __init__(self, directory: RunDirectory, config: Config) -> None:
@@ -46,6 +47,7 @@ class JoinedFiles:
         self.last = -1
         self.gaps = 0
         self.enough = False
+        self.damaged: list[str] = []
 
     def __enter__(self) -> JoinedFiles:
         self._stack = contextlib.ExitStack()
@@ -108,7 +110,10 @@ class ShardReader:
         else:
             if len(self._open) >= self._most:
                 os.close(self._open.popitem(last=False)[1])
-            self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise StoreError(f"{path} cannot be read: {error.strerror}. Run the shard again.") from error
         parts = []
         while size and (part := os.pread(self._open[path], min(size, _COPY), begin)):
             parts.append(part)

@@ -38,7 +38,7 @@ from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, check_servers, remember_forgotten, resolve
 from snipmill.stages.spec import ASKING, RESPONSES, REVIEW, STAGES
 from snipmill.stages.stage_models import asked_stages, is_used, model_of_stage
-from snipmill.store.journal import usages_in
+from snipmill.store.journal import usages_elsewhere, usages_in
 from snipmill.store.remote import is_remote
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.calibration import encode_calibration
@@ -145,10 +145,12 @@ async def open_run(
         directory.remove_leftovers()
         directory.write_text(CONFIG, render_config(written or config))
         _keep_calibration(settings, directory)
-        budget = budget or open_budget(config)
+        is_whole_budget, budget = budget is None, budget or open_budget(config)
         if budget.is_limited:
             for stage in ASKING:
                 budget.spend(stage, usages_in(directory.journal(stage)))
+                if is_whole_budget:  # a part of it was dealt without what others have spent
+                    budget.spend(stage, usages_elsewhere(others(stage), [directory.journal(stage)]))
         sandboxes = await stack.enter_async_context(settings.execution.open(wait))
         progress.tier, progress.phase = sandboxes.first.tier, "starting the model"
         connections = await stack.enter_async_context(connect_stages(_models(config, stages)))

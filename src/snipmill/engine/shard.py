@@ -26,7 +26,7 @@ from snipmill.engine.local import RunContext, live_steps, manifest_of, open_run,
 from snipmill.engine.progress import Progress
 from snipmill.engine.run_files import count_grown
 from snipmill.engine.shard_files import SEEDS, OnCut, ShardFiles
-from snipmill.engine.shard_state import is_gathered, state_of
+from snipmill.engine.shard_state import state_of
 from snipmill.engine.sharding import Sharding, dealings, note_dealing
 from snipmill.errors import BudgetSpent, StoreError
 from snipmill.parallel.in_order import in_thread, map_in_order
@@ -38,7 +38,7 @@ from snipmill.stages.mine_share import MiningShare
 from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import check_servers, remember_forgotten, resolve
 from snipmill.stages.spec import ASKING
-from snipmill.store.journal import is_in_use, usages_in
+from snipmill.store.journal import is_in_use, usages_elsewhere
 from snipmill.store.run_directory import RunDirectory
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ async def run_shard(
     refuse_interrupted_forget(whole)
     directory = whole.shard(sharding.index)
     directory.create()
-    await _until_free(directory)
+    await _until_free(whole, sharding)
     note_dealing(directory, sharding)
     settings = remember_forgotten(settings, whole)
     settings = replace(settings, execution=replace(settings.execution, first_cpu=place.first_cpu))
@@ -129,12 +129,12 @@ async def run_shard(
 
         write_state("running")
         async with _now_and_then(lambda: write_state("running")):
-            spent, seeds = await _grow_shard(
+            spent, seeds, grown = await _grow_shard(
                 context, whole, sharding, basis_of(context, place.written or config), place
             )
         progress.phase = "done"
         more = {"stopped": spent} if spent else {} if seeds is None else {"seeds": seeds}
-        write_state("stopped" if spent else "done", **more)
+        write_state("stopped" if spent else "done", grown=grown, **more)
     if spent:
         raise BudgetSpent(f"{spent} This is shard {sharding}'s part of it.")
     return whole
@@ -142,11 +142,12 @@ async def run_shard(
 
 async def _grow_shard(
     context: RunContext, whole: RunDirectory, sharding: Sharding, basis: str, place: Place
-) -> tuple[str, int | None]:
+) -> tuple[str, int | None, int]:
     """Grow the seeds that are dealt to the shard, and write what comes of them in their order.
 
     Returns:
-        a sentence where the budget was spent before the end; the number of all seeds of the run, where all were seen.
+        a sentence where the budget was spent before the end; the number of all seeds of the run, where all were seen; and of those
+        that this shard has grown.
     """
     config, progress = context.settings.config, context.progress
     steps, stop, enough = live_steps(context), threading.Event(), config.generate.enough
@@ -179,6 +180,8 @@ async def _grow_shard(
             before, dropped[:] = list(dropped), []
             if sharding.has(seed.id):
                 yield Planted(position, seed, before)
+        if stop.is_set():  # there is enough, or something failed: these are not all seeds
+            return
         last.extend(dropped)
         seeds_known.append(position + 1)
         progress.all_seeds_known = True
@@ -187,9 +190,10 @@ async def _grow_shard(
     ahead = None if enough is None else window
     with ShardFiles(context.directory, config, sharding, basis, place.on_cut) as files:
         neighbours = Neighbours(whole, sharding.count, basis, enough) if enough is not None else None
+        is_enough = asyncio.Event()
         async with (
             contextlib.aclosing(map_in_order(seeds, grow_one, window, ahead=ahead)) as outcomes,
-            contextlib.aclosing(_while_needed(outcomes, neighbours)) as needed,
+            contextlib.aclosing(_while_needed(outcomes, neighbours, is_enough)) as needed,
         ):
             async for planted, outcome in needed:
                 if outcome.unfinished:
@@ -197,9 +201,9 @@ async def _grow_shard(
                 else:
                     files.write(planted.position, outcome, planted.dropped)
                     progress.with_rows += outcome.has_row(config.select)
-        if progress.all_seeds_known:
+        if seeds_known and not is_enough.is_set():
             files.end(last if sharding.index == 0 else ())
-    return progress.stopped, seeds_known[0] if seeds_known else None
+    return progress.stopped, seeds_known[0] if seeds_known else None, files.count
 
 
 def _mining_share(whole: RunDirectory, sharding: Sharding, place: Place) -> MinesEntries:
@@ -214,8 +218,10 @@ def _mining_share(whole: RunDirectory, sharding: Sharding, place: Place) -> Mine
     return MiningShare(sharding.index, sharding.count, place.others_work or others_work)
 
 
-async def _while_needed(outcomes: AsyncGenerator[T, None], neighbours: Neighbours | None) -> AsyncGenerator[T, None]:
-    """The outcomes, until all shards together have enough."""
+async def _while_needed(
+    outcomes: AsyncGenerator[T, None], neighbours: Neighbours | None, is_enough: asyncio.Event
+) -> AsyncGenerator[T, None]:
+    """The outcomes, until all shards together have enough, which is told by the event."""
     if neighbours is None:
         async for outcome in outcomes:
             yield outcome
@@ -229,6 +235,7 @@ async def _while_needed(outcomes: AsyncGenerator[T, None], neighbours: Neighbour
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
                 watching.result()
+                is_enough.set()
                 return
             found = coming.result()
             if found is None:
@@ -268,12 +275,11 @@ def _part_of_budget(config: Config, whole: RunDirectory, sharding: Sharding) -> 
     budget = open_budget(config)
     if not budget.is_limited:
         return None
-    outside = [shard for index, shard in whole.shards().items() if index >= sharding.count]
-    if not is_gathered(whole):  # then its journals hold what the shards have spent
-        outside.append(whole)
-    for directory in outside:
-        for stage in ASKING:
-            budget.spend(stage, usages_in(directory.journal(stage)))
+    inside = [whole.shard(index) for index in range(sharding.count)]
+    outside = [whole, *(shard for index, shard in whole.shards().items() if index >= sharding.count)]
+    for stage in ASKING:
+        spent = usages_elsewhere([one.journal(stage) for one in outside], [one.journal(stage) for one in inside])
+        budget.spend(stage, spent)
     most_cost, most_tokens = budget.max_cost, budget.max_tokens
     return replace(
         budget,
@@ -304,14 +310,28 @@ def _may_hold(directory: RunDirectory, index: int, sharding: Sharding) -> bool:
     return not counts or any(sharding.may_share_seeds(index, count) for count in counts)
 
 
-async def _until_free(directory: RunDirectory) -> None:
+async def _until_free(whole: RunDirectory, sharding: Sharding) -> None:
     """Wait for a process that was killed to let go of the shard's journals, which takes a moment on shared storage.
 
     Raises:
-        StoreError: another process works on the shard.
+        StoreError: another process works on the shard, or on one of another dealing, which may have the same seeds.
     """
+    found = ""
     for _ in range(round(2 * _WAIT_FOR_LOCK)):
-        if not is_in_use(directory.journal(_LOCKED)):
+        found = _who_is_in_the_way(whole, sharding)
+        if not found:
             return
         await asyncio.sleep(0.5)
-    raise StoreError(f"Another process works on {directory.path}. Stop it, or run another shard.")
+    raise StoreError(f"{found} Stop it, or wait for its end.")
+
+
+def _who_is_in_the_way(whole: RunDirectory, sharding: Sharding) -> str:
+    for index, shard in whole.shards().items():
+        if not is_in_use(shard.journal(_LOCKED)):
+            continue
+        if index == sharding.index:
+            return f"Another process works on {shard.path}."
+        count = shard.read_manifest().get("shard", {}).get("count") if shard.has_run else None
+        if count not in (None, sharding.count):
+            return f"Shard {index}/{count} of {whole.path} is at work, and may have the same seeds as shard {sharding}."
+    return ""

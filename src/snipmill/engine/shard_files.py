@@ -18,7 +18,7 @@ from snipmill.config import Config
 from snipmill.engine.flow import SeedOutcome
 from snipmill.engine.sharding import Sharding
 from snipmill.errors import StoreError
-from snipmill.records import Reject, Row
+from snipmill.records import Reject, Row, hash_bytes
 from snipmill.selection.sanitize import STAGE as SANITIZE
 from snipmill.stages.select_rows import Reduced, reduce_rows
 from snipmill.stages.spec import STAGES
@@ -54,6 +54,7 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: of the seed.
         has_row: whether a row came of it that clears the bars of selection.
         sizes: bytes in each file, by its name (`file_names`).
+        digest: a hash of these bytes, in the order of the names.
         counts: by stage.
         rescued, spared: as in the funnel.
         reduced: what selection needs of its rows.
@@ -63,6 +64,7 @@ class Grown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     has_row: bool = False
     sizes: dict[str, int] = {}
+    digest: int = 0
     counts: dict[str, Counts] = {}
     rescued: int = 0
     spared: int = 0
@@ -78,6 +80,11 @@ def file_names(config: Config) -> list[str]:
 def rejects_name(stage: str) -> str:
     """What the rejects of a stage are called in `sizes`."""
     return f"{stage}.rejects"
+
+
+def digest_of(parts: Mapping[str, bytes]) -> int:
+    """A hash of the bytes that belong to a seed, by the names of the files."""
+    return hash_bytes(b"".join(parts[name] for name in sorted(parts)))
 
 
 def path_of(directory: RunDirectory, name: str) -> Path:
@@ -155,6 +162,7 @@ class ShardFiles:
         self._grown = -1
         self._ends: dict[str, int] = {}
         self._end = 0
+        self.count = 0  # seeds whose lines are in place
 
     def __enter__(self) -> ShardFiles:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -195,9 +203,10 @@ class ShardFiles:
             StoreError: the disk is full, or a file cannot be written.
         """
         (seed,) = outcome.kept[SEEDS]
+        parts = self._parts(outcome, dropped)
         if self._next is not None:
             there, end = self._next
-            if (there.position, there.id) == (position, seed.id) and self._holds(there.sizes):
+            if (there.position, there.id) == (position, seed.id) and self._holds(there, parts):
                 self._advance(there.sizes, end)
                 self._next = next(self._there, None)
                 if self._next is None:
@@ -205,11 +214,10 @@ class ShardFiles:
                 return
             self._next = None  # the sources have changed, or a seed that was left out is grown now
             self._cut()
-        parts = self._parts(outcome, dropped)
         for name, part in parts.items():
             self._append(self._files[name], path_of(self._directory, name), part)
         sizes = {name: len(part) for name, part in parts.items()}
-        line = encode_line(self._grown_line(position, seed.id, outcome, dropped, sizes))
+        line = encode_line(self._grown_line(position, seed.id, outcome, dropped, parts))
         self._append(self._grown, self._directory.grown, line)
         self._advance(sizes, self._end + len(line))
 
@@ -221,12 +229,15 @@ class ShardFiles:
         name = rejects_name(SEEDS)
         self._append(self._files[name], path_of(self._directory, name), b"".join(map(encode_line, dropped)))
 
-    def _holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether the files have what a line says: a machine that lost its power may have kept the line alone."""
-        return all(self._ends[name] + size <= os.fstat(self._files[name]).st_size for name, size in sizes.items())
+    def _holds(self, there: Grown, parts: Mapping[str, bytes]) -> bool:
+        """Whether the files have what was made again: a machine that lost its power may have kept the line alone."""
+        if there.digest != digest_of(parts) or there.sizes.keys() != parts.keys():
+            return False
+        return all(os.pread(self._files[name], len(part), self._ends[name]) == part for name, part in parts.items())
 
     def _advance(self, sizes: Mapping[str, int], end: int) -> None:
         self._end = end
+        self.count += 1
         for name, size in sizes.items():
             self._ends[name] += size
 
@@ -244,8 +255,9 @@ class ShardFiles:
         return {name: part for name, part in parts.items() if part}
 
     def _grown_line(
-        self, position: int, seed_id: str, outcome: SeedOutcome, dropped: Sequence[Reject], sizes: dict[str, int]
+        self, position: int, seed_id: str, outcome: SeedOutcome, dropped: Sequence[Reject], parts: Mapping[str, bytes]
     ) -> Grown:
+        sizes, digest = {name: len(part) for name, part in parts.items()}, digest_of(parts)
         counts: dict[str, Counts] = {stage: Counts(len(records), {}) for stage, records in outcome.kept.items()}
         for stage, rejects in ((SEEDS, list(dropped)), *outcome.rejected.items()):
             count = counts.setdefault(stage, Counts(0, {}))
@@ -259,6 +271,7 @@ class ShardFiles:
             id=seed_id,
             has_row=outcome.has_row(table),
             sizes=sizes,
+            digest=digest,
             counts=counts,
             rescued=outcome.rescued,
             spared=outcome.spared,

@@ -73,9 +73,10 @@ def read_state(manifest: dict[str, Any]) -> ShardState:
         return ShardState()
 
 
-def is_gathered(directory: RunDirectory) -> bool:
-    """Whether the files of a run were joined from its shards."""
-    return directory.has_run and GATHERED in directory.read_manifest()
+def gathered_at(directory: RunDirectory) -> float:
+    """When the files of a run were joined from its shards, in seconds since 1970; 0 where they were not."""
+    joined = directory.read_manifest().get(GATHERED) if directory.has_run else None
+    return float(joined.get("when", 0)) if isinstance(joined, dict) else 0.0
 
 
 @dataclass(frozen=True)

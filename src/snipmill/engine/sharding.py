@@ -14,6 +14,7 @@ from snipmill.records import hash64
 from snipmill.store.run_directory import RunDirectory
 
 _COUNTS = "counts.json"
+_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,6 +48,8 @@ def dealings(directory: RunDirectory) -> frozenset[int]:
 def note_dealing(directory: RunDirectory, sharding: Sharding) -> None:
     """Note in a shard's directory among how many seeds are dealt now."""
     counts = dealings(directory) | {sharding.count}
+    if not dealings(directory) and any(path.stat().st_size for path in directory.path.glob("journal/*.jsonl")):
+        counts |= {1}  # among how many seeds were dealt is not known any more, so anything may be there
     directory.write_text(_COUNTS, msgspec.json.encode(sorted(counts)).decode())
 
 
@@ -57,6 +60,8 @@ def parse_sharding(text: str) -> Sharding:
         UsageError: it is none.
     """
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
-    if found is None or int(found[1]) >= int(found[2]):
-        raise UsageError(f"--shard {text}: give I/N, with I from 0 to N - 1, such as 0/4 for the first of four shards.")
+    if found is None or int(found[1]) >= int(found[2]) or int(found[2]) > _MOST:
+        raise UsageError(
+            f"--shard {text}: give I/N, with I from 0 to N - 1, such as 0/4 for the first of four shards, and N at most {_MOST:,}."
+        )
     return Sharding(int(found[1]), int(found[2]))

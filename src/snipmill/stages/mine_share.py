@@ -58,7 +58,7 @@ class MiningShare:
                     yield mining, name, todo
 
         mined = map_chunks(mine_tasks, mine(), cores, size=1, here=1)
-        fresh: dict[str, MiningEntry] = {}  # of this process, until they are given: not all are written down
+        fresh: dict[str, MiningEntry] = {}  # what is not written down, until it is given
         while not stopped():
             if not is_over and len(names) < _MOST_WAITING:
                 found = next(mined, None)
@@ -66,7 +66,8 @@ class MiningShare:
                 for entry in found or ():
                     assert isinstance(entry, MiningEntry)
                     write_down(entry, journal)
-                    fresh[entry.id] = entry
+                    if journal.get(entry.id) is None:
+                        fresh[entry.id] = entry
             while names and (known := fresh.pop(names[0], None) or self._look_up(names[0], journal)) is not None:
                 names.popleft()
                 given, came = given + 1, time.monotonic()

@@ -99,8 +99,7 @@ class Runner(Generic[Task, J, E, Outcome]):
         return outcomes
 
     def _reusable_entry(self, key: str) -> E | None:
-        entry = self._journal.get(key)
-        return entry if entry is not None and self.work.can_be_reused(entry) else None
+        return self._journal.find(key, self.work.can_be_reused)
 
     def _write_down(self, job: J, entry: E) -> E:
         earlier = self._journal.get(entry.id)  # an equal task may have been done meanwhile

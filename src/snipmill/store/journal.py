@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +81,7 @@ class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
 
 E = TypeVar("E", bound=Entry)
 _BEGIN = b'{"id":"'  # of each line
+_LOOKS = (0.02, 0.05, 0.1, 0.2, 0.4)  # seconds between tries to lock
 
 
 class Journal(Generic[E]):
@@ -121,7 +123,7 @@ class Journal(Generic[E]):
                 f"The journal {self._path} cannot be opened: {error.strerror}. Fix this, or choose another output."
             ) from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
@@ -173,8 +175,6 @@ class Journal(Generic[E]):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        for other in self._others:
-            other.close()
 
     def refresh(self) -> None:
         """Take notice of what was written into the others since.
@@ -198,6 +198,14 @@ class Journal(Generic[E]):
             self.used.put(record_id, offset)
         return _entry_at(self._descriptor, offset, record_id, self._decoder)
 
+    def find(self, record_id: str, is_usable: Callable[[E], bool]) -> E | None:
+        """An entry of a record that is usable: the newest one, or one in another journal where that is not."""
+        entry = self.get(record_id)
+        if entry is None or is_usable(entry):
+            return entry  # it was not in any other either
+        found = (other.get(record_id) for other in self._others)
+        return next((other for other in found if other is not None and is_usable(other)), None)
+
     def append(self, entry: E) -> None:
         """Append an entry to the file, so that it survives a crash of this process.
 
@@ -207,9 +215,13 @@ class Journal(Generic[E]):
         if self._path is not None and not self._read_only:
             self.append_line(entry.id, encode_line(entry))
 
-    def has(self, record_id: str) -> bool:
-        """Whether the file itself has an entry of a record."""
-        return self._offsets.get(record_id) is not None
+    def is_worse_than(self, line: bytes, record_id: str) -> bool:
+        """Whether the file itself has no entry of a record, or one that is worth less than the one in a line."""
+        offset = self._offsets.get(record_id)
+        if offset is None:
+            return True
+        own = _entry_at(self._descriptor, offset, record_id, self._decoder)
+        return own is None or _worth(own) < _worth(self._decoder.decode(line))
 
     def append_line(self, record_id: str, line: bytes) -> None:
         """Append an entry that is already encoded.
@@ -241,7 +253,6 @@ class OtherJournal(Generic[E]):
         self._path = path
         self._decoder = decoder
         self._offsets = IdIndex()
-        self._descriptor = -1
         self._end = 0
 
     def refresh(self) -> None:
@@ -250,11 +261,7 @@ class OtherJournal(Generic[E]):
         Raises:
             StoreError: it is damaged.
         """
-        if self._descriptor < 0:
-            if not self._path.exists():
-                return
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        if os.fstat(self._descriptor).st_size > self._end:
+        if self._path.exists() and self._path.stat().st_size > self._end:
             for entry, offset, end in _entries(self._path, self._decoder, self._end):
                 self._offsets.put(entry.id, offset)
                 self._end = end
@@ -262,16 +269,19 @@ class OtherJournal(Generic[E]):
     def get(self, record_id: str) -> E | None:
         """The newest entry of a record."""
         offset = self._offsets.get(record_id)
+        if offset is None:
+            return None
         try:
-            return None if offset is None else _entry_at(self._descriptor, offset, record_id, self._decoder)
+            # Not kept open: a run may have more shards than a process may have files.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return _entry_at(descriptor, offset, record_id, self._decoder)
         except msgspec.DecodeError:  # the other process has written the file anew
             return None
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        finally:
+            os.close(descriptor)
 
 
 def _entry_at(descriptor: int, offset: int, record_id: str, decoder: msgspec.json.Decoder[E]) -> E | None:
@@ -288,7 +298,7 @@ def _entry_at(descriptor: int, offset: int, record_id: str, decoder: msgspec.jso
 
 
 def join_journal(journal: Journal[Any], other: Path) -> int:
-    """Append what another journal holds and this one does not. Returns how many entries that were.
+    """Append what another journal holds, and this one does not, or only as something worse. Returns how many entries that were.
 
     Raises:
         StoreError: a line of the other is damaged, or the journal cannot be written.
@@ -305,11 +315,20 @@ def join_journal(journal: Journal[Any], other: Path) -> int:
         for line in handle:
             if line.endswith(b"\n"):
                 entry_id = decoder.decode(line).id
-                if newest.get(entry_id) == offset and not journal.has(entry_id):
+                if newest.get(entry_id) == offset and journal.is_worse_than(line, entry_id):
                     journal.append_line(entry_id, line)
                     joined += 1
             offset += len(line)
     return joined
+
+
+def _worth(entry: Entry) -> tuple[bool, bool, int]:
+    """What a completion is worth: one that ended by itself, then one at all, then one that had more room."""
+    if not isinstance(entry, CompletionEntry):
+        return (True, True, 0)
+    completion = entry.completion
+    ended = completion is not None and completion.stopped_by_itself
+    return ended, completion is not None, entry.max_tokens + entry.max_thinking_tokens
 
 
 def keep_entries(path: Path, out: Path, kind: type[E], kept: Callable[[E, int], E | None]) -> int:
@@ -357,6 +376,21 @@ def _entries(path: Path, decoder: msgspec.json.Decoder[E], offset: int = 0) -> I
             offset += len(line)
 
 
+def _lock(descriptor: int) -> None:
+    """Lock a file for this process. Who only looks whether it is locked holds it for a moment, too.
+
+    Raises:
+        OSError: another process holds it.
+    """
+    for wait in _LOOKS:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(wait)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _line_number(path: Path, offset: int) -> int:
     with path.open("rb") as handle:
         return handle.read(offset).count(b"\n") + 1
@@ -386,3 +420,15 @@ def usages_in(path: Path) -> Iterator[Usage]:
     for entry in read_journal(path, CompletionEntry):
         if entry.completion is not None:
             yield entry.completion.usage
+
+
+def usages_elsewhere(paths: Sequence[Path], own: Sequence[Path]) -> Iterator[Usage]:
+    """The tokens of completions in some journals that are in none of one's own, each once."""
+    seen = IdIndex()
+    for path in own:
+        for entry in read_journal(path, Entry):
+            seen.put(entry.id)
+    for path in paths:
+        for entry in read_journal(path, CompletionEntry):
+            if entry.completion is not None and seen.add(entry.id, 0) is None:
+                yield entry.completion.usage
