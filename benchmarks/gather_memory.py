@@ -33,7 +33,8 @@ from snipmill.engine.sharding import Sharding
 from snipmill.records import Completion, Execution, Instruction, Response, Row, Seed, Usage, Verdict, Verification
 from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.stages.fewshot_files import load_bank
-from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry
+from snipmill.store.entries import CompletionEntry, VerdictEntry
+from snipmill.store.journal import Journal
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.calibration import encode_calibration
 

@@ -27,7 +27,8 @@ from snipmill.seeds.rules import Rules, check_file
 from snipmill.seeds.sources.resolve import open_source
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import Mining, mine_documents
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.entries import MiningEntry
+from snipmill.store.journal import Journal
 
 PACKAGES = (
     "attrs",

@@ -25,7 +25,8 @@ from snipmill.records import Instruction, Response
 from snipmill.stages.generate import Generate, SampleTask
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import for_models, resolve_generation
-from snipmill.store.journal import CompletionEntry, Journal
+from snipmill.store.entries import CompletionEntry
+from snipmill.store.journal import Journal
 from snipmill.store.reading import read_records
 
 HERE = Path(__file__).parent

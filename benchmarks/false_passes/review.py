@@ -29,7 +29,8 @@ from snipmill.stages.calibration_file import shipped_calibration
 from snipmill.stages.review import AskReviewer, Reviewer, ReviewQuestion, resolve_review
 from snipmill.stages.runner import Runner
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import CompletionEntry, Journal
+from snipmill.store.entries import CompletionEntry
+from snipmill.store.journal import Journal
 
 _AT_A_TIME = 4  # tasks
 

@@ -31,7 +31,8 @@ from snipmill.stages.generate import Generate, SampleTask
 from snipmill.stages.runner import Runner
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import CompletionEntry, Journal
+from snipmill.store.entries import CompletionEntry
+from snipmill.store.journal import Journal
 from snipmill.verification.agreement import support
 from snipmill.verification.fitting import cross_validated, roc_area
 from snipmill.verification.programs import ParsedResponse, parse_response

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from snipmill.engine.status import read_funnel
 from snipmill.records import Verdict
-from snipmill.store.journal import Journal, VerdictEntry
+from snipmill.store.entries import VerdictEntry
+from snipmill.store.journal import Journal
 from snipmill.store.run_directory import RunDirectory
 
 

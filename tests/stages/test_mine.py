@@ -22,7 +22,8 @@ from snipmill.seeds.mine_document import MineSettings
 from snipmill.similarity.streaming import NearDuplicates
 from snipmill.stages.mine import Mining, mine_documents, own_text, without_near_duplicates
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.entries import MiningEntry
+from snipmill.store.journal import Journal
 from snipmill.text.code import function_names
 from tests.conftest import Snipmill, read_lines, write_lines
 from tests.standin import StandIn

@@ -22,7 +22,8 @@ from snipmill.stages.fewshot_files import load_reviewing
 from snipmill.stages.review import AskReviewer, Reviewer, ReviewQuestion, most_questions, resolve_review
 from snipmill.stages.runner import Runner
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import CompletionEntry, Journal
+from snipmill.store.entries import CompletionEntry
+from snipmill.store.journal import Journal
 from tests.standin import StandIn, pieces, token_logprob
 
 RESPONSE = "[Reasoning]\nSo.\n\n[Implementation]\n```python\n{code}\n```\n\n[Explanation]\nSo.\n\n[Tests]\n```python\nassert {name}(2) == 4\n```"

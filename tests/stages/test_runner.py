@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from snipmill.records import Reject, Response, Verdict
 from snipmill.stages.runner import Runner
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import Journal, VerdictEntry
+from snipmill.store.entries import VerdictEntry
+from snipmill.store.journal import Journal
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from snipmill.stages.runner import Runner
 from snipmill.stages.settings import resolve_execution
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.verify_samples import Verifier, Verify
-from snipmill.store.journal import Journal, VerdictEntry, VerificationEntry
+from snipmill.store.entries import VerdictEntry, VerificationEntry
+from snipmill.store.journal import Journal
 from snipmill.verification.agreement import own_evidence, support
 from snipmill.verification.questions import Sample, SampleIndex
 from snipmill.verification.repair import repair

@@ -6,7 +6,8 @@ import pytest
 
 from snipmill.errors import StoreError
 from snipmill.records import Completion
-from snipmill.store.journal import CompletionEntry, Journal, read_journal
+from snipmill.store.entries import CompletionEntry
+from snipmill.store.journal import Journal, read_journal
 
 
 def entry(name: str, text: str = "t") -> CompletionEntry:

@@ -16,7 +16,8 @@ from snipmill.errors import UsageError
 from snipmill.records import Reject, Seed
 from snipmill.seeds.document import Document
 from snipmill.stages.seed_stream import SeedSettings, iterate_seeds, resolve_seeds
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.entries import MiningEntry
+from snipmill.store.journal import Journal
 
 
 def mine(

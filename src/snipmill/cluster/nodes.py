@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import URLError
@@ -13,7 +14,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from snipmill import __version__
-from snipmill.cluster.shared_run import sees
+from snipmill.cluster.shared_run import why_unseen
 from snipmill.config import Config
 from snipmill.errors import SandboxError, SnipmillError, UsageError
 from snipmill.sandbox.driver import choose_tier
@@ -49,19 +50,20 @@ class Node:
         return self.tier, self.environment
 
 
-def probe_nodes(config: Config, mark: str, server: str | None) -> list[Node]:
+def probe_nodes(config: Config, mark: str, server: str | None, variables: Mapping[str, str]) -> list[Node]:
     """Look at each node that is alive, in a process there.
 
     Args:
         config: of the run, with absolute paths.
         mark: in the run's directory, which all nodes must see.
         server: an address that must answer on each node; None where servers were checked otherwise.
+        variables: of the environment, by which stores are reached.
     """
-    probe = ray.remote(num_cpus=0, max_retries=1)(_probe)
+    probe = ray.remote(num_cpus=0, max_retries=1, max_calls=1)(_probe)
     alive = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
     pending = {
         probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(one["NodeID"], soft=False)).remote(
-            config, mark, server
+            config, mark, server, variables
         ): one
         for one in alive
     }
@@ -81,10 +83,12 @@ def _node(one: dict[str, Any], answer: ray.ObjectRef[Any], is_ready: bool) -> No
     return Node(known.id, known.host, known.cpus, tier, environment, unfit)
 
 
-def _probe(config: Config, mark: str, server: str | None) -> tuple[str, str, str]:
+def _probe(config: Config, mark: str, server: str | None, variables: Mapping[str, str]) -> tuple[str, str, str]:
     """On a node: its sandbox tier, its environment, and why it cannot take part."""
-    if not sees(config.run.dir, mark):
-        return "", "", f"does not see the run directory {config.run.dir}, which must be on storage that all nodes share"
+    os.environ.update(variables)
+    unseen = why_unseen(config.run.dir, mark)
+    if unseen:
+        return "", "", unseen
     try:
         execution = resolve_execution(config.execute)
         tier = asyncio.run(choose_tier(config.execute.sandbox, execution.limits, execution.interpreter))
@@ -115,6 +119,10 @@ def choose_nodes(nodes: Sequence[Node], config: Config) -> tuple[list[Node], lis
         default=None,
     )
     fit = [node for node in nodes if not node.unfit and node.kind == best]
+    wanted = config.cluster.cpus
+    if fit and wanted is not None and wanted > max(node.cpus for node in fit):
+        most = max(node.cpus for node in fit)
+        raise UsageError(f"cluster.cpus = {wanted}: no node has so many CPUs; the largest has {most:.0f}. Lower it.")
     reasons = [f"Node {node.host} {node.unfit or _difference(node, best)}." for node in nodes if node not in fit]
     if reasons and (not fit or config.cluster.unfit_nodes == "refuse"):
         what = "No node can take part" if not fit else "cluster.unfit_nodes refuses to run without some nodes"

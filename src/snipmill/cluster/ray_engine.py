@@ -12,6 +12,7 @@ import contextlib
 import os
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,13 +36,22 @@ from snipmill.engine.shard import Place, run_shard
 from snipmill.engine.sharding import Sharding
 from snipmill.errors import BudgetSpent, SandboxError, SnipmillError, StoreError, UsageError
 from snipmill.llm.connect import server_addresses
+from snipmill.seeds.sources.stdlib import STDLIB
 from snipmill.stages.settings import check_servers, resolve
 from snipmill.stages.spec import STAGES
 from snipmill.stages.stage_models import asked_stages, is_used, model_of_stage
 from snipmill.store.remote import is_remote
 
 _LOOK_EVERY = 1.0  # seconds
-_OF_STORES = ("AWS_", "FSSPEC_")  # environment variables by which stores are reached
+_OF_STORES = (
+    "AWS_",
+    "FSSPEC_",
+    "GOOGLE_",
+    "AZURE_STORAGE_",
+    "HF_",
+)  # environment variables by which stores are reached
+_END_WITHIN = 15.0  # seconds in which workers that are ended may push what they have
+_LONGEST_PAUSE = 10.0  # seconds before a worker that has died is placed again
 _MOST_DEATHS = 20  # of one shard in a row, without a seed in between
 _WAIT_FOR_NODES = 600.0  # seconds without any node that can take part
 
@@ -57,6 +67,7 @@ class Task:
         variables: the environment variables that servers need.
         first_cpu: number of the CPU of its first program.
         predecessor_is_dead: whether a worker of this shard has died.
+        command: names the command that it works for.
     """
 
     config: Config
@@ -65,6 +76,7 @@ class Task:
     variables: Mapping[str, str]
     first_cpu: int
     predecessor_is_dead: bool
+    command: str
 
 
 def run_on_ray(config: Config, progress: Progress) -> Gathered:
@@ -83,7 +95,8 @@ def run_on_ray(config: Config, progress: Progress) -> Gathered:
     progress.phase, progress.enough = "looking at the cluster", given.generate.enough
     progress.stages = tuple(stage.name for stage in STAGES if is_used(given, stage.name))
     with contextlib.ExitStack() as stack:
-        shared = SharedRun(given, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snipmill-driver-"))))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="snipmill-driver-")))
+        shared = SharedRun(given, scratch, lambda text: setattr(progress, "store_trouble", text))
         stack.enter_context(_connected(given))
         server = stack.enter_context(serve_model(given.model, progress)) if given.model.serve == "ray" else None
         nodes, left_out = _nodes(given, shared, server)
@@ -106,17 +119,30 @@ def _with_absolute_paths(config: Config) -> Config:
     changes: dict[str, Any] = {}
     if not is_remote(config.run.dir):
         changes["run.dir"] = str(Path(config.run.dir).resolve())
-    changes["seeds.sources"] = [str(Path(one).resolve()) if Path(one).exists() else one for one in config.seeds.sources]
+    changes["seeds.sources"] = [_absolute(one) for one in config.seeds.sources]
+    changes["select.benchmarks"] = [_absolute(one) for one in config.select.benchmarks]
     for dotted, value in (
         ("generate.fewshot", config.generate.fewshot),
         ("verify.calibration", config.verify.calibration),
     ):
         if value is not None:
             changes[dotted] = str(Path(value).resolve())
-    changes["select.benchmarks"] = [
-        str(Path(one).resolve()) if Path(one).exists() else one for one in config.select.benchmarks
-    ]
+    interpreter, embedder, model = config.execute.interpreter, config.select.embedding_model, config.model.name
+    if interpreter is not None and "/" in interpreter:
+        changes["execute.interpreter"] = os.path.abspath(interpreter)  # noqa: PTH100 - a link to a Python is its environment
+    if Path(embedder).is_dir():
+        changes["select.embedding_model"] = str(Path(embedder).resolve())
+    if config.model.serve == "ray" and model is not None and Path(model).is_dir():
+        changes["model.name"] = str(Path(model).resolve())
     return change_config(config, changes, "--engine ray")
+
+
+def _absolute(source: str) -> str:
+    """A file, folder or pattern by its whole path; `stdlib`, addresses and names on the hub as they are."""
+    if source == "-":
+        raise UsageError("Seeds cannot come from standard input with --engine ray. Give a file that all nodes see.")
+    is_path = Path(source).exists() or (":" not in source.partition("/")[0] and source != STDLIB)
+    return os.path.abspath(source) if is_path else source  # noqa: PTH100 - a pattern cannot be resolved
 
 
 def _check_servers(config: Config) -> None:
@@ -169,7 +195,7 @@ def _connected(config: Config) -> Iterator[None]:
 def _nodes(config: Config, shared: SharedRun, server: str | None) -> tuple[list[Node], list[str]]:
     """The nodes that take part, and sentences about the others."""
     with shared.marked() as mark:
-        return choose_nodes(probe_nodes(config, mark, server), config)
+        return choose_nodes(probe_nodes(config, mark, server, _variables(config)), config)
 
 
 class _Workers:
@@ -192,8 +218,10 @@ class _Workers:
         self._grow = ray.remote(max_retries=0, max_calls=1)(_grow_in_worker)
         self._running: dict[ray.ObjectRef[Any], tuple[int, Node]] = {}
         self._deaths: Counter[int] = Counter()
-        self._done_at_death: dict[int, int] = {}
+        self._grown_at_death: dict[int, int] = {}
         self._stopped = ""
+        self._command = uuid.uuid4().hex
+        self._view = ClusterView(shared.directory, progress, count, self._command)
 
     def run(self) -> str:
         """Grow all shards. Returns a sentence where the budget was spent before the end.
@@ -201,18 +229,30 @@ class _Workers:
         Raises:
             SnipmillError: of a worker; the others are ended.
         """
-        view = ClusterView(self._shared.directory, self._progress, self._count)
+        view = self._view
         self._progress.phase = "writing"
         for index in range(self._count):
             self._place(index)
-        while self._running:
-            ended, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY)
-            self._shared.refresh(self._count)
+        try:
+            while self._running:
+                ended, _ = ray.wait(list(self._running), timeout=_LOOK_EVERY)
+                self._shared.refresh(self._count)
+                view.read()
+                self._tell_model()
+                for one in ended:
+                    self._take(one)
+            self._shared.refresh(self._count, at_once=True)
             view.read()
-            self._tell_model()
-            for one in ended:
-                self._take(one)
+        finally:
+            self._end_workers()
         return self._stopped
+
+    def _end_workers(self) -> None:
+        """Have the workers that are left end by themselves: they push what they have, and take away their folders."""
+        for one in self._running:
+            ray.cancel(one, force=False)
+        if self._running:
+            ray.wait(list(self._running), num_returns=len(self._running), timeout=_END_WITHIN)
 
     def _tell_model(self) -> None:
         if not self._progress.model:
@@ -241,7 +281,13 @@ class _Workers:
         )
         first_cpu = busy[node.id] * self._fitted.execute.workers
         task = Task(
-            self._fitted, self._given, Sharding(index, self._count), self._variables, first_cpu, avoid is not None
+            self._fitted,
+            self._given,
+            Sharding(index, self._count),
+            self._variables,
+            first_cpu,
+            avoid is not None,
+            self._command,
         )
         self._running[grow.remote(task)] = index, node
 
@@ -270,14 +316,15 @@ class _Workers:
 
     def _after_death(self, index: int, node: Node, error: Exception) -> None:
         """Place a worker again. A shard whose workers die again and again without growing a seed is no accident."""
-        state = self._progress.seeds_done
-        self._deaths[index] = self._deaths[index] + 1 if self._done_at_death.get(index) == state else 1
-        self._done_at_death[index] = state
+        grown = self._view.grown.get(index, 0)
+        self._deaths[index] = self._deaths[index] + 1 if self._grown_at_death.get(index) == grown else 1
+        self._grown_at_death[index] = grown
         if self._deaths[index] > _MOST_DEATHS:
             raise StoreError(
                 f"The worker of shard {index} has died {_MOST_DEATHS} times on node {node.host} and others: "
                 f"{str(error).strip().splitlines()[0]} Look at the nodes' memory, and run the same command again."
             )
+        time.sleep(min(0.25 * 2 ** self._deaths[index], _LONGEST_PAUSE))
         self._place(index, avoid=node.id)
 
 
@@ -303,7 +350,7 @@ def _variables(config: Config) -> dict[str, str]:
 
 
 async def _grow(task: Task) -> None:
-    place = Place(task.written, task.first_cpu)
+    place = Place(task.written, task.first_cpu, command=task.command)
     if is_remote(task.config.run.dir):
         await run_remote_shard(
             task.config, task.sharding, Progress(), place, predecessor_is_dead=task.predecessor_is_dead

@@ -44,10 +44,16 @@ def serve_model(table: ModelTable, progress: Progress) -> Iterator[str]:
         deployment_config={"num_replicas": replicas},
         engine_kwargs={"enable_prefix_caching": True, "enable_prompt_tokens_details": True, **arguments},
     )
+    running = serve.status().applications
+    if running:
+        raise UsageError(
+            f"Ray Serve runs on this cluster already ({', '.join(sorted(running))}), and snipmill would end it. Give "
+            "model.base_url the address of a server, or use another cluster."
+        )
     port = _free_port()
     progress.phase = f"starting {replicas} {'replica' if replicas == 1 else 'replicas'} of {name}"
-    serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": port})
     try:
+        serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": port})
         serve.run(build_openai_app({"llm_configs": [config]}), name=APP, route_prefix="/")
     except Exception as error:  # whatever a deployment fails by
         serve.shutdown()

@@ -31,17 +31,20 @@ class ClusterView:
         directory: of the run.
         progress: is kept up to date.
         count: the number of shards.
+        command: by which workers of this command are known: what others have told is of another time.
     """
 
-    def __init__(self, directory: RunDirectory, progress: Progress, count: int) -> None:
-        self._directory, self._progress, self._count = directory, progress, count
+    def __init__(self, directory: RunDirectory, progress: Progress, count: int, command: str) -> None:
+        self._directory, self._progress, self._count, self._command = directory, progress, count, command
         self._servers = ClusterServers()
-        self._begun = time.time()
+        self.grown: dict[int, int] = {}  # by shard, the most seeds that it has ever had grown
         progress.fleets = (self._servers,)
 
     def read(self) -> None:
         """Read how far all shards are."""
-        reports = [one for one in read_reports(self._directory) if one.count == self._count]
+        reports = [one for one in read_reports(self._directory) if one.command == self._command]
+        for one in reports:
+            self.grown[one.index] = max(self.grown.get(one.index, 0), one.state.seeds_done)
         states = [one.state for one in reports]
         progress = self._progress
         progress.funnel.replace_with(join_funnels(one.funnel for one in reports))
@@ -67,7 +70,7 @@ class ClusterView:
         ]
         servers.in_flight = sum(state.in_flight for state in states)
         asked = [state.asked_for for state in states if state.asked_for is not None]
-        if asked and servers.first_request is None:
+        if asked:
             servers.first_request = time.monotonic() - max(asked)
         servers.trouble = next((state.trouble for state in states if state.trouble), "")
         servers.notes = list(dict.fromkeys(note for state in states for note in state.notes))

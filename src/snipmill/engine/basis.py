@@ -43,7 +43,10 @@ def basis_of(context: RunContext, given: Config) -> str:
     config: dict[str, Any] = msgspec.to_builtins(given)
     del config["run"]["dir"], config["run"]["max_cost"], config["run"]["max_tokens_total"]
     del config["execute"]["workers"], config["execute"]["sandbox"]  # the tier that works here counts
-    del config["cluster"]
+    del config["cluster"], config["select"]["benchmarks"], config["select"]["embedding_model"]
+    # Paths differ between machines. What they lead to counts, or is compared seed by seed.
+    del config["seeds"]["sources"], config["generate"]["fewshot"], config["verify"]["calibration"]
+    del config["execute"]["interpreter"]
     model = config["model"]
     for table in (model, *model["stages"].values(), config["judge"]["model"], config["review"]["model"]):
         for name in _OF_SERVERS:
@@ -56,6 +59,7 @@ def basis_of(context: RunContext, given: Config) -> str:
         context.sandboxes.first.tier,
         settings.execution.environment,
         encode_calibration(settings.calibration.without_report()).decode(),
+        *sorted(bank.bank.hash for bank in settings.generation.values()),
         *sorted(settings.seeds.forgotten.hashes),
         *benchmarks,
     )

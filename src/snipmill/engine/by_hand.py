@@ -20,8 +20,9 @@ from snipmill.stages.settings import resolve_generation
 from snipmill.stages.spec import BY_NAME, EXECUTE, REVIEW, VERIFY
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
+from snipmill.store.entries import MiningEntry
 from snipmill.store.foreign import without_stale_columns
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.journal import Journal
 from snipmill.verification.data_sets import Columns
 
 

@@ -28,7 +28,8 @@ from snipmill.stages.seed_stream import iterate_seeds
 from snipmill.stages.settings import Settings, for_models
 from snipmill.stages.spec import ASSERTIONS, BY_NAME, CONCEPTS, INSTRUCTIONS, JUDGE, RESPONSES, REVIEW
 from snipmill.stages.stage_models import asked_stages
-from snipmill.store.journal import CompletionEntry, Journal, MiningEntry, read_journal
+from snipmill.store.entries import CompletionEntry, MiningEntry
+from snipmill.store.journal import Journal, read_journal
 from snipmill.store.run_directory import RunDirectory
 from snipmill.text.sections import Sections, parse_sections
 

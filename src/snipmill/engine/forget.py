@@ -31,7 +31,8 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import BY_NAME, DATASET, STAGES
-from snipmill.store.journal import Entry, MiningEntry, is_in_use, join_journal, keep_entries, read_journal
+from snipmill.store.entries import Entry, MiningEntry
+from snipmill.store.journal import is_in_use, join_journal, keep_entries, read_journal
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CALIBRATION, CONFIG, SHARDS, RunDirectory

@@ -42,7 +42,19 @@ from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.expected_wrong import ExpectedWrong
 
 _ADDED = ("requests", "retries", "empty_answers", "tokens_per_second", "rows_per_hour")  # figures of sessions
-_NOT_OF_A_RUN = ("status", "process", "stopped", "updated", "progress", "shard", "seconds", "funnel")
+_NOT_OF_A_RUN = (
+    "status",
+    "command",
+    "grown",
+    "seeds",
+    "process",
+    "stopped",
+    "updated",
+    "progress",
+    "shard",
+    "seconds",
+    "funnel",
+)
 
 
 @dataclass(frozen=True)

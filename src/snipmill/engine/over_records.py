@@ -34,7 +34,8 @@ from snipmill.stages.spec import JUDGE, REVIEW
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
 from snipmill.stages.verify_samples import Verifier, Verify
-from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry, usages_in
+from snipmill.store.entries import CompletionEntry, VerdictEntry, VerificationEntry
+from snipmill.store.journal import Journal, usages_in
 from snipmill.verification.data_sets import Columns
 from snipmill.verification.examination import describe
 

@@ -23,6 +23,7 @@ from snipmill.engine.sharding import Sharding, dealings
 from snipmill.errors import StoreError
 from snipmill.stages.spec import STAGES
 from snipmill.store.lease import read_lease, take_lease
+from snipmill.store.mirror import GROWN as _GROWN
 from snipmill.store.mirror import Pulled, Pusher
 from snipmill.store.remote import Store
 from snipmill.store.run_directory import CALIBRATION, CONFIG, FORGOTTEN, MANIFEST, RunDirectory
@@ -30,7 +31,6 @@ from snipmill.store.run_directory import CALIBRATION, CONFIG, FORGOTTEN, MANIFES
 _COUNTS = "counts.json"
 _SMALL = (_COUNTS, MANIFEST, CONFIG, CALIBRATION)
 _PULL_EVERY = 2.0  # seconds
-_GROWN = "grown.jsonl"
 _JOURNALS = tuple(f"journal/{stage.name}.jsonl" for stage in STAGES if stage.entry is not None)
 
 
@@ -57,13 +57,24 @@ async def run_remote_shard(
         progress.store_trouble = text
 
     progress.phase = "reading the store"
-    store, prefix = Store(config.run.dir, tell=tell), f"shards/{sharding.index}"
+    store = Store(config.run.dir, tell=tell)
+    try:
+        await _grow_from_store(store, config, sharding, progress, place or Place(), predecessor_is_dead)
+    except asyncio.CancelledError:
+        store.stopping.set()  # a thread may be waiting for it
+        raise
+
+
+async def _grow_from_store(
+    store: Store, config: Config, sharding: Sharding, progress: Progress, place: Place, predecessor_is_dead: bool
+) -> None:
+    prefix = f"shards/{sharding.index}"
     with tempfile.TemporaryDirectory(prefix="snipmill-shard-") as scratch:
         folder = Path(scratch)
         pulled = Pulled(store, folder)
         await asyncio.to_thread(_pull_what_is_there, store, pulled, folder, sharding)
         lease = await asyncio.to_thread(
-            lambda: take_lease(store, prefix, pulled.sessions.get(prefix, 0), at_once=predecessor_is_dead)
+            lambda: take_lease(store, prefix, max(pulled.starts(prefix), default=0), at_once=predecessor_is_dead)
         )
         await asyncio.to_thread(pulled.pull, prefix)  # what was pushed while we waited
         directory = RunDirectory(folder).shard(sharding.index)
@@ -73,12 +84,11 @@ async def run_remote_shard(
         pusher = Pusher(store, directory.path, prefix, files, _SMALL, pulled.ends(prefix), lease)
         here = msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=scratch))
         watch = _OthersWork(store, sharding)
-        place = place or Place()
         place = replace(place, written=place.written or config, on_cut=pusher.cut, others_work=watch)
         growing = asyncio.create_task(run_shard(here, sharding, progress, place=place))
         loop = asyncio.get_running_loop()
         pusher.on_failure = partial(loop.call_soon_threadsafe, growing.cancel)
-        with pusher, _kept_up_to_date(pulled, sharding, config):
+        with pusher, _kept_up_to_date(pulled, sharding, config, progress):
             try:
                 await growing
             except asyncio.CancelledError:
@@ -108,17 +118,18 @@ def _is_of_interest(name: str, shares_seeds: bool) -> bool:
 
 
 @contextlib.contextmanager
-def _kept_up_to_date(pulled: Pulled, sharding: Sharding, config: Config) -> Iterator[None]:
+def _kept_up_to_date(pulled: Pulled, sharding: Sharding, config: Config, progress: Progress) -> Iterator[None]:
     """While the block runs, bring over what other shards have mined, and how far they are where enough tasks end the run."""
     ended = threading.Event()
-    wanted = {f"journal/{SEEDS}.jsonl"} | ({_GROWN} if config.generate.enough is not None else set())
+    mined, grown = (f"journal/{SEEDS}.jsonl",), (_GROWN,) if config.generate.enough is not None else ()
 
     def pull() -> None:
         while not ended.wait(_PULL_EVERY):
+            wanted = grown if progress.all_seeds_known else (*mined, *grown)
             for index in range(sharding.count):
                 if index != sharding.index and not ended.is_set():
-                    with contextlib.suppress(StoreError):  # whoever pushes says that the store is gone
-                        pulled.pull(f"shards/{index}", lambda name: name in wanted)
+                    with contextlib.suppress(StoreError, OSError):  # whoever pushes says that the store is gone
+                        pulled.pull_some(f"shards/{index}", wanted)
 
     thread = threading.Thread(target=pull, name="snipmill-pull", daemon=True)
     if sharding.count > 1:

@@ -24,7 +24,8 @@ from snipmill.stages.settings import Settings, for_models
 from snipmill.stages.spec import ASSERTIONS, BY_NAME, EXECUTE, REVIEW, STAGES, VERIFY
 from snipmill.stages.stage_models import asked_stages, is_used
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
-from snipmill.store.journal import CompletionEntry, Journal, VerdictEntry, VerificationEntry
+from snipmill.store.entries import CompletionEntry, VerdictEntry, VerificationEntry
+from snipmill.store.journal import Journal
 from snipmill.store.run_directory import RunDirectory
 
 Journals = Mapping[str, Journal[Any]]

@@ -65,12 +65,14 @@ class Place:
         first_cpu: number of the CPU of the first program, where several shards share a machine; None for any.
         others_work: whether another shard is at work; None to look at the locks in the run's directory.
         on_cut: told of each file that is cut back, and to how many bytes.
+        command: names the command that has all shards grown, where there is one.
     """
 
     written: Config | None = None
     first_cpu: int | None = None
     others_work: Callable[[], bool] | None = None
     on_cut: OnCut = lambda _path, _size: None
+    command: str = ""
 
 
 async def run_shard(
@@ -113,6 +115,7 @@ async def run_shard(
         settings, directory, progress, wait, others=others, budget=budget, written=place.written
     ) as context:
         manifest = {**manifest_of(context), "shard": {"index": sharding.index, "count": sharding.count}}
+        manifest["command"] = place.command
 
         def write_state(status: str, **more: Any) -> None:
             counts, prices = [fleet.counts for fleet in progress.fleets], context.budget.prices

@@ -81,13 +81,14 @@ def gathered_at(directory: RunDirectory) -> float:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """A shard as its manifest tells it."""
+    """A shard as its manifest tells it; `command` names the command that had it grown, where that was one for all shards."""
 
     index: int
     count: int
     status: str
     state: ShardState
     funnel: dict[str, Any]
+    command: str
 
 
 def read_reports(directory: RunDirectory) -> list[ShardReport]:
@@ -104,6 +105,7 @@ def read_reports(directory: RunDirectory) -> list[ShardReport]:
             str(one.get("status")),
             read_state(one),
             one.get("funnel", {}),
+            str(one.get("command", "")),
         )
         for one in dealt
     ]

@@ -6,7 +6,8 @@ from typing import Any
 
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.spec import ASKING, EXECUTE
-from snipmill.store.journal import CompletionEntry, VerdictEntry, read_journal
+from snipmill.store.entries import CompletionEntry, VerdictEntry
+from snipmill.store.journal import read_journal
 from snipmill.store.run_directory import RunDirectory
 
 

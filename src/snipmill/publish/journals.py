@@ -40,7 +40,8 @@ from snipmill.stages.funnel import Funnel
 from snipmill.stages.seed_stream import iterate_seeds, resolve_seeds
 from snipmill.stages.settings import ExecutionSettings, Settings, resolve_execution, resolve_generation
 from snipmill.stages.spec import STAGES
-from snipmill.store.journal import Entry, Journal, MiningEntry, keep_entries
+from snipmill.store.entries import Entry, MiningEntry
+from snipmill.store.journal import Journal, keep_entries
 from snipmill.store.reading import read_records
 from snipmill.store.run_directory import CALIBRATION, CONFIG, DATASET, RunDirectory
 

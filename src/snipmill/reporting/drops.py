@@ -17,7 +17,7 @@ from snipmill.records import Response
 from snipmill.reporting.reading import find, structs_of
 from snipmill.reporting.shown_text import Span, marked, visible
 from snipmill.stages.spec import ASKING, EXECUTE, RESPONSES, STAGES
-from snipmill.store.journal import CompletionEntry
+from snipmill.store.entries import CompletionEntry
 from snipmill.store.run_directory import RunDirectory
 from snipmill.text.sections import Malformed
 from snipmill.verification.programs import parse_response

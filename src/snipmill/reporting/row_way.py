@@ -31,7 +31,7 @@ from snipmill.reporting.shown_text import highlighted, visible
 from snipmill.stages.generate import KEPT, GenerationSettings, SampleTask, make_request
 from snipmill.stages.settings import for_models, resolve_generation
 from snipmill.stages.spec import BY_NAME, CONCEPTS, INSTRUCTIONS, RESPONSES
-from snipmill.store.journal import CompletionEntry, VerificationEntry
+from snipmill.store.entries import CompletionEntry, VerificationEntry
 from snipmill.store.run_directory import RunDirectory
 
 _MOST_SHOWN = 40  # samples of a task

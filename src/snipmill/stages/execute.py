@@ -14,7 +14,7 @@ from snipmill.sandbox.program import RULES, Limits, Program
 from snipmill.stages.attempts import Candidate
 from snipmill.stages.spec import EXECUTE
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import VerdictEntry
+from snipmill.store.entries import VerdictEntry
 from snipmill.verification.programs import apply_verdict
 
 

@@ -31,7 +31,7 @@ from snipmill.records import Completion, Concepts, Record, Refusal, Reject, Resp
 from snipmill.stages.budget import Budget
 from snipmill.stages.spec import JUDGE, request_priority
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import CompletionEntry
+from snipmill.store.entries import CompletionEntry
 from snipmill.text.sections import Malformed
 
 In = TypeVar("In", bound=Record)

@@ -14,7 +14,8 @@ from snipmill.sandbox.program import RULES, UnitOutcome
 from snipmill.sandbox.slot import SlotLost
 from snipmill.stages.evidence_runs import try_all
 from snipmill.stages.execute import ExecutionContext
-from snipmill.store.journal import Entry, Journal
+from snipmill.store.entries import Entry
+from snipmill.store.journal import Journal
 from snipmill.verification.programs import join_program
 from snipmill.verification.test_matrix import MOST_PROGRAMS, keep_held, own_trial, read_checks, suspects
 

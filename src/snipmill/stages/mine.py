@@ -30,7 +30,8 @@ from snipmill.seeds.private import find_private
 from snipmill.seeds.types import NOT_CHECKED, check_types, require_checker
 from snipmill.similarity.streaming import NearDuplicates
 from snipmill.stages.benchmark_files import decontaminator, forget_benchmarks, read_benchmark
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.entries import MiningEntry
+from snipmill.store.journal import Journal
 
 _TOOLS = (
     "bc-detect-secrets",

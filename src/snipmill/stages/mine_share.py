@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from snipmill.parallel.chunks import map_chunks
 from snipmill.stages.mine import Batch, Documents, Mining, batches_of, known_batch, mine_all, mine_tasks, write_down
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.entries import MiningEntry
+from snipmill.store.journal import Journal
 
 _LOOK_EVERY = 0.3  # seconds
 _FIRST_SIGN = 5.0  # seconds in which processes that start together begin to write

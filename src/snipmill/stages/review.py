@@ -29,7 +29,7 @@ from snipmill.stages.generate import KEPT
 from snipmill.stages.spec import REVIEW, request_priority
 from snipmill.stages.stage_count import StageCount
 from snipmill.stages.stage_models import model_of_stage
-from snipmill.store.journal import CompletionEntry
+from snipmill.store.entries import CompletionEntry
 from snipmill.text.bare_code import bare_code
 from snipmill.text.sections import Malformed, Sections, parse_sections
 from snipmill.verification.calibration import Calibration

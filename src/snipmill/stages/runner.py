@@ -11,7 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 from snipmill.records import Record, Reject
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import Entry, Journal
+from snipmill.store.entries import Entry
+from snipmill.store.journal import Journal
 
 E = TypeVar("E", bound=Entry)
 

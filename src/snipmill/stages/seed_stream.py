@@ -28,8 +28,9 @@ from snipmill.seeds.sources.resolve import expand_glob, is_ready_made, open_sour
 from snipmill.seeds.sources.table import Columns
 from snipmill.seeds.sources.tree import Origin
 from snipmill.stages.mine import MinesEntries, Mining, mine_all, mine_documents
+from snipmill.store.entries import MiningEntry
 from snipmill.store.foreign import without_stale_columns
-from snipmill.store.journal import Journal, MiningEntry
+from snipmill.store.journal import Journal
 from snipmill.store.jsonl import decode_record, encode_line
 from snipmill.store.reading import read_records
 

@@ -15,7 +15,7 @@ from snipmill.records import Concepts, Execution, Instruction, Record, Response,
 from snipmill.seeds.document import STAGE as SEEDS
 from snipmill.selection.choose import STAGE as SELECT
 from snipmill.selection.sanitize import STAGE as SANITIZE
-from snipmill.store.journal import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
+from snipmill.store.entries import CompletionEntry, Entry, MiningEntry, VerdictEntry, VerificationEntry
 
 JUDGE, CONCEPTS, RESPONSES = judge.STAGE.name, concepts.STAGE.name, responses.STAGE.name
 INSTRUCTIONS = instructions.STAGE.name

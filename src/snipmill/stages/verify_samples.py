@@ -25,7 +25,7 @@ from snipmill.stages.evidence_runs import Sandboxes, TestStrength, execute_cross
 from snipmill.stages.execute import ExecutionContext
 from snipmill.stages.spec import VERIFY
 from snipmill.stages.stage_count import StageCount
-from snipmill.store.journal import VerificationEntry
+from snipmill.store.entries import VerificationEntry
 from snipmill.text.sections import render_sections
 from snipmill.verification.agreement import Agreement, Support, agreeing_passes, support
 from snipmill.verification.calibration import Calibration

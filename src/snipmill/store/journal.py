@@ -21,63 +21,10 @@ import msgspec
 
 from snipmill.errors import StoreError
 from snipmill.id_index import IdIndex
-from snipmill.records import Completion, Examination, Refusal, Reject, Seed, Usage, Verdict, Verification
+from snipmill.records import Usage
+from snipmill.store.entries import CompletionEntry, Entry, VerificationEntry
+from snipmill.store.journal_lines import OtherJournal, entries_of, entry_at
 from snipmill.store.jsonl import Writer, encode_line
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a journal. `id` is the hash of what was done."""
-
-    id: str
-
-
-class MiningEntry(Entry, frozen=True, kw_only=True):
-    """The result of mining a batch of documents: its seeds and its rejects."""
-
-    seeds: list[Seed] = []
-    rejects: list[Reject] = []
-
-
-class PaidEntry(Entry, frozen=True, kw_only=True):
-    """Work that took a server or a sandbox. `outcome` is `kept`, `passed`, or the reject's reason; `seconds` is what it took."""
-
-    outcome: str
-    seconds: float = 0.0
-
-
-class CompletionEntry(PaidEntry, frozen=True, kw_only=True):
-    """One sample of a request, and what came of it."""
-
-    max_tokens: int
-    max_thinking_tokens: int = 0
-    completion: Completion | None = None
-    refusal: Refusal | None = None
-
-
-class VerdictEntry(PaidEntry, frozen=True, kw_only=True):
-    """One execution and its verdict."""
-
-    verdict: Verdict
-
-
-class VerificationEntry(PaidEntry, frozen=True, kw_only=True):
-    """The result of verifying one response: `kept`, `failed` (its program remains a failure), or a reject's reason.
-
-    `tests` replace the response's own tests if these were repaired; `verdict` is that of the repaired program. For the question
-    whether an instruction needs more samples the outcome is `enough` or `more`.
-
-    For people: `response` is the id of what was verified; `survivors` are the mutants that its tests did not notice, as
-    differences; the first entry of an instruction that is kept holds the `examination` of all its samples.
-    """
-
-    verification: Verification | None = None
-    tests: str | None = None
-    verdict: Verdict | None = None
-    detail: str = ""
-    response: str = ""
-    survivors: list[str] = []
-    examination: Examination | None = None
-
 
 E = TypeVar("E", bound=Entry)
 _BEGIN = b'{"id":"'  # of each line
@@ -165,7 +112,7 @@ class Journal(Generic[E]):
 
     def _read_index(self) -> None:
         assert self._path is not None
-        for entry, offset, end in _entries(self._path, self._decoder):
+        for entry, offset, end in entries_of(self._path, self._decoder):
             self._offsets.put(entry.id, offset)
             self._end = end
 
@@ -196,7 +143,7 @@ class Journal(Generic[E]):
             return next((entry for entry in found if entry is not None), None)
         if self.used is not None:
             self.used.put(record_id, offset)
-        return _entry_at(self._descriptor, offset, record_id, self._decoder)
+        return entry_at(self._descriptor, offset, record_id, self._decoder)
 
     def find(self, record_id: str, is_usable: Callable[[E], bool]) -> E | None:
         """An entry of a record that is usable: the newest one, or one in another journal where that is not."""
@@ -220,7 +167,7 @@ class Journal(Generic[E]):
         offset = self._offsets.get(record_id)
         if offset is None:
             return True
-        own = _entry_at(self._descriptor, offset, record_id, self._decoder)
+        own = entry_at(self._descriptor, offset, record_id, self._decoder)
         return own is None or _worth(own) < _worth(self._decoder.decode(line))
 
     def append_line(self, record_id: str, line: bytes) -> None:
@@ -246,57 +193,6 @@ class Journal(Generic[E]):
         self._end += len(line)
 
 
-class OtherJournal(Generic[E]):
-    """A journal that another process may be writing, read as far as it has come."""
-
-    def __init__(self, path: Path, decoder: msgspec.json.Decoder[E]) -> None:
-        self._path = path
-        self._decoder = decoder
-        self._offsets = IdIndex()
-        self._end = 0
-
-    def refresh(self) -> None:
-        """Take notice of what was written since.
-
-        Raises:
-            StoreError: it is damaged.
-        """
-        if self._path.exists() and self._path.stat().st_size > self._end:
-            for entry, offset, end in _entries(self._path, self._decoder, self._end):
-                self._offsets.put(entry.id, offset)
-                self._end = end
-
-    def get(self, record_id: str) -> E | None:
-        """The newest entry of a record."""
-        offset = self._offsets.get(record_id)
-        if offset is None:
-            return None
-        try:
-            # Not kept open: a run may have more shards than a process may have files.
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            return _entry_at(descriptor, offset, record_id, self._decoder)
-        except msgspec.DecodeError:  # the other process has written the file anew
-            return None
-        finally:
-            os.close(descriptor)
-
-
-def _entry_at(descriptor: int, offset: int, record_id: str, decoder: msgspec.json.Decoder[E]) -> E | None:
-    """The entry in the line at an offset, if it is that of the record: hashes may collide."""
-    parts: list[bytes] = []
-    while True:
-        part = os.pread(descriptor, 1 << 16, offset)
-        head, newline, _ = part.partition(b"\n")
-        parts.append(head)
-        if newline or not part:
-            entry: E = decoder.decode(b"".join(parts))
-            return entry if entry.id == record_id else None
-        offset += len(part)
-
-
 def join_journal(journal: Journal[Any], other: Path) -> int:
     """Append what another journal holds, and this one does not, or only as something worse. Returns how many entries that were.
 
@@ -307,7 +203,7 @@ def join_journal(journal: Journal[Any], other: Path) -> int:
         return 0
     newest = IdIndex()
     decoder = msgspec.json.Decoder(Entry)
-    for entry, offset, _ in _entries(other, decoder):
+    for entry, offset, _ in entries_of(other, decoder):
         newest.put(entry.id, offset)
     joined = 0
     with other.open("rb") as handle:
@@ -345,35 +241,13 @@ def keep_entries(path: Path, out: Path, kind: type[E], kept: Callable[[E, int], 
     """
     left_out = 0
     with Writer[Any](out) as writer:
-        for entry, offset, _ in _entries(path, msgspec.json.Decoder(kind)) if path.exists() else ():
+        for entry, offset, _ in entries_of(path, msgspec.json.Decoder(kind)) if path.exists() else ():
             stays = kept(entry, offset)
             if stays is None:
                 left_out += 1
             else:
                 writer.write_line(encode_line(stays))
     return left_out
-
-
-def _entries(path: Path, decoder: msgspec.json.Decoder[E], offset: int = 0) -> Iterator[tuple[E, int, int]]:
-    """Each complete entry with the offsets of its line, from an offset on; an incomplete last line ends the journal.
-
-    Raises:
-        StoreError: a line in the middle is damaged.
-    """
-    with path.open("rb") as handle:
-        handle.seek(offset)
-        for line in handle:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                entry = decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise StoreError(
-                    f"{path}:{_line_number(path, offset)} is damaged: {error}. Restore the file, or delete this line and "
-                    "run again."
-                ) from error
-            yield entry, offset, offset + len(line)
-            offset += len(line)
 
 
 def _lock(descriptor: int) -> None:
@@ -391,11 +265,6 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _line_number(path: Path, offset: int) -> int:
-    with path.open("rb") as handle:
-        return handle.read(offset).count(b"\n") + 1
-
-
 def is_in_use(path: Path) -> bool:
     """Whether a process is writing a journal at this moment."""
     if not path.exists():
@@ -411,7 +280,7 @@ def is_in_use(path: Path) -> bool:
 def read_journal(path: Path, kind: type[E]) -> Iterator[E]:
     """The entries of a journal that another process may be writing; only the newest entry of a record counts."""
     if path.exists():
-        for entry, _, _ in _entries(path, msgspec.json.Decoder(kind)):
+        for entry, _, _ in entries_of(path, msgspec.json.Decoder(kind)):
             yield entry
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import uuid
+from pathlib import Path
 
 import msgspec
 
@@ -31,7 +32,13 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def is_over(self) -> bool:
         """Whether the owner has let go, has been silent, or is dead."""
-        return self.until < time.time() or (self.host == socket.gethostname() and not _is_alive(self.process))
+        return self.until < time.time() or (self.host == _this_host() and not _is_alive(self.process))
+
+
+def _this_host() -> str:
+    """A name for the machine, and for the container where processes are numbered apart."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {namespace.readlink() if namespace.exists() else ''}".strip()
 
 
 def _is_alive(process: int) -> bool:
@@ -51,6 +58,13 @@ def read_lease(store: Store, prefix: str) -> Lease | None:
         return None if raw is None else msgspec.json.decode(raw, type=Lease)
     except msgspec.DecodeError:
         return None
+
+
+def release_lease(store: Store, prefix: str, lease: Lease) -> None:
+    """Let go of a shard, unless another process has taken it over."""
+    found = read_lease(store, prefix)
+    if found is None or found.owner == lease.owner:
+        store.write(f"{prefix}/{LEASE}", msgspec.json.encode(Lease("", 0.0, lease.session)))
 
 
 def take_lease(
@@ -73,13 +87,14 @@ def take_lease(
         found = read_lease(store, prefix)
         if found is None or found.is_over or at_once:
             newest = max(session, found.session if found else 0)
-            lease = Lease(owner, time.time() + LEASE_SECONDS, newest + 1, socket.gethostname(), os.getpid())
+            lease = Lease(owner, time.time() + LEASE_SECONDS, newest + 1, _this_host(), os.getpid())
             store.write(f"{prefix}/{LEASE}", msgspec.json.encode(lease))
-            time.sleep(0.2)  # of two that take it at the same time, the one whose lease is seen by both goes on
+            store.stopping.wait(0.2)  # of two that take it at the same time, one is seen by both
             again = read_lease(store, prefix)
             if again is not None and again.owner == owner:
                 return lease
             at_once = False
         if time.monotonic() - began > patience:
             raise StoreError(f"Another process works on {store.url}/{prefix}. Stop it, or run another shard.")
-        time.sleep(1)
+        if store.stopping.wait(1):
+            raise StoreError(f"Nobody waits for {store.url}/{prefix} any longer.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ T = TypeVar("T")
 _PATIENCE = 600.0  # seconds for which a store may be gone
 _PAUSES = (0.5, 10.0)  # seconds: the first and the longest pause before another try
 # Stores that fsspec can append to, byte by byte. Object stores would write the whole object again.
+_HOPELESS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "InvalidAccessKeyId"})
 _APPENDING = frozenset({"file", "local", "hdfs", "webhdfs", "sftp", "ssh", "smb", "memory"})
 
 
@@ -41,12 +44,18 @@ class Store:
             raise UsageError(
                 f"run.dir = {url!r} is on a store, which needs fsspec. Install it with: pip install 'snipmill[store]'"
             ) from None
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise UsageError(
+                f"run.dir: the address {url.partition('://')[0]}://...@... contains a user name or a password, which would be "
+                "saved in the run. Remove it, and give it as the library of the store wants it."
+            )
         try:
             self._fs, self._root = url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise UsageError(f"run.dir = {url!r}: {str(error).rstrip('.')}.") from error
         self.url = url
-        self._patience, self._tell = patience, tell
+        self.patience, self._tell = patience, tell
+        self.stopping = threading.Event()  # set by who does not want to wait any longer
         protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
         self.can_append = self._has_folders = bool(protocols & _APPENDING)
 
@@ -69,19 +78,25 @@ class Store:
                 return done
             except FileNotFoundError:
                 raise
-            except PermissionError as error:
-                raise StoreError(f"{self.url} refuses: {error}. Check its credentials and rights.") from error
+            except FileExistsError:
+                raise
+            except (PermissionError, ValueError, TypeError, NotImplementedError) as error:
+                raise StoreError(f"{self.url} refuses to {what}: {error}. Check its credentials and rights.") from error
             except Exception as error:  # each store has errors of its own
                 waited = time.monotonic() - began
                 shown = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                if waited > (self._patience if patience is None else patience):
+                if type(error).__name__ in _HOPELESS:
+                    raise StoreError(
+                        f"{self.url} refuses to {what}: {shown}. Check its credentials and rights."
+                    ) from error
+                if self.stopping.is_set() or waited > (self.patience if patience is None else patience):
                     raise StoreError(
                         f"{self.url} cannot be reached to {what} ({shown}). What was pushed before is kept; run the same "
                         "command again once it is back."
                     ) from error
                 self._tell(f"waiting for {self.url}: {shown}")
                 told = True
-                time.sleep(pause)
+                self.stopping.wait(pause)
                 pause = min(2 * pause, _PAUSES[1])
 
     def names(self, prefix: str) -> list[str]:
@@ -107,7 +122,33 @@ class Store:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole object."""
-        self._try(f"write {name}", lambda: self._put(name, data))
+        self._write(f"write {name}", lambda: self._put(name, data))
+
+    def _write(self, what: str, work: Callable[[], None]) -> None:
+        try:
+            self._try(what, work)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.url} refuses to {what}: {error}. Is there such a bucket or folder?") from error
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a whole object that nobody else has written; whether that is so."""
+        path = self._path(name)
+
+        def work() -> None:
+            if self._has_folders:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+                with self._fs.open(path, "xb") as file:
+                    file.write(data)
+            elif "mode" in inspect.signature(self._fs._pipe_file).parameters:
+                self._fs.pipe_file(path, data, mode="create")
+            else:
+                self._fs.pipe_file(path, data)
+
+        try:
+            self._write(f"write {name}", work)
+        except FileExistsError:
+            return False
+        return True
 
     def _put(self, name: str, data: bytes) -> None:
         path = self._path(name)
@@ -127,11 +168,11 @@ class Store:
             with self._fs.open(path, "ab") as file:
                 file.write(data)
 
-        self._try(f"append to {name}", work)
+        self._write(f"append to {name}", work)
 
     def upload(self, path: Path, name: str) -> None:
         """Write a whole file."""
-        self._try(f"write {name}", lambda: self._upload(path, name))
+        self._write(f"write {name}", lambda: self._upload(path, name))
 
     def _upload(self, path: Path, name: str) -> None:
         if self._has_folders:
