@@ -3,7 +3,7 @@
     python benchmarks/scale_inputs.py --gathered GATHERED.json > benchmarks/scale_inputs.json
 
 Tokens are counted by the tokenizer of the embedded model, in the prompts that snipmill builds around its own examples. The
-responses are 8 real samples of Qwen2.5-Coder-1.5B for each of 45 MBPP tasks (`false_passes/`), which a server on loopback gives to
+responses are 6 real samples of Qwen2.5-Coder-1.5B for each of 60 MBPP tasks (`false_passes/`), which a server on loopback gives to
 a shard of `snipmill run`. So how many are drawn before they are enough, and what executing and verifying them takes, is what it is
 there. In one of ten tasks, all programs import numpy or pandas. Run nothing beside it.
 """
@@ -14,8 +14,8 @@ import argparse
 import asyncio
 import gzip
 import json
+import os
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -39,8 +39,8 @@ from snipmill.stages.spec import ASKING
 from snipmill.store.run_directory import RunDirectory
 
 RECORDED = Path(__file__).parent / "false_passes/qwen2.5-coder-1.5b/recorded.jsonl.gz"
-SAMPLES = 8
-WAVE = 4
+SAMPLES = 6
+WAVE = 3
 # The command, which tells at its end how many seconds of CPU its own process took, without the sandbox.
 TELLS_ITS_CPU = (
     "import atexit, sys, time; atexit.register(lambda: print('CPU', time.process_time(), file=sys.stderr)); "
@@ -55,7 +55,7 @@ def recorded() -> dict[str, list[str]]:
     with gzip.open(RECORDED, "rt") as lines:
         for line in lines:
             record = json.loads(line)
-            found.setdefault(record["instruction"], []).append(record["response"])
+            found.setdefault(record["instruction"], []).append(record["response"] or "")
     for number, instruction in enumerate(found):
         if number % 10 == 0:
             heavy = HEAVY[number // 10 % 2]
@@ -117,7 +117,7 @@ class Replay:
         asked = max(self._names, key=lambda name: prompt.rfind(name))
         sample = self.drawn.get(asked, 0)
         self.drawn[asked] = sample + 1
-        return self._samples[asked][sample % SAMPLES]
+        return self._samples[asked][sample % len(self._samples[asked])]
 
 
 def seeds_file(path: Path, count: int) -> Path:
@@ -126,6 +126,12 @@ def seeds_file(path: Path, count: int) -> Path:
             code = f'def task_{number}(value):\n    """Tell what task {number} makes of a value."""\n    return value, {number}\n'
             out.write(json.dumps({"seed": code}) + "\n")
     return path
+
+
+def busy() -> float:
+    """Seconds that all CPUs of the machine have worked."""
+    fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+    return (sum(map(int, fields[:3])) + int(fields[5]) + int(fields[6])) / os.sysconf("SC_CLK_TCK")
 
 
 def whole_run(folder: Path) -> dict[str, float]:
@@ -137,9 +143,9 @@ def whole_run(folder: Path) -> dict[str, float]:
     config = folder / "run.toml"
     config.write_text(
         f'[run]\ndir = "{run}"\n[seeds]\nsources = ["{seeds}"]\nnear = 0.0\n[model]\nbase_url = "{server.url}"\n'
-        f"[generate]\nsamples = {SAMPLES}\nwave = {WAVE}\naccept = 3\n[select]\ndecontaminate = false\n"
+        f"[generate]\nsamples = {SAMPLES}\nwave = {WAVE}\naccept = 2\n[select]\ndecontaminate = false\n"
     )
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    before, here, began = busy(), time.process_time(), time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", TELLS_ITS_CPU, "run", str(config), "--shard", "0/1"],
         check=True,
@@ -147,8 +153,7 @@ def whole_run(folder: Path) -> dict[str, float]:
         text=True,
     )
     own = float(re.findall(r"^CPU (\S+)$", done.stderr, re.MULTILINE)[-1])
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    wall = time.monotonic() - began
+    wall, used = time.monotonic() - began, busy() - before - (time.process_time() - here)
     shard = RunDirectory(run).shard(0)
     funnel = shard.read_manifest()["funnel"]
     drawn = funnel["responses"]["in"]
@@ -163,7 +168,7 @@ def whole_run(folder: Path) -> dict[str, float]:
         "rows": sum(json.loads(line).get("has_row", False) for line in shard.grown.read_text().splitlines()[1:])
         / tasks,
         "kept_rows": funnel["sanitize"]["kept"] / tasks,
-        "cpu_seconds": (used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime) / tasks,
+        "cpu_seconds": used / tasks,
         "process_seconds": own / tasks,
         "wall_seconds": wall / tasks,
         "journal_bytes": size / tasks,
@@ -201,7 +206,7 @@ async def tokens() -> dict[str, dict[str, float]]:
                 Instruction(id=f"i-{number}", seed="", concepts=[], instruction=one.instruction)
                 for number, one in enumerate(examples)
             ],
-            [text for texts in recorded().values() for text in texts],
+            [text for texts in recorded().values() for text in texts if text],
         ),
     }
     found = {}

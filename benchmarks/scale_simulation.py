@@ -48,6 +48,7 @@ class Worker:
         self.per_prompt_token = 1 / args.gpu_prompt_tokens
         self.now, self.done = 0.0, 0
         self.generated = self.read = 0.0
+        self.responses = 0
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.order = itertools.count()
         # Executing and verifying, for each response that was drawn; what the worker's process takes is counted apart.
@@ -100,6 +101,7 @@ class Worker:
                 else:
                     draw_wave(drawn + WAVE)
 
+            self.responses += WAVE
             for _ in range(WAVE):
                 seconds = self.spread(self.per_response, 1.5)
                 self.ask("responses", lambda seconds=seconds: self.submit(self.cores, 0, seconds, executed))  # type: ignore[misc]
@@ -158,9 +160,11 @@ def main() -> None:
     )
     gpu_use = max(worker.gpu.seconds / worker.now / worker.gpu.size for worker in workers)
     core_use = max(worker.cores.seconds / worker.now / worker.cores.size for worker in workers)
-    process_use = task["process_seconds"] * each * (SAMPLES / task["samples_drawn"]) / seconds
-    stored = args.seeds * (task["journal_bytes"] + task["file_bytes"]) * 2
-    rows = args.seeds * task["kept_rows"]
+    # What was measured for a task had fewer samples; all of it grows with their number.
+    more = sum(worker.responses for worker in workers) / len(workers) / each / task["samples_drawn"]
+    process_use = task["process_seconds"] * more * each / seconds
+    stored = args.seeds * (task["journal_bytes"] + task["file_bytes"]) * more * 2
+    rows = args.seeds * task["kept_rows"] * more
     gather_hours = gathered["seconds"] / gathered["rows"] * rows / 3600
     hours = seconds / 3600
     cost = hours * (args.gpus * args.gpu_hour + args.cores * args.core_hour) + stored / 1e12 * args.terabyte_month

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -217,3 +218,51 @@ def test_on_one_machine_a_store_needs_shards(bucket: str, tmp_path: Path, snipmi
     assert "Give --shard 0/1, or --engine ray" in refused.stderr
     with pytest.raises(UsageError, match="nonsense"):
         remote.Store("nonsense://bucket")
+
+
+def test_what_a_store_refuses_is_told_at_once(
+    tmp_path: Path, bucket: str, s3: S3, snipmill: Snipmill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = seeds_file(tmp_path / "s.jsonl", 1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def refused(url: str, **variables: str) -> str:
+        table = with_directory(config(Path("run"), seeds, "http://127.0.0.1:9/v1"), url)
+        (tmp_path / "run.toml").write_text(render_config(table))
+        began = time.monotonic()
+        done = snipmill("run", tmp_path / "run.toml", "--shard", "0/1", **{**s3.variables, **variables})
+        assert time.monotonic() - began < 60
+        assert "Traceback" not in done.stderr
+        assert done.returncode in (2, 5)
+        return done.stderr
+
+    assert "Is there such a bucket" in refused("s3://no-such-bucket-here/run")
+    assert "user name or a password" in refused("sftp://me:secret@host/run")
+
+
+def test_a_person_who_stops_does_not_wait_for_the_store(tmp_path: Path, server: StandIn, s3: S3) -> None:
+    table = with_directory(config(Path("run"), seeds_file(tmp_path / "s.jsonl", 3), server.url), "s3://bucket/run")
+    (tmp_path / "run.toml").write_text(render_config(table))
+    variables = {**os.environ, **s3.variables, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "snipmill", "run", str(tmp_path / "run.toml"), "--shard", "0/1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=variables)
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert b"Traceback" not in told
+    assert process.returncode == 130
+
+
+def test_a_lease_is_its_owners(bucket: str) -> None:
+    store = remote.Store(f"{bucket}/run")
+    mine = lease.take_lease(store, "shards/0", 0)
+    successor = lease.take_lease(store, "shards/0", 0, at_once=True)
+    assert (mine.session, successor.session) == (1, 2)
+    lease.release_lease(store, "shards/0", mine)  # too late: it is not mine any more
+    assert lease.read_lease(store, "shards/0") == successor
+    lease.release_lease(store, "shards/0", successor)
+    found = lease.read_lease(store, "shards/0")
+    assert found is not None
+    assert found.is_over
+    assert store.create("shards/0/sessions/000002.json", b"{}")
+    assert not store.create("shards/0/sessions/000002.json", b"{}")
