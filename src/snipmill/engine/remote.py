@@ -23,8 +23,7 @@ from snipmill.engine.sharding import Sharding, dealings
 from snipmill.errors import StoreError
 from snipmill.stages.spec import STAGES
 from snipmill.store.lease import read_lease, take_lease
-from snipmill.store.mirror import GROWN as _GROWN
-from snipmill.store.mirror import Pulled, Pusher
+from snipmill.store.mirror import GROWN, Pulled, Pusher
 from snipmill.store.remote import Store
 from snipmill.store.run_directory import CALIBRATION, CONFIG, FORGOTTEN, MANIFEST, RunDirectory
 
@@ -80,7 +79,7 @@ async def _grow_from_store(
         directory = RunDirectory(folder).shard(sharding.index)
         directory.path.mkdir(parents=True, exist_ok=True)
         names = [str(path_of(directory, name).relative_to(directory.path)) for name in file_names(config)]
-        files = (*_JOURNALS, *names, _GROWN)
+        files = (*_JOURNALS, *names, GROWN)
         pusher = Pusher(store, directory.path, prefix, files, _SMALL, pulled.ends(prefix), lease)
         here = msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=scratch))
         watch = _OthersWork(store, sharding)
@@ -114,14 +113,14 @@ def _pull_what_is_there(store: Store, pulled: Pulled, folder: Path, sharding: Sh
 
 
 def _is_of_interest(name: str, shares_seeds: bool) -> bool:
-    return name in (_GROWN, f"journal/{SEEDS}.jsonl") or (shares_seeds and name.startswith("journal/"))
+    return name in (GROWN, f"journal/{SEEDS}.jsonl") or (shares_seeds and name.startswith("journal/"))
 
 
 @contextlib.contextmanager
 def _kept_up_to_date(pulled: Pulled, sharding: Sharding, config: Config, progress: Progress) -> Iterator[None]:
     """While the block runs, bring over what other shards have mined, and how far they are where enough tasks end the run."""
     ended = threading.Event()
-    mined, grown = (f"journal/{SEEDS}.jsonl",), (_GROWN,) if config.generate.enough is not None else ()
+    mined, grown = (f"journal/{SEEDS}.jsonl",), (GROWN,) if config.generate.enough is not None else ()
 
     def pull() -> None:
         while not ended.wait(_PULL_EVERY):

@@ -157,11 +157,9 @@ async def _grow_shard(
     progress.phase = "writing"
     progress.limit = None if config.seeds.limit is None else -(-config.seeds.limit // sharding.count)
     window = progress.window = window_of(config, context.connections)
-    unfinished, last, seeds_known = (
-        list[str](),
-        list[Reject](),
-        list[int](),
-    )  # seeds in a row; rejects behind the last seed
+    unfinished = list[str]()  # seeds in a row that the budget left unfinished
+    last = list[Reject]()  # rejects of mining behind the last seed
+    seeds_known = list[int]()  # the number of all seeds, once it is known
 
     async def grow_one(planted: Planted) -> tuple[Planted, SeedOutcome]:
         outcome = SeedOutcome()
