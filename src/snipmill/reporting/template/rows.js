@@ -222,7 +222,8 @@ function setUpRows(table) {
   }
 
   dialog.addEventListener("close", () => {
-    history.replaceState(null, "", "#rows");
+    // A link that was followed meanwhile stays: this event comes a moment after the dialog is gone.
+    if (location.hash === "#row=" + encodeURIComponent(table.ids[shown])) history.replaceState(null, "", "#rows");
     const place = state.found.indexOf(shown);
     if (place >= 0 && Math.floor(place / ROWS_ON_A_PAGE) !== state.page) { state.page = Math.floor(place / ROWS_ON_A_PAGE); draw(); }
     one(`#list [data-row="${shown}"]`)?.focus();
