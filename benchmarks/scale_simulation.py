@@ -34,7 +34,7 @@ class Pool:
     size: int
     busy: int = 0
     seconds: float = 0.0
-    waiting: deque[tuple[int, float, Callable[[], None]]] = field(default_factory=deque)
+    waiting: deque[tuple[float, Callable[[], None]]] = field(default_factory=deque)
 
 
 class Worker:
@@ -59,14 +59,14 @@ class Worker:
         sigma = math.sqrt(math.log(1 + variation**2))
         return self.draw.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)
 
-    def submit(self, pool: Pool, rank: int, seconds: float, then: Callable[[], None]) -> None:
-        """Have a job done when a server is free; of those that wait, later stages go first."""
-        pool.waiting.append((rank, seconds, then))
+    def submit(self, pool: Pool, seconds: float, then: Callable[[], None]) -> None:
+        """Have a job done when a server is free, first come first served."""
+        pool.waiting.append((seconds, then))
         self.start(pool)
 
     def start(self, pool: Pool) -> None:
         while pool.busy < pool.size and pool.waiting:
-            _, seconds, then = pool.waiting.popleft()
+            seconds, then = pool.waiting.popleft()
             pool.busy += 1
             pool.seconds += seconds
             heapq.heappush(self.events, (self.now + seconds, next(self.order), lambda then=then: self.end(pool, then)))  # type: ignore[misc]
@@ -83,7 +83,7 @@ class Worker:
         self.generated += length
         self.read += figures["prompt"]
         seconds = length * self.per_token + figures["prompt_uncached"] * self.per_prompt_token
-        self.submit(self.gpu, 0, seconds, then)
+        self.submit(self.gpu, seconds, then)
 
     def grow(self, ended: Callable[[], None]) -> None:
         """A seed, from its concepts to its rows."""
@@ -104,7 +104,7 @@ class Worker:
             self.responses += WAVE
             for _ in range(WAVE):
                 seconds = self.spread(self.per_response, 1.5)
-                self.ask("responses", lambda seconds=seconds: self.submit(self.cores, 0, seconds, executed))  # type: ignore[misc]
+                self.ask("responses", lambda seconds=seconds: self.submit(self.cores, seconds, executed))  # type: ignore[misc]
 
         self.ask("concepts", lambda: self.ask("instructions", lambda: draw_wave(0)))
 

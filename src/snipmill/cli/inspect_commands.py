@@ -113,8 +113,8 @@ def status(
     assignments: SetOption = None,
 ) -> None:
     """Show a run's funnel so far, also while it runs; with --plan, what the next session would do and what it would not."""
+    from snipmill.engine.shard_state import is_at_work
     from snipmill.engine.status import read_funnel
-    from snipmill.store.journal import is_in_use
     from snipmill.store.run_directory import CONFIG, RunDirectory
 
     if run is None and config is None:
@@ -132,7 +132,7 @@ def status(
             return
     manifest = directory.read_manifest()
     state = str(manifest.get("status", "unknown"))
-    if state == "running" and not is_in_use(directory.journal("execute")):
+    if state == "running" and not is_at_work(directory):
         state = "stopped; the command that began it continues it"
     console.print(
         escape(f"{directory.path}: {state}, model {manifest.get('model')}, sandbox {manifest.get('sandbox_tier')}")
@@ -151,19 +151,18 @@ def status(
 
 def _shards_are_newer(directory: RunDirectory) -> bool:
     """Whether shards have grown since the run's files were joined."""
-    from snipmill.engine.shard_state import gathered_at
+    from snipmill.engine.shard_state import gathered_at, updated_at
 
     joined = gathered_at(directory)
     manifests = (shard.read_manifest() for shard in directory.shards().values() if shard.has_run)
-    return any(float(manifest.get("updated", 0)) > joined for manifest in manifests)
+    return any(updated_at(manifest) > joined for manifest in manifests)
 
 
 def _print_shards(directory: RunDirectory) -> None:
     """The shards of a run that were not gathered yet, and the sum of their funnels."""
     from collections import Counter
 
-    from snipmill.engine.shard_state import join_funnels, read_reports
-    from snipmill.store.journal import is_in_use
+    from snipmill.engine.shard_state import is_at_work, join_funnels, read_reports
 
     reports = read_reports(directory)
     if not reports:
@@ -171,8 +170,8 @@ def _print_shards(directory: RunDirectory) -> None:
         return
     states: Counter[str] = Counter()
     for one in reports:
-        is_at_work = is_in_use(directory.shard(one.index).journal("execute"))
-        states["stopped" if one.status == "running" and not is_at_work else one.status] += 1
+        is_cut_off = one.status == "running" and not is_at_work(directory.shard(one.index))
+        states["stopped" if is_cut_off else one.status] += 1
     if len(reports) < reports[0].count:
         states["not begun"] = reports[0].count - len(reports)
     told = ", ".join(f"{number:,} {state}" for state, number in states.items())

@@ -20,7 +20,8 @@ from snipmill.config_file import load_config, render_config
 from snipmill.engine.account import per_row
 from snipmill.engine.replay import Replayed, look_through, replay, steps_that_execute, steps_that_look_up
 from snipmill.engine.run_files import RunFiles, finish
-from snipmill.engine.runners import Backends, Journals, make_runners, open_journals
+from snipmill.engine.runners import Backends, Journals, join_shards, make_runners, open_journals
+from snipmill.engine.shard_state import is_at_work
 from snipmill.engine.status import recorded_models
 from snipmill.errors import StoreError, UsageError
 from snipmill.id_index import IdIndex
@@ -32,7 +33,7 @@ from snipmill.stages.seed_stream import first_origin, iterate_seeds
 from snipmill.stages.settings import Settings, resolve
 from snipmill.stages.spec import BY_NAME, DATASET, STAGES
 from snipmill.store.entries import Entry, MiningEntry
-from snipmill.store.journal import is_in_use, join_journal, keep_entries, read_journal
+from snipmill.store.journal import keep_entries, read_journal
 from snipmill.store.jsonl import Writer
 from snipmill.store.reading import own_records
 from snipmill.store.run_directory import CALIBRATION, CONFIG, SHARDS, RunDirectory
@@ -86,9 +87,7 @@ async def forget(
     _refuse_working_shards(directory)
     with open_journals(directory) as journals:
         directory.remove_leftovers()
-        for stage, journal in journals.items():
-            for shard in directory.shards().values():
-                join_journal(journal, shard.journal(stage))
+        join_shards(directory, journals)
         wanted = _with_interrupted(directory, wanted)
         wanted, config = _without_sources(config_before, wanted)
         forgotten = Forgotten(directory.read_forgotten(), wanted)
@@ -199,7 +198,7 @@ def _refuse_working_shards(directory: RunDirectory) -> None:
         StoreError: one of them is at work.
     """
     for index, shard in directory.shards().items():
-        if is_in_use(shard.journal("execute")):
+        if is_at_work(shard):
             raise StoreError(f"Shard {index} of {directory.path} is at work. Wait for it, or stop it.")
 
 

@@ -24,9 +24,9 @@ from snipmill.engine.enough import SeedState
 from snipmill.engine.gathered_files import JoinedFiles, ShardReader
 from snipmill.engine.local import refuse_interrupted_forget
 from snipmill.engine.run_files import finish_with
-from snipmill.engine.runners import open_journals
+from snipmill.engine.runners import join_shards, open_journals
 from snipmill.engine.shard_files import SEEDS, Grown, Header, digest_of, path_of, read_grown, read_header, rejects_name
-from snipmill.engine.shard_state import GATHERED, read_state
+from snipmill.engine.shard_state import GATHERED, read_state, updated_at
 from snipmill.engine.sharding import Sharding
 from snipmill.errors import StoreError, UsageError
 from snipmill.records import Reject, Row
@@ -36,7 +36,6 @@ from snipmill.stages.calibration_file import calibration_of
 from snipmill.stages.funnel import Funnel
 from snipmill.stages.select_rows import select_reduced
 from snipmill.stages.spec import RESPONSES, VERIFY
-from snipmill.store.journal import Journal, join_journal
 from snipmill.store.jsonl import decode_record
 from snipmill.store.run_directory import CALIBRATION, CONFIG, RunDirectory
 from snipmill.verification.expected_wrong import ExpectedWrong
@@ -131,8 +130,7 @@ def gather(
     with open_journals(directory) as journals:
         directory.remove_leftovers()
         tell("joining the journals")
-        for stage, journal in journals.items():
-            _join_journals(directory, stage, journal)
+        join_shards(directory, journals)
         directory.write_text(CONFIG, render_config(config))
         directory.write_text(CALIBRATION, _calibration_of(shards[0].directory))
         tell("joining what was grown")
@@ -167,7 +165,7 @@ def _of_one_basis(directory: RunDirectory) -> tuple[list[Shard], list[Shard]]:
             f"{directory.path} has no shards that have grown anything. `snipmill run CONFIG.toml --shard 0/4` grows the first "
             "of four."
         )
-    newest = max(found, key=lambda shard: float(shard.manifest.get("updated", 0)))
+    newest = max(found, key=lambda shard: updated_at(shard.manifest))
     found.sort(key=lambda shard: shard is not newest)  # stable: by number behind the newest
     same = [shard for shard in found if shard.header.basis == newest.header.basis]
     return same, [shard for shard in found if shard not in same]
@@ -191,12 +189,6 @@ def _calibration_of(shard: RunDirectory) -> str:
 def _config_of(shards: list[Shard], name: str) -> Config:
     config = load_config(shards[0].directory.path / CONFIG)
     return msgspec.structs.replace(config, run=msgspec.structs.replace(config.run, dir=name))
-
-
-def _join_journals(directory: RunDirectory, stage: str, journal: Journal[Any]) -> None:
-    """Append what the run's own journal does not hold yet, so that the run is complete without its shards."""
-    for shard in directory.shards().values():
-        join_journal(journal, shard.journal(stage))
 
 
 class _Grown(NamedTuple):

@@ -127,10 +127,6 @@ class Progress:
         """What servers do not take, and is left out; and what else a person should know."""
         return [*(note for fleet in self.fleets for note in fleet.notes), *self.remarks]
 
-    def seconds_since(self, moment: float) -> float:
-        """Seconds since a moment of the monotonic clock."""
-        return time.monotonic() - moment
-
     @property
     def seconds(self) -> float:
         """How long this session has taken."""

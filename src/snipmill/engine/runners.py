@@ -25,7 +25,7 @@ from snipmill.stages.spec import ASSERTIONS, BY_NAME, EXECUTE, REVIEW, STAGES, V
 from snipmill.stages.stage_models import asked_stages, is_used
 from snipmill.stages.verify_samples import Suffice, VerificationJob, Verifier, Verify
 from snipmill.store.entries import CompletionEntry, VerdictEntry, VerificationEntry
-from snipmill.store.journal import Journal
+from snipmill.store.journal import Journal, join_journal
 from snipmill.store.run_directory import RunDirectory
 
 Journals = Mapping[str, Journal[Any]]
@@ -87,6 +87,17 @@ def open_journals(
                 )
                 journals[stage.name] = stack.enter_context(journal)
         yield journals
+
+
+def join_shards(directory: RunDirectory, journals: Journals) -> None:
+    """Append to a run's own journals what only its shards hold, so that the run is complete without them.
+
+    Raises:
+        StoreError: a journal of a shard is damaged, or one of the run cannot be written.
+    """
+    for stage, journal in journals.items():
+        for shard in directory.shards().values():
+            join_journal(journal, shard.journal(stage))
 
 
 def make_runners(settings: Settings, journals: Journals, backends: Backends, funnel: Funnel) -> Runners:

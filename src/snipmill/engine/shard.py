@@ -26,7 +26,7 @@ from snipmill.engine.local import RunContext, live_steps, manifest_of, open_run,
 from snipmill.engine.progress import Progress
 from snipmill.engine.run_files import count_grown
 from snipmill.engine.shard_files import SEEDS, OnCut, ShardFiles
-from snipmill.engine.shard_state import state_of
+from snipmill.engine.shard_state import is_at_work, state_of
 from snipmill.engine.sharding import Sharding, dealings, note_dealing
 from snipmill.errors import BudgetSpent, StoreError
 from snipmill.parallel.in_order import in_thread, map_in_order
@@ -44,7 +44,6 @@ from snipmill.store.run_directory import RunDirectory
 T = TypeVar("T")
 _TELL_EVERY = 2.0  # seconds between two states of a shard that others can read
 _LOOK_EVERY = 2.0  # seconds between two looks at how far the other shards are
-_LOCKED = "execute"  # the journal that says whether a shard is at work
 _WAIT_FOR_LOCK = 60.0  # seconds in which a shard that was killed elsewhere may let go of its journals
 
 
@@ -118,17 +117,7 @@ async def run_shard(
         manifest["command"] = place.command
 
         def write_state(status: str, **more: Any) -> None:
-            counts, prices = [fleet.counts for fleet in progress.fleets], context.budget.prices
-            state = {
-                "status": status,
-                "updated": time.time(),
-                "process": {"host": socket.gethostname(), "id": os.getpid()},
-                "seconds": progress.seconds,
-                "progress": state_of(progress),
-                "accounting": account(progress.funnel, counts, progress.seconds, prices),
-                "funnel": progress.funnel.to_json(),
-            }
-            directory.write_manifest({**manifest, **state, **more})
+            directory.write_manifest({**manifest, "status": status, **_figures(context), **more})
 
         write_state("running")
         async with _now_and_then(lambda: write_state("running")):
@@ -141,6 +130,20 @@ async def run_shard(
     if spent:
         raise BudgetSpent(f"{spent} This is shard {sharding}'s part of it.")
     return whole
+
+
+def _figures(context: RunContext) -> dict[str, Any]:
+    """What a shard tells of itself at this moment."""
+    progress = context.progress
+    counts, seconds = [fleet.counts for fleet in progress.fleets], progress.seconds
+    return {
+        "updated": time.time(),
+        "process": {"host": socket.gethostname(), "id": os.getpid()},
+        "seconds": seconds,
+        "progress": state_of(progress),
+        "accounting": account(progress.funnel, counts, seconds, context.budget.prices),
+        "funnel": progress.funnel.to_json(),
+    }
 
 
 async def _grow_shard(
@@ -188,12 +191,13 @@ async def _grow_shard(
         progress.all_seeds_known = True
 
     seeds = in_thread(dealt(), stop)
-    ahead = None if enough is None else window
     with ShardFiles(context.directory, config, sharding, basis, place.on_cut) as files:
         neighbours = Neighbours(whole, sharding.count, basis, enough) if enough is not None else None
         is_enough = asyncio.Event()
         async with (
-            contextlib.aclosing(map_in_order(seeds, grow_one, window, ahead=ahead)) as outcomes,
+            contextlib.aclosing(
+                map_in_order(seeds, grow_one, window, ahead=window if enough is not None else None)
+            ) as outcomes,
             contextlib.aclosing(_while_needed(outcomes, neighbours, is_enough)) as needed,
         ):
             async for planted, outcome in needed:
@@ -328,7 +332,7 @@ async def _until_free(whole: RunDirectory, sharding: Sharding) -> None:
 
 def _who_is_in_the_way(whole: RunDirectory, sharding: Sharding) -> str:
     for index, shard in whole.shards().items():
-        if not is_in_use(shard.journal(_LOCKED)):
+        if not is_at_work(shard):
             continue
         if index == sharding.index:
             return f"Another process works on {shard.path}."

@@ -231,7 +231,7 @@ class ShardFiles:
 
     def _holds(self, there: Grown, parts: Mapping[str, bytes]) -> bool:
         """Whether the files have what was made again: a machine that lost its power may have kept the line alone."""
-        if there.digest != digest_of(parts) or there.sizes.keys() != parts.keys():
+        if there.sizes.keys() != parts.keys() or there.digest != digest_of(parts):
             return False
         return all(os.pread(self._files[name], len(part), self._ends[name]) == part for name, part in parts.items())
 

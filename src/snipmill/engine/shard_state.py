@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import msgspec
 
 from snipmill.engine.progress import Progress
 from snipmill.stages.funnel import Funnel
+from snipmill.stages.spec import EXECUTE
+from snipmill.store.journal import is_in_use
 from snipmill.store.run_directory import RunDirectory
 
 GATHERED = "gathered"  # the key of a manifest that `gather` wrote
@@ -55,7 +58,7 @@ def state_of(progress: Progress) -> ShardState:
         seeds=progress.seeds,
         window=progress.window,
         replayed=progress.replayed,
-        asked_for=None if progress.first_request is None else progress.seconds_since(progress.first_request),
+        asked_for=None if progress.first_request is None else time.monotonic() - progress.first_request,
         tokens={
             url: (sum(one.tokens for one in same), not any(one.is_set_aside for one in same))
             for url, same in tokens.items()
@@ -71,6 +74,16 @@ def read_state(manifest: dict[str, Any]) -> ShardState:
         return msgspec.convert(manifest.get("progress", {}), ShardState)
     except msgspec.ValidationError:  # of another version
         return ShardState()
+
+
+def updated_at(manifest: dict[str, Any]) -> float:
+    """When a shard told of itself last, in seconds since 1970."""
+    return float(manifest.get("updated", 0))
+
+
+def is_at_work(directory: RunDirectory) -> bool:
+    """Whether a process is working on a run or a shard in a folder."""
+    return is_in_use(directory.journal(EXECUTE))
 
 
 def gathered_at(directory: RunDirectory) -> float:
@@ -96,7 +109,7 @@ def read_reports(directory: RunDirectory) -> list[ShardReport]:
     manifests = [shard.read_manifest() for shard in directory.shards().values() if shard.has_run]
     if not manifests:
         return []
-    newest = max(manifests, key=lambda manifest: float(manifest.get("updated", 0)))
+    newest = max(manifests, key=updated_at)
     dealt = [one for one in manifests if one["shard"]["count"] == newest["shard"]["count"]]
     return [
         ShardReport(

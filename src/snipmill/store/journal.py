@@ -207,14 +207,13 @@ def join_journal(journal: Journal[Any], other: Path) -> int:
         newest.put(entry.id, offset)
     joined = 0
     with other.open("rb") as handle:
-        offset = 0
-        for line in handle:
-            if line.endswith(b"\n"):
-                entry_id = decoder.decode(line).id
-                if newest.get(entry_id) == offset and journal.is_worse_than(line, entry_id):
-                    journal.append_line(entry_id, line)
+        for entry, offset, end in entries_of(other, decoder):
+            if newest.get(entry.id) == offset:
+                handle.seek(offset)
+                line = handle.read(end - offset)
+                if journal.is_worse_than(line, entry.id):
+                    journal.append_line(entry.id, line)
                     joined += 1
-            offset += len(line)
     return joined
 
 

@@ -18,6 +18,7 @@ import msgspec
 from snipmill.errors import StoreError
 from snipmill.store.lease import LEASE, LEASE_SECONDS, Lease, read_lease, release_lease
 from snipmill.store.remote import Store
+from snipmill.store.run_directory import RunDirectory
 from snipmill.store.segments import FOLDER, Assembled, Segment, SessionStart, parse_segment, valid_segments
 
 _PUSH_EVERY, _PUSH_LATER = 2.0, 10.0  # seconds, in the first minutes and later: stores charge for each object
@@ -110,11 +111,9 @@ class Pulled:
         for name in names:
             raw = self._store.read(f"{prefix}/{name}")
             if raw is not None:
-                target = self._folder / prefix / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(f".{target.name}.partial")
-                partial.write_bytes(raw)
-                partial.replace(target)
+                shard = RunDirectory(self._folder / prefix)
+                shard.path.mkdir(parents=True, exist_ok=True)
+                shard.write_text(name, raw.decode())
 
 
 class Pusher:

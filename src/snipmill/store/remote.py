@@ -62,7 +62,7 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
-    def _try(self, what: str, work: Callable[[], T], patience: float | None = None) -> T:
+    def _try(self, what: str, work: Callable[[], T]) -> T:
         """Do something, again and again while the store is gone.
 
         Raises:
@@ -89,7 +89,7 @@ class Store:
                     raise StoreError(
                         f"{self.url} refuses to {what}: {shown}. Check its credentials and rights."
                     ) from error
-                if self.stopping.is_set() or waited > (self.patience if patience is None else patience):
+                if self.stopping.is_set() or waited > self.patience:
                     raise StoreError(
                         f"{self.url} cannot be reached to {what} ({shown}). What was pushed before is kept; run the same "
                         "command again once it is back."
@@ -112,10 +112,10 @@ class Store:
         except FileNotFoundError:
             return []
 
-    def read(self, name: str, patience: float | None = None) -> bytes | None:
+    def read(self, name: str) -> bytes | None:
         """An object; None where it is not there."""
         try:
-            raw: bytes = self._try(f"read {name}", lambda: self._fs.cat_file(self._path(name)), patience)
+            raw: bytes = self._try(f"read {name}", lambda: self._fs.cat_file(self._path(name)))
         except FileNotFoundError:
             return None
         return raw
