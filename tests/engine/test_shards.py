@@ -356,10 +356,15 @@ def test_a_shard_that_goes_on_after_there_is_enough_keeps_what_it_has(tmp_path: 
     more = {"more": "enough = 3", "samples": 2}
     asyncio.run(run(config(tmp_path / "whole", seeds, server.url, **more), Progress()))
     table = config(tmp_path / "run", seeds, server.url, **more)
-    grow(table, "0/2", "1/2", "0/2", "1/2", "0/2")
-    found = gathered(table)
-    assert not found.missing
-    assert files_of(Path(table.run.dir)) == files_of(tmp_path / "whole")
+    grow(table, "0/2", "1/2")
+    lines = [shard.grown.read_bytes() for shard in RunDirectory(table.run.dir).shards().values()]
+    for again in ("0/2", "1/2"):
+        grow(table, again)
+        kept = [shard.grown.read_bytes() for shard in RunDirectory(table.run.dir).shards().values()]
+        assert all(now.startswith(before) for now, before in zip(kept, lines, strict=True))
+        found = gathered(table)
+        assert not found.missing
+        assert files_of(Path(table.run.dir)) == files_of(tmp_path / "whole")
 
 
 def test_seeds_that_one_shard_has_not_seen_are_told(tmp_path: Path, server: StandIn) -> None:

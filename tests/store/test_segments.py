@@ -97,3 +97,38 @@ def test_what_is_half_read_or_missing_is_told(tmp_path: Path) -> None:
     assembled.take(Segment(1, 1, 0, 4), b"abc\n")
     with pytest.raises(StoreError, match="a segment before 000001-00000003-"):
         assembled.take(Segment(1, 3, 9, 4), b"abc\n")
+
+
+def test_what_comes_too_late_is_in_no_file_of_the_shard(tmp_path: Path) -> None:
+    store = Store(f"local://{tmp_path}/store")
+    store.can_append = False
+    names = ("rows.jsonl", "grown.jsonl")
+
+    def begin(session: int) -> tuple[Pusher, Path]:
+        own = Pulled(store, tmp_path / f"writer{session}")
+        own.pull("shards/0")
+        shard = tmp_path / f"writer{session}" / "shards" / "0"
+        shard.mkdir(parents=True, exist_ok=True)
+        pusher = Pusher(store, shard, "shards/0", names, (), own.ends("shards/0"), Lease("", 0.0, session))
+        with pusher:
+            pusher._ended.set()
+        return pusher, shard
+
+    def append(shard: Path, text: bytes) -> None:
+        for name in names:
+            with (shard / name).open("ab") as lines:
+                lines.write(text)
+
+    first, here = begin(1)
+    append(here, b"one\n")
+    first.push()
+    second, there = begin(2)
+    append(here, b"too late\n")
+    first.push()
+    with (there / "rows.jsonl").open("ab") as lines:
+        lines.write(b"two\n")
+    second.push()  # it has nothing new for the other file yet
+    reader = Pulled(store, tmp_path / "reader")
+    reader.pull("shards/0")
+    found = {name: (tmp_path / "reader/shards/0" / name).read_bytes() for name in names}
+    assert found == {"rows.jsonl": b"one\ntwo\n", "grown.jsonl": b"one\n"}
